@@ -1,0 +1,1 @@
+"""Sandbox Deployment Platform: YAML in git becomes running sandboxes, and stays so."""

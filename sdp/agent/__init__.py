@@ -1,0 +1,1 @@
+"""The worker on a VM: performs actions, observes the engine and the disk, reports both."""

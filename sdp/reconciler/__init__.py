@@ -1,0 +1,1 @@
+"""The loop from a commit to converged sandboxes, a module per stage."""

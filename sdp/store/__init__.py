@@ -1,0 +1,1 @@
+"""The cache of history: events, deployments, port leases, logs."""
