@@ -1,0 +1,235 @@
+"""The specs as pydantic models: the language's words, types and limits. No files, no resolution.
+
+Everything is strict (no coercion), closed (unknown keys are errors) and frozen. In a sandbox or a
+template, ``null`` removes what the template or the platform's defaults would give; that is why
+nearly every key of a body may be ``None``. Lists are tuples, here and as ``sdp.spec.yaml`` reads
+them.
+"""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sdp.spec.forms import (
+    AbsolutePath,
+    Address,
+    Branch,
+    Commit,
+    Cpu,
+    Duration,
+    HttpUrl,
+    Identifier,
+    Image,
+    KeyPattern,
+    Memory,
+    Port,
+    RelativePath,
+    SandboxName,
+    ServiceName,
+    UrlFolder,
+    UrlPath,
+    VariableName,
+)
+
+
+class Model(BaseModel):
+    """What all specs share: strict, closed, frozen."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Resources(Model):
+    """Limits of a container, or of a whole sandbox."""
+
+    cpu: Cpu | None = Field(None, description="Cores: 1, 0.5 or 500m.")
+    memory: Memory | None = Field(None, description="Memory without swap: 512MB, 1GB.")
+
+
+class Lifecycle(Model):
+    """When a sandbox sleeps and when it goes."""
+
+    suspended: bool | None = Field(None, description="Containers stopped, everything kept.")
+    expire_after: Duration | None = Field(None, description="Stop after so long without use.")
+    delete_after: Duration | None = Field(None, description="Delete so long after expiry.")
+    protect: bool | None = Field(None, description="Removing the file does not destroy it.")
+
+
+class Health(Model):
+    """How a container is found healthy."""
+
+    path: UrlPath = Field("/healthz", description="HTTP path that answers 2xx or 3xx.")
+    deadline: Duration = Field("60s", description="How long a new container may take, from start.")
+
+
+TARGET_KEYS = ("branch", "commit", "use_ocp", "url")
+"""The keys of a service's target that say where the service comes from."""
+
+
+class ServiceTarget(Model):
+    """Where one service of a sandbox comes from: a branch, OCP, or any address."""
+
+    branch: Branch | None = Field(None, description="Build this branch and run it here.")
+    commit: Commit | None = Field(None, description="Stay at this commit of the repository.")
+    use_ocp: bool | None = Field(None, description="Route to the shared OCP environment.")
+    url: HttpUrl | None = Field(None, description="Route to this address, such as a laptop.")
+    port: Port | None = Field(None, description="Fixed port on the VM; else one is allocated.")
+    environment: Identifier | None = Field(None, description="Another environment, for it alone.")
+    resources: Resources | None = Field(None, description="This container's limits.")
+    health: Health | None = Field(None, description="Another health check than the platform's.")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        runs_here = self.branch is not None or self.commit is not None
+        if sum((runs_here, bool(self.use_ocp), self.url is not None)) > 1:
+            named = [key for key in TARGET_KEYS if getattr(self, key)]
+            raise ValueError(
+                f"found {' and '.join(named)}, expected only one of "
+                "branch (with or without commit), use_ocp, url"
+            )
+        return self
+
+
+class GatewayTarget(Model):
+    """Which gateway a sandbox runs."""
+
+    branch: Branch | None = Field(None, description="Branch of the gateway's repository.")
+    commit: Commit | None = Field(None, description="Stay at this commit.")
+    port: Port | None = Field(None, description="Fixed external port; else one is allocated.")
+    resources: Resources | None = Field(None, description="The gateway container's limits.")
+
+
+class Body(Model):
+    """What a sandbox, a template and the platform's defaults have in common."""
+
+    owner: Identifier | None = Field(None, description="User name of who answers for it.")
+    environment: Identifier | None = Field(None, description="Name of an environment file.")
+    gateway: GatewayTarget | None = Field(None, description="The sandbox's own gateway.")
+    services: dict[ServiceName, ServiceTarget | None] | None = Field(
+        None, description="Services that differ; those not named use OCP."
+    )
+    resources: Resources | None = Field(None, description="The sandbox's ceiling.")
+    lifecycle: Lifecycle | None = Field(None, description="Sleep, expiry, protection.")
+
+
+class Sandbox(Body):
+    """One file in sandboxes/: one sandbox."""
+
+    sandbox: SandboxName = Field(description="Unique name, also after lower-casing.")
+    template: Identifier | None = Field(None, description="Name of a template to start from.")
+
+
+class Template(Body):
+    """One file in templates/: a body that sandboxes start from."""
+
+    template: Identifier = Field(description="Unique name.")
+
+
+class Environment(Model):
+    """One file in environments/: what containers find in their environment."""
+
+    environment: Identifier = Field(description="Unique name.")
+    variables: dict[VariableName, str] = Field(
+        default_factory=dict, description="Environment variables, in plain text."
+    )
+    secrets: dict[VariableName, str] = Field(
+        default_factory=dict, description="Environment variables, values encrypted."
+    )
+    files: dict[AbsolutePath, str] = Field(
+        default_factory=dict, description="Path in the container → content."
+    )
+
+
+class GoBuild(Model):
+    """Build a static binary with the VM's go."""
+
+    recipe: Literal["go"] = Field("go", description="The only recipe so far.")
+    package: RelativePath = Field(".", description="The main package's folder in the repository.")
+    flags: tuple[str, ...] = Field((), description="Further arguments of go build.")
+    environment: dict[VariableName, str] = Field(
+        default_factory=lambda: {"CGO_ENABLED": "0"}, description="Environment of the build."
+    )
+
+
+class Node(Model):
+    """One VM with its own Docker engine and agent."""
+
+    id: Identifier = Field(description="Unique; the agent's own file names it too.")
+    name: str = Field("", description="What people call it.")
+    ip_address: Address = Field(description="Where other VMs reach its ports.")
+    type: Literal["MICRO", "GATEWAY", "INFRA"] = Field(description="What runs there.")
+
+
+class Service(Model):
+    """One Go service of the company."""
+
+    repository: Identifier = Field(description="Name in the agents' own repository lists.")
+    node: Identifier = Field(description="The node that builds and runs it.")
+    image: Image = Field(description="Image to run the binary in; loaded by hand.")
+    port: Port = Field(8080, description="Port inside the container; told as PORT.")
+    health: Health = Field(
+        default_factory=lambda: Health(path="/healthz", deadline="60s"),
+        description="How it is found healthy.",
+    )
+    build: GoBuild = Field(default_factory=GoBuild, description="How it is built.")
+    resources: Resources | None = Field(None, description="Limits where a sandbox names none.")
+
+
+class Gateway(Model):
+    """The PHP gateway that every sandbox runs a copy of."""
+
+    repository: Identifier = Field(description="Name in the agents' own repository lists.")
+    node: Identifier = Field(description="The node that runs the gateways.")
+    image: Image = Field(description="Apache with mod_php; loaded by hand.")
+    mount: AbsolutePath = Field(description="Where production has the repository.")
+    path: UrlFolder = Field("/", description="URL path it answers at.")
+    config: RelativePath = Field(description="The PHP file with the map of routes.")
+    key: KeyPattern = Field("{service}_url", description="A service's key in that map.")
+    environment: Identifier = Field("production", description="CI_ENV of the gateway.")
+    port: Port = Field(80, description="Port inside the container.")
+    health: Health = Field(
+        default_factory=lambda: Health(path="/", deadline="60s"),
+        description="How it is found healthy.",
+    )
+    access_log: AbsolutePath = Field(
+        "/var/log/sdp", description="Folder in the container for the access log."
+    )
+    resources: Resources | None = Field(None, description="Limits where a sandbox names none.")
+
+
+class PortRange(Model):
+    """Ports of a kind that may be given out, both ends included."""
+
+    first: Port = Field(description="Lowest port.")
+    last: Port = Field(description="Highest port.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.last < self.first:
+            raise ValueError(f"found first {self.first} after last {self.last}")
+        return self
+
+
+class Ports(Model):
+    """Which ports the platform may give out on its nodes."""
+
+    gateway: PortRange = Field(
+        default_factory=lambda: PortRange(first=8080, last=8999),
+        description="The gateways' external ports.",
+    )
+    services: PortRange = Field(
+        default_factory=lambda: PortRange(first=9001, last=9999),
+        description="The services' ports on their VMs.",
+    )
+
+
+class Platform(Model):
+    """platform.yaml: the company's machines and services."""
+
+    platform: Identifier = Field(description="This instance's name; marks all that it creates.")
+    nodes: tuple[Node, ...] = Field(min_length=1, description="The VMs.")
+    services: dict[ServiceName, Service] = Field(description="The company's services.")
+    gateway: Gateway = Field(description="The PHP gateway that every sandbox runs a copy of.")
+    ports: Ports = Field(default_factory=Ports, description="Ports it may give out.")
+    defaults: Body = Field(
+        default_factory=Body, description="A body that every sandbox starts from."
+    )

@@ -1,0 +1,56 @@
+"""Amounts as people write them: CPUs, memory, durations. Parsing only; canonical units come out."""
+
+import datetime
+import re
+
+_CPU = re.compile(r"(?P<milli>[1-9][0-9]{0,5})m|(?P<cores>[0-9]{1,3}(\.[0-9]{1,3})?)")
+_MEMORY = re.compile(r"(?P<amount>[1-9][0-9]{0,8})(?P<unit>[KMG]i?B?)")
+_DURATION = re.compile(r"(?P<amount>[1-9][0-9]{0,5})(?P<unit>[smhd])")
+
+_BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+MIN_MEMORY = 6 << 20
+"""Docker refuses a container with less memory than 6 MiB."""
+
+
+def cpu(text: str) -> int:
+    """Return thousandths of a core: 500 for ``500m`` and for ``0.5``.
+
+    Raises:
+        ValueError: the text is no amount of CPU, or is nothing.
+    """
+    match = _CPU.fullmatch(text)
+    if match is None:
+        raise ValueError("expected cores such as 1, 0.5 or 500m")
+    milli = int(match["milli"]) if match["milli"] else round(float(match["cores"]) * 1000)
+    if milli == 0:
+        raise ValueError("expected more than 0 cores")
+    return milli
+
+
+def memory(text: str) -> int:
+    """Return bytes: 512 * 2**20 for ``512MB`` and for ``512Mi``, as Docker counts.
+
+    Raises:
+        ValueError: the text is no amount of memory, or less than Docker's minimum.
+    """
+    match = _MEMORY.fullmatch(text)
+    if match is None:
+        raise ValueError("expected an amount such as 512MB or 1GB")
+    amount = int(match["amount"]) * _BYTES[match["unit"][0]]
+    if amount < MIN_MEMORY:
+        raise ValueError("expected at least 6MB, Docker's minimum")
+    return amount
+
+
+def duration(text: str) -> datetime.timedelta:
+    """Return a span of time: 14 days for ``14d``.
+
+    Raises:
+        ValueError: the text is no duration.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError("expected a duration such as 30s, 10m, 12h or 14d")
+    return datetime.timedelta(seconds=int(match["amount"]) * _SECONDS[match["unit"]])
