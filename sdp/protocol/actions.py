@@ -1,0 +1,239 @@
+"""What an agent can be told to do: one frozen value per kind, a tagged union of them all.
+
+Every action is idempotent, and its effect shows in the next report: that is how the planner
+knows that it is done. Names of repositories are the agents' own; paths never travel.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Value(BaseModel):
+    """What all that travels shares: frozen and closed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(Value):
+    """A container's limits; 0 means none."""
+
+    cpu_milli: int = 0
+    memory_bytes: int = 0
+
+
+class GoRecipe(Value):
+    """Build one static binary, ``app-<service>``, with the VM's go."""
+
+    kind: Literal["go"] = "go"
+    service: str
+    package: str
+    flags: tuple[str, ...]
+    environment: dict[str, str]
+
+
+class GatewayRecipe(Value):
+    """Install what composer.json asks for, and read the routes that were committed."""
+
+    kind: Literal["gateway"] = "gateway"
+    config: str
+    key: str
+    branch: str
+
+
+Recipe: TypeAlias = Annotated[GoRecipe | GatewayRecipe, Field(discriminator="kind")]
+
+
+class Probe(Value):
+    """How a container is found healthy: an HTTP GET on its published port."""
+
+    path: str
+    deadline_seconds: float
+
+
+class ContainerSpec(Value):
+    """A container to be created, whole: what is not said here does not come to be."""
+
+    name: str
+    image: str
+    sandbox: str
+    service: str
+    commit: str
+    branch: str
+    hash: str
+    peers: str
+    generation: str
+    deployment: str
+    network: str
+    container_port: int
+    host_port: int
+    environment: dict[str, str]
+    files: dict[str, str]
+    limits: Limits
+    probe: Probe
+
+
+class EnsureNetwork(Value):
+    """Create a sandbox's network."""
+
+    kind: Literal["network"] = "network"
+    sandbox: str
+    name: str
+
+
+class Fetch(Value):
+    """Bring a commit into the node's clone of a repository."""
+
+    kind: Literal["fetch"] = "fetch"
+    repository: str
+    branch: str
+    commit: str
+
+
+class Build(Value):
+    """Make the immutable release of one commit by one recipe."""
+
+    kind: Literal["build"] = "build"
+    repository: str
+    commit: str
+    recipe: Recipe
+
+
+class CopyGateway(Value):
+    """Give a sandbox its own copy of a gateway release, with routes patched before it is mounted.
+
+    ``routes`` maps keys of config.php to URLs; keys that are not named keep what was committed.
+    """
+
+    kind: Literal["copy"] = "copy"
+    sandbox: str
+    repository: str
+    commit: str
+    recipe: GatewayRecipe
+    routes: dict[str, str]
+
+
+class StartService(Value):
+    """Create and start a service's container with a release mounted at /src."""
+
+    kind: Literal["start-service"] = "start-service"
+    container: ContainerSpec
+    repository: str
+    recipe: GoRecipe
+
+
+class StartGateway(Value):
+    """Create and start a sandbox's gateway with its copy mounted where production has it."""
+
+    kind: Literal["start-gateway"] = "start-gateway"
+    container: ContainerSpec
+    mount: str
+    access_log: str
+
+
+class Resume(Value):
+    """Start an existing, stopped container again."""
+
+    kind: Literal["resume"] = "resume"
+    sandbox: str
+    container: str
+
+
+class Gate(Value):
+    """Wait until a started container is healthy; fail at once when it can't become so."""
+
+    kind: Literal["gate"] = "gate"
+    sandbox: str
+    container: str
+    probe: Probe
+
+
+class Admit(Value):
+    """Let a healthy container answer to its service's name inside the sandbox."""
+
+    kind: Literal["admit"] = "admit"
+    sandbox: str
+    container: str
+    network: str
+    alias: str
+
+
+class Route(Value):
+    """Make one key of a sandbox's config.php say this URL; None: what was committed (OCP)."""
+
+    kind: Literal["route"] = "route"
+    sandbox: str
+    service: str
+    key: str
+    url: str | None
+
+
+class SetLimits(Value):
+    """Change a running container's limits in place."""
+
+    kind: Literal["limits"] = "limits"
+    sandbox: str
+    container: str
+    limits: Limits
+
+
+class Rename(Value):
+    """Give a container the name that its sandbox and service call for."""
+
+    kind: Literal["rename"] = "rename"
+    sandbox: str
+    container: str
+    name: str
+
+
+class Stop(Value):
+    """Stop a container and keep it."""
+
+    kind: Literal["stop"] = "stop"
+    sandbox: str
+    container: str
+
+
+class Remove(Value):
+    """Drain, stop and remove a container; its last lines are kept first."""
+
+    kind: Literal["remove"] = "remove"
+    sandbox: str
+    container: str
+
+
+class RemoveNetwork(Value):
+    """Remove a sandbox's network."""
+
+    kind: Literal["remove-network"] = "remove-network"
+    sandbox: str
+    name: str
+
+
+class RemoveCopy(Value):
+    """Remove a sandbox's copies of the gateway other than the one at ``keep``."""
+
+    kind: Literal["remove-copy"] = "remove-copy"
+    sandbox: str
+    commit: str
+
+
+Action: TypeAlias = Annotated[
+    EnsureNetwork
+    | Fetch
+    | Build
+    | CopyGateway
+    | StartService
+    | StartGateway
+    | Resume
+    | Gate
+    | Admit
+    | Route
+    | SetLimits
+    | Rename
+    | Stop
+    | Remove
+    | RemoveNetwork
+    | RemoveCopy,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,184 @@
+"""The frames on /ws/agent, JSON text each, tagged by ``frame``.
+
+The agent says Hello, the control plane Welcome; then a full report and deltas go up, actions come
+down. What must not be lost (results, stages, log lines) goes up in numbered entries that the agent
+keeps on disk until they are acknowledged.
+"""
+
+import datetime
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, TypeAdapter
+
+from sdp.protocol.actions import Action, Value
+from sdp.protocol.report import Delta, NodeReport
+
+VERSION = 1
+"""Version of this protocol; a control plane also takes agents of the version before."""
+
+MAX_FRAME = 8 << 20
+"""Bytes of the largest frame that either side accepts."""
+
+
+class Succeeded(Value):
+    """The action is done; the report that came before shows its effect."""
+
+    kind: Literal["succeeded"] = "succeeded"
+    note: str = ""
+
+
+class Failed(Value):
+    """The action failed. ``terminal``: only a new spec, or a person, can change that.
+
+    ``fix`` says what to do, in an imperative sentence; ``lines`` are the last lines that the
+    compiler or the container said.
+    """
+
+    kind: Literal["failed"] = "failed"
+    reason: str
+    message: str
+    fix: str = ""
+    terminal: bool = False
+    lines: tuple[str, ...] = ()
+
+
+class Cancelled(Value):
+    """The action was cancelled; whatever it ran is dead."""
+
+    kind: Literal["cancelled"] = "cancelled"
+
+
+Outcome: TypeAlias = Annotated[Succeeded | Failed | Cancelled, Field(discriminator="kind")]
+
+
+class Result(Value):
+    """How an action ended."""
+
+    entry: Literal["result"] = "result"
+    action_id: str
+    outcome: Outcome
+
+
+class StageEvent(Value):
+    """A stage of a deployment began or ended."""
+
+    entry: Literal["stage"] = "stage"
+    deployment: str
+    stage: str
+    state: Literal["started", "finished", "failed"]
+    at: datetime.datetime
+    note: str = ""
+
+
+class LogLines(Value):
+    """Consecutive lines of one stage's output."""
+
+    entry: Literal["log"] = "log"
+    deployment: str
+    stage: str
+    at: datetime.datetime
+    lines: tuple[str, ...]
+
+
+class Noticed(Value):
+    """Something that a person should know: a drift found, a container that died."""
+
+    entry: Literal["noticed"] = "noticed"
+    at: datetime.datetime
+    reason: str
+    sandbox: str
+    service: str
+    message: str
+
+
+Body: TypeAlias = Annotated[Result | StageEvent | LogLines | Noticed, Field(discriminator="entry")]
+
+
+class Entry(Value):
+    """One thing that must arrive exactly once; ``seq`` rises by one within an outbox."""
+
+    frame: Literal["entry"] = "entry"
+    seq: int
+    body: Body
+
+
+class Hello(Value):
+    """The first frame: who this is. ``outbox`` names this agent's numbering of entries."""
+
+    frame: Literal["hello"] = "hello"
+    protocol: int
+    node: str
+    instance: str
+    version: str
+    outbox: str
+
+
+class Report(Value):
+    """Everything the agent sees."""
+
+    frame: Literal["report"] = "report"
+    generation: int
+    report: NodeReport
+
+
+class Change(Value):
+    """What changed since the generation before."""
+
+    frame: Literal["change"] = "change"
+    generation: int
+    delta: Delta
+
+
+class Welcome(Value):
+    """The answer to Hello; ``stored`` is the last entry that the control plane has."""
+
+    frame: Literal["welcome"] = "welcome"
+    protocol: int
+    stored: int
+
+
+class Refuse(Value):
+    """The answer to a Hello that can't be accepted; the connection ends."""
+
+    frame: Literal["refuse"] = "refuse"
+    reason: str
+
+
+class Ack(Value):
+    """Entries up to this one are stored; the agent may forget them."""
+
+    frame: Literal["ack"] = "ack"
+    seq: int
+
+
+class Perform(Value):
+    """Do this once, in ``timeout_seconds``; the same action id twice is one action."""
+
+    frame: Literal["perform"] = "perform"
+    action_id: str
+    deployment: str
+    timeout_seconds: float
+    action: Action
+
+
+class Cancel(Value):
+    """Stop working on this action; nothing that it started may go on."""
+
+    frame: Literal["cancel"] = "cancel"
+    action_id: str
+
+
+class Refresh(Value):
+    """Look at these repositories' branches now, not at the next poll."""
+
+    frame: Literal["refresh"] = "refresh"
+    repositories: tuple[str, ...]
+
+
+FromAgent: TypeAlias = Annotated[Hello | Report | Change | Entry, Field(discriminator="frame")]
+ToAgent: TypeAlias = Annotated[
+    Welcome | Refuse | Ack | Perform | Cancel | Refresh, Field(discriminator="frame")
+]
+
+from_agent: TypeAdapter[FromAgent] = TypeAdapter(FromAgent)
+to_agent: TypeAdapter[ToAgent] = TypeAdapter(ToAgent)

@@ -1,0 +1,168 @@
+"""What a node reports: its engine, and keyed items in sections; and the difference of two reports.
+
+Every section maps a key to an item, so that a delta is small and folding one is the same for all.
+"""
+
+import datetime
+from typing import Literal, TypeAlias
+
+from pydantic import Field
+
+from sdp.protocol.actions import Limits, Value
+
+Health: TypeAlias = Literal["starting", "healthy", "unhealthy", "none"]
+ContainerState: TypeAlias = Literal[
+    "created", "running", "restarting", "exited", "paused", "dead", "removing"
+]
+
+
+class Engine(Value):
+    """The node's Docker engine, as last seen; ``error`` is empty while it answers."""
+
+    version: str = ""
+    error: str = ""
+
+
+class Container(Value):
+    """A container with this instance's label. Keyed by id."""
+
+    id: str
+    name: str
+    sandbox: str
+    service: str
+    commit: str
+    branch: str
+    hash: str
+    peers: str
+    generation: str
+    deployment: str
+    image: str
+    state: ContainerState
+    exit_code: int
+    restarts: int
+    host_port: int
+    admitted: bool
+    limits: Limits
+    health: Health
+    reason: str
+    started_at: datetime.datetime | None
+
+
+class Network(Value):
+    """A network with this instance's label. Keyed by name."""
+
+    name: str
+    sandbox: str
+
+
+class Release(Value):
+    """A built commit on disk. Keyed by ``<repository>/<commit>/<recipe>``.
+
+    ``defaults`` holds, for a gateway's release, the routes that were committed: key → URL;
+    ``problems`` the entries of its config.php that can't be patched, in words.
+    """
+
+    repository: str
+    commit: str
+    recipe: str
+    defaults: dict[str, str]
+    problems: tuple[str, ...]
+
+
+class Repository(Value):
+    """A configured clone. Keyed by the repository's name; ``error`` says why it can't be read.
+
+    ``branches`` are the origin's tips (``git ls-remote``), ``present`` the commits that are here.
+    """
+
+    branches: dict[str, str]
+    present: tuple[str, ...]
+    error: str
+    checked_at: datetime.datetime | None
+
+
+class Copy(Value):
+    """A sandbox's copy of the gateway. Keyed by ``<sandbox>/<commit>``.
+
+    ``routes`` are read back from config.php: key → URL. ``edited`` says that somebody else wrote
+    to the file since the agent did.
+    """
+
+    sandbox: str
+    commit: str
+    routes: dict[str, str]
+    defaults: dict[str, str]
+    edited: bool
+    problems: tuple[str, ...]
+    verified_at: datetime.datetime | None
+
+
+class Listener(Value):
+    """A port that something which is not ours listens on. Keyed by the port's digits."""
+
+    owner: str
+
+
+class NodeReport(Value):
+    """Everything that an agent sees. ``images`` maps a tag to the engine's image id."""
+
+    engine: Engine = Engine()
+    containers: dict[str, Container] = Field(default_factory=dict)
+    networks: dict[str, Network] = Field(default_factory=dict)
+    images: dict[str, str] = Field(default_factory=dict)
+    releases: dict[str, Release] = Field(default_factory=dict)
+    repositories: dict[str, Repository] = Field(default_factory=dict)
+    copies: dict[str, Copy] = Field(default_factory=dict)
+    listeners: dict[str, Listener] = Field(default_factory=dict)
+
+
+class Delta(Value):
+    """What changed between two reports; an item of None is gone."""
+
+    engine: Engine | None = None
+    containers: dict[str, Container | None] = Field(default_factory=dict)
+    networks: dict[str, Network | None] = Field(default_factory=dict)
+    images: dict[str, str | None] = Field(default_factory=dict)
+    releases: dict[str, Release | None] = Field(default_factory=dict)
+    repositories: dict[str, Repository | None] = Field(default_factory=dict)
+    copies: dict[str, Copy | None] = Field(default_factory=dict)
+    listeners: dict[str, Listener | None] = Field(default_factory=dict)
+
+
+SECTIONS = (
+    "containers",
+    "networks",
+    "images",
+    "releases",
+    "repositories",
+    "copies",
+    "listeners",
+)
+
+
+def difference(old: NodeReport, new: NodeReport) -> Delta | None:
+    """Return what turns ``old`` into ``new``, or None when nothing does."""
+    changes: dict[str, object] = Field(default_factory=dict)
+    if old.engine != new.engine:
+        changes["engine"] = new.engine
+    for section in SECTIONS:
+        before: dict[str, object] = getattr(old, section)
+        after: dict[str, object] = getattr(new, section)
+        changed: dict[str, object] = {k: v for k, v in after.items() if before.get(k) != v}
+        changed.update(dict.fromkeys(before.keys() - after.keys()))
+        if changed:
+            changes[section] = changed
+    return Delta().model_copy(update=changes) if changes else None
+
+
+def fold(report: NodeReport, delta: Delta) -> NodeReport:
+    """Return the report with the delta applied."""
+    changes: dict[str, object] = Field(default_factory=dict)
+    if delta.engine is not None:
+        changes["engine"] = delta.engine
+    for section in SECTIONS:
+        changed: dict[str, object] = getattr(delta, section)
+        if changed:
+            merged: dict[str, object] = {**getattr(report, section), **changed}
+            changes[section] = {k: v for k, v in merged.items() if v is not None}
+    return report.model_copy(update=changes)
