@@ -1,0 +1,265 @@
+"""Desired: what a commit of the config repo says should exist, one frozen value per sandbox.
+
+A sandbox whose file does not load, or does not resolve, stays at the last revision at which it
+did; a file that does not load is never taken for a deletion.
+"""
+
+import dataclasses
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from sdp.protocol.actions import Limits, Probe
+from sdp.spec import models, quantities
+from sdp.spec.resolve import Resolved, resolve
+from sdp.spec.tree import Problem, Tree
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Branch:
+    """The sandbox runs it itself: the branch's tip, or one commit of it."""
+
+    name: str
+    commit: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ocp:
+    """The shared OCP environment serves it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Address:
+    """Something at this URL serves it."""
+
+    url: str
+
+
+Target: TypeAlias = Branch | Ocp | Address
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DesiredService:
+    """One service of a sandbox. ``secrets`` are names of variables that need decrypting."""
+
+    name: str
+    target: Target
+    spec: models.Service
+    node: models.Node
+    port: int | None
+    variables: Mapping[str, str]
+    files: Mapping[str, str]
+    secrets: tuple[str, ...]
+    limits: Limits
+    probe: Probe
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DesiredGateway:
+    """A sandbox's own gateway."""
+
+    branch: Branch
+    spec: models.Gateway
+    node: models.Node
+    port: int | None
+    limits: Limits
+    probe: Probe
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DesiredSandbox:
+    """A sandbox, whole.
+
+    Attributes:
+        revision: the config commit it was taken from; older than the newest one while the file
+            has ``problems``.
+        services: every service of the platform, by name.
+    """
+
+    name: str
+    path: str
+    revision: str
+    instance: str
+    owner: str
+    environment: str
+    gateway: DesiredGateway
+    services: Mapping[str, DesiredService]
+    suspended: bool
+    protect: bool
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Desired:
+    """All that should exist at a revision.
+
+    Attributes:
+        sandboxes: by lower-cased name.
+        unreadable: sandbox files that no revision explains; while there are any, nothing that is
+            missing from ``sandboxes`` may be taken for deleted.
+    """
+
+    revision: str
+    platform: models.Platform | None
+    sandboxes: Mapping[str, DesiredSandbox]
+    problems: tuple[Problem, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+
+NOTHING = Desired("", None, types.MappingProxyType({}))
+
+
+def desire(revision: str, tree: Tree, ancestors: Iterable[tuple[str, Tree]] = ()) -> Desired:
+    """Return what the tree of a revision says should exist.
+
+    Args:
+        revision: commit SHA of the config repo.
+        tree: its specs.
+        ancestors: older revisions with their specs, newest first; read only as far as needed.
+    """
+    past = _Past(ancestors)
+    if tree.platform is None:
+        tree = _with_past_platform(tree, past)
+    if tree.platform is None:
+        return Desired(revision, None, {}, tree.problems, tuple(sorted(tree.sandbox_paths)))
+    sandboxes: dict[str, DesiredSandbox] = {}
+    unreadable: list[str] = []
+    for path in sorted(tree.sandbox_paths):
+        sandbox = _sandbox(path, revision, tree) or _last_good(path, tree, past)
+        if sandbox is None:
+            unreadable.append(path)
+        else:
+            sandboxes.setdefault(sandbox.name.lower(), sandbox)
+    return Desired(revision, tree.platform.spec, sandboxes, tree.problems, tuple(unreadable))
+
+
+class _Past:
+    """Older revisions, read lazily and at most once."""
+
+    def __init__(self, ancestors: Iterable[tuple[str, Tree]]) -> None:
+        self._rest = iter(ancestors)
+        self._read: list[tuple[str, Tree]] = []
+
+    def __iter__(self) -> Iterator[tuple[str, Tree]]:
+        yield from self._read
+        for each in self._rest:
+            self._read.append(each)
+            yield each
+
+
+def _with_past_platform(tree: Tree, past: _Past) -> Tree:
+    for _, older in past:
+        if older.platform is not None:
+            return dataclasses.replace(tree, platform=older.platform)
+    return tree
+
+
+def _last_good(path: str, tree: Tree, past: _Past) -> DesiredSandbox | None:
+    """Return the sandbox of a broken file as it was when the file, or its name, last held good."""
+    declared = tree.unloaded.get(path)
+    problems = tree.errors([path]) or _problems(path, tree)
+    for revision, older in past:
+        for candidate in (path, _path_of(declared, older)):
+            if candidate is not None and (sandbox := _sandbox(candidate, revision, older)):
+                return dataclasses.replace(sandbox, path=path, problems=problems)
+    return None
+
+
+def _path_of(name: str | None, tree: Tree) -> str | None:
+    if name is None:
+        return None
+    named = (p for p, file in tree.sandboxes.items() if file.spec.sandbox.lower() == name.lower())
+    return next(named, None)
+
+
+def _problems(path: str, tree: Tree) -> tuple[Problem, ...]:
+    resolved = resolve(path, tree) if path in tree.sandboxes else None
+    return () if resolved is None or isinstance(resolved, Resolved) else resolved.problems
+
+
+def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
+    if path not in tree.sandboxes or tree.platform is None or tree.errors([path]):
+        return None
+    resolved = resolve(path, tree)
+    if not isinstance(resolved, Resolved):
+        return None
+    platform, body = tree.platform.spec, resolved.body
+    lifecycle = body.lifecycle or models.Lifecycle()
+    return DesiredSandbox(
+        name=resolved.name,
+        path=path,
+        revision=revision,
+        instance=platform.platform,
+        owner=body.owner or "",
+        environment=body.environment or "",
+        gateway=_gateway(body.gateway or models.GatewayTarget(), platform),
+        services={
+            name: _service(name, spec, body, tree)
+            for name, spec in sorted(platform.services.items())
+        },
+        suspended=bool(lifecycle.suspended),
+        protect=bool(lifecycle.protect),
+    )
+
+
+def _gateway(target: models.GatewayTarget, platform: models.Platform) -> DesiredGateway:
+    spec = platform.gateway
+    return DesiredGateway(
+        branch=Branch(target.branch or "develop", target.commit),
+        spec=spec,
+        node=_node(spec.node, platform),
+        port=target.port,
+        limits=_limits(target.resources, spec.resources),
+        probe=_probe(spec.health),
+    )
+
+
+def _service(name: str, spec: models.Service, body: models.Body, tree: Tree) -> DesiredService:
+    assert tree.platform is not None  # noqa: S101 -- the caller has looked
+    said = (body.services or {}).get(name) or models.ServiceTarget()
+    environments = [
+        tree.environments[each].spec
+        for each in (body.environment, said.environment)
+        if each is not None
+    ]
+    return DesiredService(
+        name=name,
+        target=_target(said),
+        spec=spec,
+        node=_node(spec.node, tree.platform.spec),
+        port=said.port,
+        variables={k: v for each in environments for k, v in each.variables.items()},
+        files={k: v for each in environments for k, v in each.files.items()},
+        secrets=tuple(sorted({k for each in environments for k in each.secrets})),
+        limits=_limits(said.resources, spec.resources),
+        probe=_probe(said.health or spec.health),
+    )
+
+
+def _target(said: models.ServiceTarget) -> Target:
+    if said.branch is not None or said.commit is not None:
+        return Branch(said.branch or "", said.commit)
+    if said.url is not None:
+        return Address(said.url)
+    return Ocp()
+
+
+def _node(node_id: str, platform: models.Platform) -> models.Node:
+    return next(node for node in platform.nodes if node.id == node_id)
+
+
+def _limits(said: models.Resources | None, default: models.Resources | None) -> Limits:
+    layers = [each for each in (said, default) if each is not None]
+    cpu = next((each.cpu for each in layers if each.cpu), None)
+    memory = next((each.memory for each in layers if each.memory), None)
+    return Limits(
+        cpu_milli=quantities.cpu(cpu) if cpu else 0,
+        memory_bytes=quantities.memory(memory) if memory else 0,
+    )
+
+
+def _probe(health: models.Health) -> Probe:
+    return Probe(
+        path=health.path,
+        deadline_seconds=quantities.duration(health.deadline).total_seconds(),
+    )

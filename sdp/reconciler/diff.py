@@ -1,0 +1,256 @@
+"""Diff: one sandbox as desired against what the nodes hold of it. Decides nothing.
+
+For each service that the sandbox runs: which version is wanted, which containers are that version
+and which are others; for each route: what config.php should say and what it says.
+"""
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+
+from sdp.protocol.actions import GatewayRecipe, GoRecipe, Limits, Probe
+from sdp.protocol.identity import digest, release_key
+from sdp.protocol.report import Container, Copy, Release
+from sdp.reconciler import observed as observation
+from sdp.reconciler.desired import Branch, DesiredGateway, DesiredSandbox, DesiredService
+from sdp.reconciler.observed import Observed
+from sdp.spec import models, names
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a service: everything that its container is made from, by hash."""
+
+    repository: str
+    branch: str
+    commit: str
+    recipe: GoRecipe | GatewayRecipe
+    image: str
+    port: int
+    environment: Mapping[str, str]
+    files: Mapping[str, str]
+    probe: Probe
+    pinned: int | None
+
+    @property
+    def hash(self) -> str:
+        """12 digits that change with anything that needs another container; limits do not."""
+        return digest(
+            [
+                release_key(self.repository, self.commit, self.recipe),
+                self.image,
+                self.port,
+                dict(self.environment),
+                dict(self.files),
+                self.probe.path,
+                self.pinned,
+            ]
+        )
+
+    @property
+    def release(self) -> str:
+        """Key of the release that it runs."""
+        return release_key(self.repository, self.commit, self.recipe)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why something can't even be wanted exactly yet."""
+
+    reason: str
+    message: str
+    fix: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """A container and the node that it is on."""
+
+    node: str
+    container: Container
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServiceDifference:
+    """One service (or the gateway): the version wanted on a node, and the containers there are."""
+
+    service: str
+    node: models.Node
+    limits: Limits
+    wanted: Version | Obstacle | None
+    current: Container | None
+    others: tuple[Place, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """One sandbox: everything that planning needs, nothing decided."""
+
+    sandbox: str
+    desired: DesiredSandbox | None
+    gateway: ServiceDifference
+    copy: Copy | None
+    release: Release | None
+    services: tuple[ServiceDifference, ...]
+
+
+def diff(desired: DesiredSandbox, observed: Observed) -> Difference:
+    """Return how a desired sandbox differs from what is."""
+    places = places_of(desired.name, observed)
+    gateway = _gateway(desired, observed, places)
+    copy = None
+    release = None
+    if isinstance(gateway.wanted, Version):
+        node = observed.get(gateway.node.id)
+        release = node.report.releases.get(gateway.wanted.release) if node else None
+        copies = observation.held(observed, gateway.node.id, desired.name).copies
+        copy = next((each for each in copies if each.commit == gateway.wanted.commit), None)
+    services = tuple(
+        _service(service, desired, observed, places) for service in desired.services.values()
+    )
+    return Difference(desired.name, desired, gateway, copy, release, services)
+
+
+def places_of(sandbox: str, observed: Observed) -> tuple[Place, ...]:
+    """Return all containers of a sandbox, with their nodes, in a fixed order."""
+    return tuple(
+        Place(node, container)
+        for node in sorted(observed)
+        for container in observation.held(observed, node, sandbox).containers
+    )
+
+
+def _gateway(
+    sandbox: DesiredSandbox, observed: Observed, places: tuple[Place, ...]
+) -> ServiceDifference:
+    gateway = sandbox.gateway
+    commit = resolve_commit(gateway.branch, gateway.spec.repository, gateway.node.id, observed)
+    wanted = commit if isinstance(commit, Obstacle) else _gateway_version(sandbox, gateway, commit)
+    return _matched(names.GATEWAY, gateway.node, gateway.limits, wanted, places)
+
+
+def _gateway_version(sandbox: DesiredSandbox, gateway: DesiredGateway, commit: str) -> Version:
+    spec = gateway.spec
+    return Version(
+        repository=spec.repository,
+        branch=gateway.branch.name,
+        commit=commit,
+        recipe=GatewayRecipe(config=spec.config, key=spec.key, branch=gateway.branch.name),
+        image=spec.image,
+        port=spec.port,
+        environment={"CI_ENV": spec.environment, "SDP_SANDBOX": sandbox.name},
+        files={},
+        probe=gateway.probe,
+        pinned=gateway.port,
+    )
+
+
+def _service(
+    service: DesiredService,
+    sandbox: DesiredSandbox,
+    observed: Observed,
+    places: tuple[Place, ...],
+) -> ServiceDifference:
+    wanted: Version | Obstacle | None = None
+    if isinstance(service.target, Branch):
+        wanted = _service_version(service, service.target, sandbox, observed)
+    return _matched(service.name, service.node, service.limits, wanted, places)
+
+
+def _service_version(
+    service: DesiredService, target: Branch, sandbox: DesiredSandbox, observed: Observed
+) -> Version | Obstacle:
+    if service.secrets:
+        return Obstacle(
+            "NoIdentity",
+            f"{', '.join(service.secrets)} are encrypted, and {service.node.id} has no key",
+            "move them to variables: until the node can decrypt them",
+        )
+    commit = resolve_commit(target, service.spec.repository, service.node.id, observed)
+    if isinstance(commit, Obstacle):
+        return commit
+    build = service.spec.build
+    return Version(
+        repository=service.spec.repository,
+        branch=target.name,
+        commit=commit,
+        recipe=GoRecipe(
+            service=service.name,
+            package=build.package,
+            flags=build.flags,
+            environment=dict(build.environment),
+        ),
+        image=service.spec.image,
+        port=service.spec.port,
+        environment={
+            **service.variables,
+            "PORT": str(service.spec.port),
+            "SDP_SANDBOX": sandbox.name,
+        },
+        files=service.files,
+        probe=service.probe,
+        pinned=service.port,
+    )
+
+
+def resolve_commit(
+    target: Branch, repository: str, node: str, observed: Observed
+) -> str | Obstacle:
+    """Return the commit that a branch stands for, as its node sees the repository's origin."""
+    if target.commit is not None:
+        return target.commit
+    seen = observed.get(node)
+    known = seen.report.repositories.get(repository) if seen else None
+    if seen is None or not seen.connected:
+        return Obstacle(
+            "NodeSilent",
+            f"node {node} has not reported",
+            f"start its agent: sdp agent --config agent.yaml on {node}",
+        )
+    if known is None:
+        return Obstacle(
+            "RepositoryUnknown",
+            f"node {node} has no repository {repository}",
+            f"add {repository}: /path/of/its/clone to repositories: in agent.yaml on {node}",
+        )
+    if (commit := known.branches.get(target.name)) is not None:
+        return commit
+    if known.error:
+        return Obstacle("RepositoryUnavailable", known.error, f"mend {repository} on {node}")
+    return Obstacle(
+        "BranchMissing",
+        f"{repository} has no branch {target.name}{_age(known.checked_at)}",
+        f"push {target.name}, or name another branch",
+    )
+
+
+def _age(checked_at: datetime.datetime | None) -> str:
+    return f" (looked at {checked_at:%H:%M:%S} UTC)" if checked_at else " (not looked yet)"
+
+
+def _matched(
+    service: str,
+    node: models.Node,
+    limits: Limits,
+    wanted: Version | Obstacle | None,
+    places: tuple[Place, ...],
+) -> ServiceDifference:
+    mine = [place for place in places if place.container.service == service]
+    version = wanted.hash if isinstance(wanted, Version) else ""
+    same = [each for each in mine if each.node == node.id and each.container.hash == version]
+    same.sort(key=lambda place: _rank(place.container))
+    current = same[0] if same else None
+    others = tuple(each for each in mine if each is not current)
+    return ServiceDifference(
+        service, node, limits, wanted, current.container if current else None, others
+    )
+
+
+def _rank(container: Container) -> tuple[bool, bool, bool, str]:
+    """Order containers of one version: the one to keep first."""
+    return (
+        not container.admitted,
+        container.state != "running",
+        container.health != "healthy",
+        container.id,
+    )

@@ -1,0 +1,129 @@
+"""Observed: what the nodes report, as one frozen value. A silent node's part is unknown."""
+
+import dataclasses
+import datetime
+import types
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from sdp.protocol.report import Container, Copy, Delta, Network, NodeReport
+from sdp.protocol.report import fold as fold_report
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held:
+    """What a node holds for one sandbox."""
+
+    containers: tuple[Container, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    networks: tuple[Network, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ObservedNode:
+    """A node as last heard.
+
+    Attributes:
+        connected: its agent has a session and has reported in it.
+        heard_at: when it last said anything.
+        held: what it holds, by lower-cased sandbox name.
+    """
+
+    report: NodeReport
+    generation: int
+    connected: bool
+    heard_at: datetime.datetime
+    version: str
+    held: Mapping[str, Held]
+
+    @property
+    def known(self) -> bool:
+        """Whether the report may be acted upon: agent and engine both answer."""
+        return self.connected and not self.report.engine.error
+
+
+Observed: TypeAlias = Mapping[str, ObservedNode]
+"""By node id; a node that never reported is absent."""
+
+NOTHING: Observed = types.MappingProxyType({})
+_NOTHING_HELD = Held()
+
+
+def report(
+    observed: Observed, node: str, new: NodeReport, generation: int, now: datetime.datetime
+) -> Observed:
+    """Return the observation with a node's full report in place of what was known of it."""
+    version = observed[node].version if node in observed else ""
+    fresh = ObservedNode(
+        new, generation, connected=True, heard_at=now, version=version, held=_held(new)
+    )
+    return {**observed, node: fresh}
+
+
+def fold(
+    observed: Observed, node: str, delta: Delta, generation: int, now: datetime.datetime
+) -> Observed:
+    """Return the observation with a node's delta applied."""
+    known = observed[node]
+    merged = fold_report(known.report, delta)
+    moved = delta.containers or delta.copies or delta.networks
+    held = _held(merged) if moved else known.held
+    return {
+        **observed,
+        node: dataclasses.replace(
+            known, report=merged, generation=generation, heard_at=now, held=held
+        ),
+    }
+
+
+def silent(observed: Observed, node: str) -> Observed:
+    """Return the observation with a node's agent gone; what it last said is kept, as unknown."""
+    if node not in observed:
+        return observed
+    return {**observed, node: dataclasses.replace(observed[node], connected=False)}
+
+
+def touched(node_report: NodeReport, delta: Delta) -> frozenset[str] | None:
+    """Return the lower-cased names of sandboxes that a delta is about; None: maybe all."""
+    if delta.engine or delta.images or delta.releases or delta.repositories or delta.listeners:
+        return None
+    names: set[str] = set()
+    for key, container in delta.containers.items():
+        about = container or node_report.containers.get(key)
+        names.update({about.sandbox.lower()} if about else set())
+    for key, network in delta.networks.items():
+        holder = network or node_report.networks.get(key)
+        names.update({holder.sandbox.lower()} if holder else set())
+    names.update(key.split("/")[0].lower() for key in delta.copies)
+    return frozenset(names)
+
+
+def sandboxes(observed: Observed) -> frozenset[str]:
+    """Return the lower-cased names of all sandboxes that any node holds something of."""
+    return frozenset(name for node in observed.values() for name in node.held)
+
+
+def held(observed: Observed, node: str, sandbox: str) -> Held:
+    """Return what a node holds for a sandbox."""
+    known = observed.get(node)
+    return known.held.get(sandbox.lower(), _NOTHING_HELD) if known else _NOTHING_HELD
+
+
+def _held(node_report: NodeReport) -> Mapping[str, Held]:
+    containers: dict[str, list[Container]] = {}
+    copies: dict[str, list[Copy]] = {}
+    networks: dict[str, list[Network]] = {}
+    for container in node_report.containers.values():
+        containers.setdefault(container.sandbox.lower(), []).append(container)
+    for copy in node_report.copies.values():
+        copies.setdefault(copy.sandbox.lower(), []).append(copy)
+    for network in node_report.networks.values():
+        networks.setdefault(network.sandbox.lower(), []).append(network)
+    return {
+        name: Held(
+            tuple(sorted(containers.get(name, ()), key=lambda each: (each.name, each.id))),
+            tuple(sorted(copies.get(name, ()), key=lambda each: each.commit)),
+            tuple(sorted(networks.get(name, ()), key=lambda each: each.name)),
+        )
+        for name in containers.keys() | copies.keys() | networks.keys()
+    }
