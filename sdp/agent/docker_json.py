@@ -1,0 +1,168 @@
+"""The shapes of the Docker API's answers, as far as they are read, and what they mean here."""
+
+import datetime
+import io
+import tarfile
+from collections.abc import Mapping
+from typing import TypedDict
+
+from sdp.agent.engine import INSTANCE, Hint, Inspected, Listed
+from sdp.protocol.actions import Limits
+from sdp.protocol.report import ContainerState
+
+CPU_PERIOD = 100_000
+CHANGES = frozenset(
+    (
+        "create",
+        "start",
+        "die",
+        "stop",
+        "restart",
+        "pause",
+        "unpause",
+        "rename",
+        "update",
+        "destroy",
+        "oom",
+    )
+)
+NO_MEMORY_LIMIT = 1 << 50
+"""The engine can't lift a memory limit in place, only set one: this one stands for none."""
+
+
+class State(TypedDict):
+    Status: ContainerState
+    ExitCode: int
+    StartedAt: str
+
+
+class HostConfig(TypedDict):
+    Memory: int
+    NanoCpus: int
+    CpuQuota: int
+    CpuPeriod: int
+
+
+class Endpoint(TypedDict):
+    Aliases: list[str] | None
+    EndpointID: str
+
+
+class Networks(TypedDict):
+    Networks: dict[str, Endpoint]
+
+
+class Config(TypedDict):
+    Image: str
+    Labels: dict[str, str] | None
+
+
+class Container(TypedDict):
+    Id: str
+    Name: str
+    RestartCount: int
+    State: State
+    Config: Config
+    HostConfig: HostConfig
+    NetworkSettings: Networks
+
+
+class Port(TypedDict, total=False):
+    PublicPort: int
+
+
+class Item(TypedDict):
+    Id: str
+    Names: list[str]
+    State: str
+    NetworkSettings: Networks
+    Ports: list[Port]
+
+
+class Network(TypedDict):
+    Name: str
+    Id: str
+    Labels: dict[str, str] | None
+
+
+class Image(TypedDict):
+    Id: str
+    RepoTags: list[str] | None
+
+
+class Actor(TypedDict, total=False):
+    ID: str
+    Attributes: dict[str, str]
+
+
+class Event(TypedDict, total=False):
+    Type: str
+    Action: str
+    Actor: Actor
+
+
+def hint(event: Event, instance: str) -> Hint | None:
+    """Return what an event of ours hints at; network events name a container, no labels."""
+    actor = event.get("Actor", {})
+    told = actor.get("Attributes", {})
+    match event.get("Type"):
+        case "container" if told.get(INSTANCE) == instance and event.get("Action") in CHANGES:
+            return Hint(actor.get("ID", ""))
+        case "network":
+            return Hint(told.get("container", ""))
+        case "image":
+            return Hint("")
+        case _:
+            return None
+
+
+def quota(limits: Limits) -> int:
+    return limits.cpu_milli * CPU_PERIOD // 1000
+
+
+def listed(item: Item) -> Listed:
+    endpoints = item["NetworkSettings"]["Networks"]
+    return Listed(
+        name=item["Names"][0].lstrip("/") if item["Names"] else "",
+        state=item["State"],
+        endpoints=tuple(sorted(f"{name} {e['EndpointID']}" for name, e in endpoints.items())),
+    )
+
+
+def inspected(seen: Container) -> Inspected:
+    endpoints = seen["NetworkSettings"]["Networks"]
+    started = seen["State"]["StartedAt"]
+    return Inspected(
+        id=seen["Id"],
+        name=seen["Name"].lstrip("/"),
+        image=seen["Config"]["Image"],
+        labels=seen["Config"]["Labels"] or {},
+        state=seen["State"]["Status"],
+        exit_code=seen["State"]["ExitCode"],
+        restarts=seen["RestartCount"],
+        started_at=None
+        if started.startswith("0001")
+        else datetime.datetime.fromisoformat(started),
+        limits=limits(seen["HostConfig"]),
+        aliases={name: tuple(e["Aliases"] or ()) for name, e in endpoints.items()},
+    )
+
+
+def limits(config: HostConfig) -> Limits:
+    """Read limits back; whoever used ``docker update --cpus`` set NanoCpus instead of a quota."""
+    period = config["CpuPeriod"] or CPU_PERIOD
+    milli = config["NanoCpus"] // 1_000_000 or max(config["CpuQuota"], 0) * 1000 // period
+    memory = config["Memory"]
+    return Limits(cpu_milli=milli, memory_bytes=memory if memory < NO_MEMORY_LIMIT else 0)
+
+
+def packed(files: Mapping[str, str]) -> bytes:
+    """Return a tar archive of files, world-readable, that unpacks at the root."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path, content in sorted(files.items()):
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size = len(encoded := content.encode())
+            entry.mode = 0o644
+            archive.addfile(entry, io.BytesIO(encoded))
+    return packed.getvalue()

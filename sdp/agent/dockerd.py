@@ -1,0 +1,332 @@
+"""The real engine behind the ``Engine`` port: docker-py's low-level client in threads.
+
+Ordinary calls share one client and a bounded pool; a stream has a thread and a client of its own.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from pathlib import Path
+from socket import SocketIO
+from typing import BinaryIO, TypeVar, cast
+
+import docker
+import docker.types
+from docker.utils.socket import frames_iter_no_tty
+
+from sdp.agent.docker_json import (
+    CPU_PERIOD,
+    NO_MEMORY_LIMIT,
+    Container,
+    Event,
+    Image,
+    Item,
+    Network,
+    hint,
+    inspected,
+    listed,
+    packed,
+    quota,
+)
+from sdp.agent.engine import (
+    INSTANCE,
+    SANDBOX,
+    Draft,
+    EngineError,
+    Hint,
+    Inspected,
+    Listed,
+    NotFound,
+    NotOurs,
+)
+from sdp.agent.streams import Stream, read_stream, translated
+from sdp.protocol.actions import Limits
+
+T = TypeVar("T")
+
+OLDEST_API = (1, 41)
+WORKERS = 16
+CALL_SECONDS = 30
+LOAD_SECONDS = 900
+PIDS = 512
+
+
+class DockerEngine:
+    """One node's engine. ``close`` ends its threads; calls after that raise."""
+
+    def __init__(self, url: str, instance: str) -> None:
+        self._url = url
+        self._instance = instance
+        self._label = f"{INSTANCE}={instance}"
+        self._shared: docker.APIClient | None = None
+        self._connecting = threading.Lock()
+        self._pool = concurrent.futures.ThreadPoolExecutor(WORKERS, "engine")
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _connect(self, seconds: int = CALL_SECONDS) -> docker.APIClient:
+        client = docker.APIClient(
+            self._url, version="auto", timeout=seconds, max_pool_size=WORKERS
+        )
+        if tuple(int(part) for part in client.api_version.split(".")) < OLDEST_API:
+            raise EngineError(f"the engine speaks API {client.api_version}, older than 1.41")
+        return client
+
+    def _client(self) -> docker.APIClient:
+        with self._connecting:
+            if self._shared is None:
+                self._shared = self._connect()
+            return self._shared
+
+    async def _call(self, work: Callable[[docker.APIClient], T]) -> T:
+        def guarded() -> T:
+            with translated():
+                return work(self._client())
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, guarded)
+
+    def _own(self, client: docker.APIClient, container: str) -> str:
+        seen: Container = client.inspect_container(container)
+        if (seen["Config"]["Labels"] or {}).get(INSTANCE) != self._instance:
+            raise NotOurs(f"container {seen['Name'].lstrip('/')} lacks the label {self._label}")
+        return seen["Id"]
+
+    def _own_network(self, client: docker.APIClient, name: str) -> str:
+        for network in _named(client, name):
+            if (network["Labels"] or {}).get(INSTANCE) == self._instance:
+                return network["Id"]
+            raise NotOurs(f"network {name} lacks the label {self._label}")
+        raise NotFound(f"no network {name}")
+
+    async def version(self) -> str:
+        def ask(client: docker.APIClient) -> str:
+            return str(client.version()["Version"])
+
+        return await self._call(ask)
+
+    async def containers(self) -> dict[str, Listed]:
+        def ask(client: docker.APIClient) -> dict[str, Listed]:
+            items: list[Item] = client.containers(all=True, filters={"label": self._label})
+            return {item["Id"]: listed(item) for item in items}
+
+        return await self._call(ask)
+
+    async def inspect(self, container: str) -> Inspected | None:
+        try:
+            return await self._call(lambda client: inspected(client.inspect_container(container)))
+        except NotFound:
+            return None
+
+    async def publisher(self, port: int) -> str:
+        def ask(client: docker.APIClient) -> str:
+            items: list[Item] = client.containers(filters={"publish": str(port)})
+            holders = [i for i in items if any(p.get("PublicPort") == port for p in i["Ports"])]
+            return holders[0]["Names"][0].lstrip("/") if holders else ""
+
+        return await self._call(ask)
+
+    async def create(self, draft: Draft) -> str:
+        def ask(client: docker.APIClient) -> str:
+            created: dict[str, str] = client.create_container(
+                draft.image,
+                command=list(draft.command) or None,
+                name=draft.name,
+                labels={**draft.labels, INSTANCE: self._instance},
+                environment=dict(draft.environment),
+                working_dir=draft.folder or None,
+                ports=list(draft.ports),
+                host_config=_host_config(client, draft),
+                networking_config={
+                    "EndpointsConfig": {draft.network: {"Aliases": list(draft.aliases)}}
+                },
+                use_config_proxy=False,
+            )
+            return created["Id"]
+
+        return await self._call(ask)
+
+    async def put(self, container: str, files: Mapping[str, str]) -> None:
+        def ask(client: docker.APIClient) -> None:
+            client.put_archive(self._own(client, container), "/", packed(files))
+
+        await self._call(ask)
+
+    async def start(self, container: str) -> None:
+        await self._call(lambda client: client.start(self._own(client, container)))
+
+    async def stop(self, container: str, seconds: int) -> None:
+        await self._call(lambda client: client.stop(self._own(client, container), seconds))
+
+    async def remove(self, container: str) -> None:
+        def ask(client: docker.APIClient) -> None:
+            client.remove_container(self._own(client, container), v=True, force=True)
+
+        await self._call(ask)
+
+    async def rename(self, container: str, name: str) -> None:
+        await self._call(lambda client: client.rename(self._own(client, container), name))
+
+    async def limit(self, container: str, limits: Limits) -> None:
+        def ask(client: docker.APIClient) -> None:
+            memory = limits.memory_bytes or NO_MEMORY_LIMIT
+            client.update_container(
+                self._own(client, container),
+                cpu_period=CPU_PERIOD,
+                cpu_quota=quota(limits) or -1,
+                mem_limit=memory,
+                memswap_limit=memory,
+            )
+
+        await self._call(ask)
+
+    async def networks(self) -> dict[str, str]:
+        def ask(client: docker.APIClient) -> dict[str, str]:
+            found: list[Network] = client.networks(filters={"label": self._label})
+            return {n["Name"]: (n["Labels"] or {}).get(SANDBOX, "") for n in found}
+
+        return await self._call(ask)
+
+    async def create_network(self, name: str, sandbox: str) -> None:
+        def ask(client: docker.APIClient) -> None:
+            with contextlib.suppress(NotFound):
+                self._own_network(client, name)
+                return
+            labels = {INSTANCE: self._instance, SANDBOX: sandbox}
+            client.create_network(name, driver="bridge", check_duplicate=True, labels=labels)
+
+        await self._call(ask)
+
+    async def remove_network(self, name: str) -> None:
+        await self._call(lambda client: client.remove_network(self._own_network(client, name)))
+
+    async def connect(self, network: str, container: str, aliases: tuple[str, ...]) -> None:
+        def ask(client: docker.APIClient) -> None:
+            own = self._own(client, container)
+            client.connect_container_to_network(own, network, aliases=list(aliases))
+
+        await self._call(ask)
+
+    async def disconnect(self, network: str, container: str) -> None:
+        def ask(client: docker.APIClient) -> None:
+            client.disconnect_container_from_network(self._own(client, container), network)
+
+        await self._call(ask)
+
+    async def images(self) -> dict[str, str]:
+        def ask(client: docker.APIClient) -> dict[str, str]:
+            found: list[Image] = client.images()
+            return {tag: image["Id"] for image in found for tag in image["RepoTags"] or ()}
+
+        return await self._call(ask)
+
+    async def load(self, archive: Path) -> None:
+        def ask(_: docker.APIClient) -> None:
+            with (
+                contextlib.closing(self._connect(LOAD_SECONDS)) as client,
+                archive.open("rb") as f,
+            ):
+                load: Callable[[BinaryIO], Iterator[dict[str, object]]] = client.load_image
+                for line in load(f):
+                    if "error" in line or "errorDetail" in line:
+                        raise EngineError(f"{archive.name}: {line.get('error', line)}")
+
+        await self._call(ask)
+
+    async def execute(
+        self, container: str, argv: tuple[str, ...], stdin: bytes = b"", seconds: float = 30
+    ) -> tuple[int, bytes]:
+        def ask(client: docker.APIClient) -> tuple[int, bytes]:
+            own = self._own(client, container)
+            made = client.exec_create(own, list(argv), stdin=bool(stdin))
+            output = _talk(client, str(made["Id"]), stdin, seconds)
+            code: int | None = client.exec_inspect(str(made["Id"]))["ExitCode"]
+            if code is None:
+                raise EngineError(f"{argv[0]} did not end within {seconds:g} s")
+            return code, output
+
+        return await self._call(ask)
+
+    async def tail(self, container: str, lines: int) -> tuple[str, ...]:
+        def ask(client: docker.APIClient) -> tuple[str, ...]:
+            said = client.logs(container, stdout=True, stderr=True, stream=False, tail=lines)
+            return tuple(said.decode(errors="replace").splitlines())
+
+        return await self._call(ask)
+
+    async def follow(self, container: str) -> AsyncGenerator[str, None]:
+        pieces = read_stream(
+            self._connect, lambda client: client.logs(container, stream=True, follow=True)
+        )
+        partial = b""
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                *whole, partial = (partial + (piece or b"")).split(b"\n")
+                for line in whole:
+                    yield line.decode(errors="replace").rstrip("\r")
+        if partial:
+            yield partial.decode(errors="replace")
+
+    async def events(self) -> AsyncGenerator[Hint, None]:
+        told = read_stream(self._connect, _subscribe)
+        async with contextlib.aclosing(told):
+            async for event in told:
+                seen = Hint("") if event is None else hint(event, self._instance)
+                if seen is not None:
+                    yield seen
+
+
+def _subscribe(client: docker.APIClient) -> Stream[Event]:
+    kinds = {"type": ["container", "network", "image"]}
+    return cast("Stream[Event]", client.events(decode=True, filters=kinds))
+
+
+def _named(client: docker.APIClient, name: str) -> list[Network]:
+    found: list[Network] = client.networks(names=[name])
+    return [network for network in found if network["Name"] == name]
+
+
+def _host_config(client: docker.APIClient, draft: Draft) -> docker.types.HostConfig:
+    memory = draft.limits.memory_bytes or None
+    return client.create_host_config(
+        mounts=[
+            docker.types.Mount(m.target, str(m.source), type="bind", read_only=m.read_only)
+            for m in draft.mounts
+        ],
+        port_bindings={inner: ("0.0.0.0", outer) for inner, outer in draft.ports.items()},  # noqa: S104 - published for the testers' phones
+        network_mode=draft.network,
+        restart_policy={"Name": "unless-stopped"},
+        log_config=docker.types.LogConfig(
+            type="json-file", config={"max-size": "10m", "max-file": "3"}
+        ),
+        security_opt=["no-new-privileges"],
+        cap_drop=list(draft.drop),
+        init=True,
+        pids_limit=PIDS,
+        mem_limit=memory,
+        memswap_limit=memory,
+        cpu_period=CPU_PERIOD if draft.limits.cpu_milli else None,
+        cpu_quota=quota(draft.limits) or None,
+    )
+
+
+def _talk(client: docker.APIClient, made: str, stdin: bytes, seconds: float) -> bytes:
+    """Run a prepared exec; at the deadline the connection is cut, which ends the reading."""
+    raw = cast("SocketIO", client.exec_start(made, socket=True))
+    frames: Callable[[SocketIO], Iterator[tuple[int, bytes]]] = frames_iter_no_tty
+    with socket.socket(fileno=os.dup(raw.fileno())) as connection:
+        cut = threading.Timer(seconds, connection.shutdown, (socket.SHUT_RDWR,))
+        cut.start()
+        try:
+            connection.settimeout(None)
+            if stdin:
+                connection.sendall(stdin)
+                connection.shutdown(socket.SHUT_WR)
+            return b"".join(piece for _, piece in frames(raw))
+        finally:
+            cut.cancel()
+            raw.close()
