@@ -317,7 +317,7 @@ def _host_config(client: docker.APIClient, draft: Draft) -> docker.types.HostCon
 def _talk(client: docker.APIClient, made: str, stdin: bytes, seconds: float) -> bytes:
     """Run a prepared exec; at the deadline the connection is cut, which ends the reading."""
     raw = cast("SocketIO", client.exec_start(made, socket=True))
-    frames: Callable[[SocketIO], Iterator[tuple[int, bytes]]] = frames_iter_no_tty
+    frames = cast("Callable[[SocketIO], Iterator[tuple[int, bytes]]]", frames_iter_no_tty)
     with socket.socket(fileno=os.dup(raw.fileno())) as connection:
         cut = threading.Timer(seconds, connection.shutdown, (socket.SHUT_RDWR,))
         cut.start()

@@ -1,0 +1,239 @@
+"""Performers for containers and networks: each can be run again at any point of a crash.
+
+They decide from what the engine says now, never from memory; ``EngineDown`` passes through to
+the one place that turns it into an outcome.
+"""
+
+import asyncio
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+
+from sdp import clock
+from sdp.agent import images, listeners, probe
+from sdp.agent.engine import PORT, PROBE, Draft, Engine, EngineError, Inspected, Mount, NotFound
+from sdp.agent.gate import Gatekeeper, Lines
+from sdp.protocol import actions
+from sdp.protocol.actions import ContainerSpec
+from sdp.protocol.frames import Failed, Outcome, Succeeded
+
+DRAIN_SECONDS = 10
+READMIT_SECONDS = 15.0
+LAST_LINES = 200
+STOPPING = "stop container"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """What of a node's configuration containers need."""
+
+    node: str
+    instance: str
+    images: Path
+    copies: Path
+    access: Path
+
+
+class Containers:
+    def __init__(self, engine: Engine, place: Place, journal: Lines) -> None:
+        self._engine = engine
+        self._place = place
+        self._journal = journal
+        self._gatekeeper = Gatekeeper(engine, journal)
+
+    async def start_service(self, action: actions.StartService, release: Path) -> Outcome:
+        spec = action.container
+        draft = dataclasses.replace(
+            _draft(spec),
+            command=(f"/src/app-{action.recipe.service}",),
+            folder="/src",
+            mounts=(Mount(release, "/src"),),
+            drop=("ALL",),
+        )
+        return await self._start(spec, draft)
+
+    async def start_gateway(self, action: actions.StartGateway) -> Outcome:
+        spec = action.container
+        access = self._place.access / spec.sandbox
+        access.mkdir(parents=True, exist_ok=True)
+        tree = self._place.copies / spec.sandbox / spec.commit / "tree"
+        draft = dataclasses.replace(
+            _draft(spec),
+            aliases=("gateway",),
+            mounts=(
+                Mount(tree, action.mount),
+                Mount(access, action.access_log, read_only=False),
+            ),
+        )
+        return await self._start(spec, draft)
+
+    async def _start(self, spec: ContainerSpec, draft: Draft) -> Outcome:
+        found = await self._engine.inspect(spec.name)
+        if found is not None:
+            return await self._adopt(spec, found)
+        missing = await images.ensure(
+            self._engine, spec.image, self._place.images, self._place.node
+        )
+        if missing is not None:
+            return missing
+        if await asyncio.to_thread(listeners.taken, spec.host_port):
+            return await self._port_taken(spec.host_port)
+        created = await self._engine.create(draft)
+        try:
+            if spec.files:
+                await self._engine.put(created, spec.files)
+            await self._engine.start(created)
+        except EngineError as error:
+            await self._engine.remove(created)
+            return await self._refused(error, spec.host_port)
+        return Succeeded()
+
+    async def _adopt(self, spec: ContainerSpec, found: Inspected) -> Outcome:
+        if found.labels.get("sdp.instance") != self._place.instance:
+            return Failed(
+                reason="NameTaken",
+                message=f"container {spec.name} exists on {self._place.node} and is not ours "
+                f"(image {found.image}, id {found.id[:12]})",
+                fix=f"rename or remove it: docker rename {spec.name} {spec.name}-old",
+                terminal=True,
+            )
+        if found.labels.get("sdp.hash") != spec.hash:
+            return Failed(
+                reason="NameInUse",
+                message=f"container {spec.name} exists with hash {found.labels.get('sdp.hash')}, "
+                f"not {spec.hash}",
+            )
+        return await self._run(found)
+
+    async def _run(self, found: Inspected) -> Outcome:
+        if found.state not in {"running", "restarting"}:
+            try:
+                await self._engine.start(found.id)
+            except EngineError as error:
+                return await self._refused(error, int(found.labels.get(PORT, "0")))
+        return Succeeded()
+
+    async def _refused(self, error: EngineError, port: int) -> Failed:
+        if "port is already allocated" in str(error) or "address already in use" in str(error):
+            return await self._port_taken(port)
+        return Failed(reason="EngineRefused", message=str(error))
+
+    async def _port_taken(self, port: int) -> Failed:
+        owner = await self._engine.publisher(port)
+        who = f"container {owner}" if owner else await asyncio.to_thread(_listener, port)
+        return Failed(
+            reason="PortTaken",
+            message=f"port {port} on {self._place.node} is taken by {who}",
+            fix=f"stop {who}, or give this service another port",
+        )
+
+    async def resume(self, action: actions.Resume) -> Outcome:
+        found = await self._engine.inspect(action.container)
+        return _gone(action.container) if found is None else await self._run(found)
+
+    async def gate(self, action: actions.Gate) -> Outcome:
+        return await self._gatekeeper.gate(action.container, action.probe)
+
+    async def admit(self, action: actions.Admit) -> Outcome:
+        """Join the network anew with the alias: the engine has no other way to give one."""
+        found = await self._engine.inspect(action.container)
+        if found is None:
+            return _gone(action.container)
+        if action.alias not in found.aliases.get(action.network, ()):
+            if action.network in found.aliases:
+                await self._engine.disconnect(action.network, found.id)
+            await self._engine.connect(action.network, found.id, (action.alias,))
+        return await self._answers(found)
+
+    async def _answers(self, found: Inspected) -> Outcome:
+        told = probe.probe_of(found)
+        if told is None:
+            return Succeeded()
+        limit = clock.now() + datetime.timedelta(seconds=READMIT_SECONDS)
+        while not (answer := await probe.ask(told[0], told[1].path)).healthy:
+            if clock.now() > limit:
+                return Failed(
+                    reason="NotAdmitted",
+                    message=f"{found.name} stopped answering when it got its alias: {answer.said}",
+                )
+            await asyncio.sleep(0.1)
+        return Succeeded()
+
+    async def set_limits(self, action: actions.SetLimits) -> Outcome:
+        await self._engine.limit(action.container, action.limits)
+        return Succeeded()
+
+    async def rename(self, action: actions.Rename) -> Outcome:
+        found = await self._engine.inspect(action.container)
+        if found is None:
+            return _gone(action.container)
+        if found.name != action.name:
+            await self._engine.rename(found.id, action.name)
+        return Succeeded()
+
+    async def stop(self, action: actions.Stop) -> Outcome:
+        await self._engine.stop(action.container, DRAIN_SECONDS)
+        return Succeeded()
+
+    async def remove(self, action: actions.Remove) -> Outcome:
+        found = await self._engine.inspect(action.container)
+        if found is None:
+            return Succeeded(note="already gone")
+        try:
+            await self._engine.stop(found.id, DRAIN_SECONDS)
+            lines = await self._engine.tail(found.id, LAST_LINES)
+            if lines:
+                deployment = found.labels.get("sdp.deployment", "")
+                self._journal.lines(deployment, STOPPING, lines)
+            await self._engine.remove(found.id)
+        except NotFound:
+            return Succeeded(note="already gone")
+        return Succeeded()
+
+    async def ensure_network(self, action: actions.EnsureNetwork) -> Outcome:
+        await self._engine.create_network(action.name, action.sandbox)
+        return Succeeded()
+
+    async def remove_network(self, action: actions.RemoveNetwork) -> Outcome:
+        try:
+            await self._engine.remove_network(action.name)
+        except NotFound:
+            return Succeeded(note="already gone")
+        return Succeeded()
+
+
+def _listener(port: int) -> str:
+    return listeners.foreign(frozenset()).get(port, listeners.UNKNOWN)
+
+
+def _gone(container: str) -> Failed:
+    return Failed(reason="ContainerGone", message=f"container {container} is not there")
+
+
+def _draft(spec: ContainerSpec) -> Draft:
+    return Draft(
+        name=spec.name,
+        image=spec.image,
+        labels=_labels(spec),
+        network=spec.network,
+        environment=spec.environment,
+        ports={spec.container_port: spec.host_port},
+        limits=spec.limits,
+    )
+
+
+def _labels(spec: ContainerSpec) -> Mapping[str, str]:
+    """Return what the report is rebuilt from when everything but the engine is lost."""
+    return {
+        "sdp.sandbox": spec.sandbox,
+        "sdp.service": spec.service,
+        "sdp.commit": spec.commit,
+        "sdp.branch": spec.branch,
+        "sdp.hash": spec.hash,
+        "sdp.peers": spec.peers,
+        "sdp.generation": spec.generation,
+        "sdp.deployment": spec.deployment,
+        PROBE: spec.probe.model_dump_json(),
+        PORT: str(spec.host_port),
+    }

@@ -1,0 +1,228 @@
+"""Performs actions: once each, within a deadline, one at a time per resource.
+
+After an action a fresh observation is made before its result is written, so that no result
+overtakes the report that shows its effect. Performers return outcomes; only a lost engine is
+an exception, and becomes an outcome here.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol, assert_never
+
+from sdp import clock
+from sdp.agent.containers import Containers
+from sdp.agent.engine import EngineDown, EngineError
+from sdp.agent.journal import Journal
+from sdp.agent.outbox import Outbox
+from sdp.protocol import actions
+from sdp.protocol.actions import Action, Recipe
+from sdp.protocol.frames import Cancelled, Failed, Outcome, Perform, Succeeded
+
+START = "start container"
+
+
+class Repositories(Protocol):
+    async def fetch(self, action: actions.Fetch, deployment: str) -> Outcome: ...
+
+
+class Releases(Protocol):
+    def path(self, repository: str, commit: str, recipe: Recipe) -> Path: ...
+    async def build(self, action: actions.Build, deployment: str) -> Outcome: ...
+
+
+class Copies(Protocol):
+    async def copy(self, action: actions.CopyGateway, deployment: str) -> Outcome: ...
+    async def route(self, action: actions.Route) -> Outcome: ...
+    async def remove(self, action: actions.RemoveCopy) -> Outcome: ...
+
+
+class Looks(Protocol):
+    """Who observes."""
+
+    async def look(self) -> None:
+        """Observe containers, networks, releases and copies now."""
+        ...
+
+
+class Performers:
+    """Whom each kind of action goes to."""
+
+    def __init__(
+        self,
+        containers: Containers,
+        repositories: Repositories,
+        releases: Releases,
+        copies: Copies,
+    ) -> None:
+        self.containers = containers
+        self.repositories = repositories
+        self.releases = releases
+        self.copies = copies
+
+    async def perform(self, action: Action, deployment: str) -> Outcome:  # noqa: C901, PLR0911, PLR0912 - one flat case per kind
+        match action:
+            case actions.EnsureNetwork():
+                return await self.containers.ensure_network(action)
+            case actions.Fetch():
+                return await self.repositories.fetch(action, deployment)
+            case actions.Build():
+                return await self.releases.build(action, deployment)
+            case actions.CopyGateway():
+                return await self.copies.copy(action, deployment)
+            case actions.StartService():
+                release = self.releases.path(
+                    action.repository, action.container.commit, action.recipe
+                )
+                return await self.containers.start_service(action, release)
+            case actions.StartGateway():
+                return await self.containers.start_gateway(action)
+            case actions.Resume():
+                return await self.containers.resume(action)
+            case actions.Gate():
+                return await self.containers.gate(action)
+            case actions.Admit():
+                return await self.containers.admit(action)
+            case actions.Route():
+                return await self.copies.route(action)
+            case actions.SetLimits():
+                return await self.containers.set_limits(action)
+            case actions.Rename():
+                return await self.containers.rename(action)
+            case actions.Stop():
+                return await self.containers.stop(action)
+            case actions.Remove():
+                return await self.containers.remove(action)
+            case actions.RemoveNetwork():
+                return await self.containers.remove_network(action)
+            case actions.RemoveCopy():
+                return await self.copies.remove(action)
+            case _:
+                assert_never(action)
+
+
+def resource(action: Action) -> str:
+    """Return the name of what an action must have for itself."""
+    match action:
+        case actions.Fetch() | actions.Build():
+            return f"repository {action.repository}"
+        case actions.StartService() | actions.StartGateway():
+            return f"container {action.container.name}"
+        case actions.CopyGateway() | actions.Route() | actions.RemoveCopy():
+            return f"gateway copy of {action.sandbox}"
+        case actions.EnsureNetwork() | actions.RemoveNetwork():
+            return f"network {action.name}"
+        case _:
+            return f"container {action.container}"
+
+
+class Desk:
+    """Takes actions in and sees each of them to its result."""
+
+    def __init__(
+        self, performers: Performers, outbox: Outbox, journal: Journal, observer: Looks
+    ) -> None:
+        self._performers = performers
+        self._outbox = outbox
+        self._journal = journal
+        self._observer = observer
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._waiting: dict[str, int] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._cancelled: set[str] = set()
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Take actions until cancelled; then end those that run, and keep their outcomes."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._group = None
+
+    def submit(self, frame: Perform) -> None:
+        """Begin an action, unless its id is known or the agent is stopping."""
+        if self._group is None:
+            return
+        if self._outbox.begin(frame.action_id, clock.now().timestamp()) is None:
+            self._tasks[frame.action_id] = self._group.create_task(self._see_through(frame))
+
+    def cancel(self, action_id: str) -> None:
+        """Stop an action; one that has ended, or was never heard of, is left alone."""
+        task = self._tasks.get(action_id)
+        if task is not None:
+            self._cancelled.add(action_id)
+            task.cancel()
+
+    async def _see_through(self, frame: Perform) -> None:
+        outcome: Outcome = Failed(reason="AgentStopped", message="the agent was stopped")
+        try:
+            outcome = await self._within_deadline(frame)
+            with contextlib.suppress(EngineDown, EngineError):  # the report says that it is down
+                await self._observer.look()
+        except asyncio.CancelledError:
+            if frame.action_id in self._cancelled:
+                outcome = Cancelled()
+        finally:
+            self._close_stage(frame, outcome)
+            self._outbox.finish(frame.action_id, outcome)
+            self._tasks.pop(frame.action_id, None)
+            self._cancelled.discard(frame.action_id)
+
+    async def _within_deadline(self, frame: Perform) -> Outcome:
+        """The deadline covers the wait for the resource: no lock outlives it."""
+        try:
+            async with asyncio.timeout(frame.timeout_seconds):
+                async with self._alone(resource(frame.action)):
+                    return await self._attempt(frame)
+        except TimeoutError:
+            return Failed(
+                reason="TimedOut",
+                message=f"{frame.action.kind} did not end within {frame.timeout_seconds:g} s",
+            )
+
+    async def _attempt(self, frame: Perform) -> Outcome:
+        if isinstance(frame.action, actions.StartService | actions.StartGateway):
+            self._journal.started(frame.deployment, START)
+        try:
+            return await self._performers.perform(frame.action, frame.deployment)
+        except EngineDown as error:
+            return Failed(
+                reason="EngineDown",
+                message=f"the Docker engine does not answer: {error}",
+                fix="start it: systemctl start docker",
+            )
+        except EngineError as error:
+            return Failed(reason="EngineRefused", message=str(error))
+
+    def _close_stage(self, frame: Perform, outcome: Outcome) -> None:
+        """Starting a container ends with its health gate, or with the first failure."""
+        match frame.action, outcome:
+            case actions.Gate(), Succeeded(note=note):
+                self._journal.finished(frame.deployment, START, note)
+            case (
+                actions.StartService() | actions.StartGateway() | actions.Gate(),
+                Failed(message=message),
+            ):
+                self._journal.failed(frame.deployment, START, message)
+            case (
+                actions.StartService() | actions.StartGateway() | actions.Gate(),
+                Cancelled(),
+            ):
+                self._journal.failed(frame.deployment, START, "cancelled")
+            case _:
+                self._journal.flush()
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, name: str) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(name, asyncio.Lock())
+        self._waiting[name] = self._waiting.get(name, 0) + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._waiting[name] -= 1
+            if not self._waiting[name]:
+                del self._waiting[name], self._locks[name]
