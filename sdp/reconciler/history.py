@@ -14,19 +14,24 @@ LONGEST_RETRY = datetime.timedelta(minutes=5)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Failure:
-    """The last failure to bring about one version of one service.
-
-    Attributes:
-        version: the hash, or what else was being brought about.
-        retry_at: when to try again; None: only a new spec or a person changes that.
-        action: the kind of action that failed.
-    """
+class Attempt:
+    """What was tried: an action's kind, for one version of one service of a sandbox."""
 
     sandbox: str
     service: str
     version: str
     action: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """The last failure to bring about one version of one service.
+
+    Attributes:
+        retry_at: when to try again; None: only a new spec or a person changes that.
+    """
+
+    attempt: Attempt
     count: int
     reason: str
     message: str
@@ -57,12 +62,9 @@ class History:
         return self.failures.get((sandbox, service, version))
 
 
-def failed(  # noqa: PLR0913 -- the parts of a failure
+def failed(
     before: Failure | None,
-    sandbox: str,
-    service: str,
-    version: str,
-    action: str,
+    attempt: Attempt,
     outcome: Failed,
     now: datetime.datetime,
     jitter: float,
@@ -71,15 +73,15 @@ def failed(  # noqa: PLR0913 -- the parts of a failure
 
     Args:
         before: the failure of the same version before, if any.
+        attempt: what was tried.
+        outcome: how it failed.
+        now: when.
         jitter: between -1 and 1; spreads retries by 10 %.
     """
     count = before.count + 1 if before else 1
     pause = min(FIRST_RETRY * 2 ** min(count - 1, 12), LONGEST_RETRY) * (1 + jitter / 10)
     return Failure(
-        sandbox=sandbox,
-        service=service,
-        version=version,
-        action=action,
+        attempt=attempt,
         count=count,
         reason=outcome.reason,
         message=outcome.message,
