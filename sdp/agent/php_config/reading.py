@@ -20,13 +20,13 @@ from sdp.agent.php_config.model import (
     Problem,
 )
 from sdp.agent.php_config.syntax import Php
+from sdp.agent.php_config.wording import describe
 from sdp.agent.php_config.writes import (
     Assign,
     Constant,
     Disturb,
     Path,
     Write,
-    describe,
     writes,
 )
 

@@ -13,6 +13,7 @@ from tree_sitter import Node
 
 from sdp.agent.php_config import strings
 from sdp.agent.php_config.syntax import Php, inner
+from sdp.agent.php_config.wording import describe, words
 
 Path = tuple[str, ...]
 
@@ -130,7 +131,7 @@ class _Walker:
             return None
         if scope.kind == "branch" and node.type not in _JUMPS:
             return None
-        return f"after the {_words(node)} on line {self._line(node)}"
+        return f"after the {words(node)} on line {self._line(node)}"
 
     def _ends(self, node: Node) -> bool:
         if node.type == "function_call_expression":
@@ -148,13 +149,13 @@ class _Walker:
             case "augmented_assignment_expression" | "reference_assignment_expression":
                 yield from self._augmented(node, scope)
             case "unset_statement" | "update_expression" | "by_ref" | "global_declaration":
-                yield from self._disturbed([node], _words(node), node, scope)
+                yield from self._disturbed([node], words(node), node, scope)
             case "foreach_statement":
                 yield from self._foreach(node, scope)
             case "function_call_expression":
                 yield from self._call(node, scope)
-            case "const_element":
-                yield from self._constant(inner(node)[:1])
+            case "const_declaration":
+                yield from self._constant([inner(element)[0] for element in inner(node)])
             case _:
                 yield from self._inside(node, scope)
 
@@ -163,10 +164,10 @@ class _Walker:
         if node.type in _FUNCTIONS:
             within = Scope("function", f"inside a function on line {self._line(node)}")
         elif scope.kind == "file" and node.type not in _TRANSPARENT:
-            within = Scope("branch", f"inside {_words(node)} on line {self._line(node)}")
+            within = Scope("branch", f"inside {words(node)} on line {self._line(node)}")
         yield from ((child, within) for child in node.named_children)
         if node.type in _INCLUDES:
-            yield Disturb((), _words(node), node.start_byte, scope)
+            yield Disturb((), words(node), node.start_byte, scope)
 
     def _assignment(self, node: Node, scope: Scope) -> Iterator[_Step]:
         left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
@@ -179,7 +180,9 @@ class _Walker:
         elif target is None:
             yield from self._disturbed([left], "a destructuring assignment", node, scope)
         elif not target.exact:
-            yield Disturb(target.path, "an entry with a computed key", node.start_byte, scope)
+            appends = not target.path and len(inner(left)) == 1
+            if not appends:  # `$config[] = …` makes a number its key
+                yield Disturb(target.path, "an entry with a computed key", node.start_byte, scope)
         elif target.path or right.type == "array_creation_expression":
             yield Assign(target.path, right, node.start_byte, scope)
             yield from self._elements(target.path, right, scope)
@@ -291,39 +294,3 @@ class _Walker:
 
     def _line(self, node: Node) -> int:
         return self._php.place(node.start_byte)[0]
-
-
-def describe(php: Php, node: Node) -> str:
-    """What stands on a right-hand side, for people; never its text, which may hold a password."""
-    match node.type:
-        case "string":
-            return "a string that is not UTF-8"
-        case "encapsed_string" | "heredoc" | "nowdoc":
-            return "a string with variables" if node.type == "encapsed_string" else "a heredoc"
-        case "function_call_expression":
-            function = node.child_by_field_name("function")
-            name = php.bytes_of(function).decode(errors="replace") if function else "?"
-            return f"a call of {name}()"
-        case "name":
-            return f"the constant {php.bytes_of(node).decode(errors='replace')}"
-        case _:
-            return _words(node)
-
-
-_WORDS = {
-    "array_creation_expression": "an array",
-    "assignment_expression": "another assignment",
-    "binary_expression": "a concatenation or other operation",
-    "conditional_expression": "a ternary",
-    "if_statement": "an if",
-    "match_expression": "a match",
-    "subscript_expression": "an array's element",
-    "switch_statement": "a switch",
-    "try_statement": "a try",
-    "unset_statement": "an unset",
-    "variable_name": "a variable",
-}
-
-
-def _words(node: Node) -> str:
-    return _WORDS.get(node.type, node.type.replace("_", " "))
