@@ -41,8 +41,8 @@ class Copies(Protocol):
 class Looks(Protocol):
     """Who observes."""
 
-    async def look(self) -> None:
-        """Observe containers, networks, releases and copies now."""
+    async def look(self, after: Action) -> None:
+        """Observe now; whatever the action may have changed is read afresh."""
         ...
 
 
@@ -131,6 +131,7 @@ class Desk:
         self._waiting: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
+        self._outcomes: dict[str, Outcome] = {}
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -147,7 +148,9 @@ class Desk:
         if self._group is None:
             return
         if self._outbox.begin(frame.action_id, clock.now().timestamp()) is None:
-            self._tasks[frame.action_id] = self._group.create_task(self._see_through(frame))
+            task = self._group.create_task(self._see_through(frame))
+            self._tasks[frame.action_id] = task
+            task.add_done_callback(lambda _: self._finish(frame))
 
     def cancel(self, action_id: str) -> None:
         """Stop an action; one that has ended, or was never heard of, is left alone."""
@@ -157,19 +160,22 @@ class Desk:
             task.cancel()
 
     async def _see_through(self, frame: Perform) -> None:
-        outcome: Outcome = Failed(reason="AgentStopped", message="the agent was stopped")
-        try:
-            outcome = await self._within_deadline(frame)
-            with contextlib.suppress(EngineDown, EngineError):  # the report says that it is down
-                await self._observer.look()
-        except asyncio.CancelledError:
-            if frame.action_id in self._cancelled:
-                outcome = Cancelled()
-        finally:
-            self._close_stage(frame, outcome)
-            self._outbox.finish(frame.action_id, outcome)
-            self._tasks.pop(frame.action_id, None)
-            self._cancelled.discard(frame.action_id)
+        outcome = await self._within_deadline(frame)
+        self._outcomes[frame.action_id] = outcome
+        with contextlib.suppress(EngineDown, EngineError):  # the report says that it is down
+            await self._observer.look(frame.action)
+
+    def _finish(self, frame: Perform) -> None:
+        """Write the result; here, because a task that is cancelled early never runs at all."""
+        outcome = self._outcomes.pop(frame.action_id, None)
+        if outcome is None and frame.action_id in self._cancelled:
+            outcome = Cancelled()
+        if outcome is None:
+            outcome = Failed(reason="AgentStopped", message="the agent ended during this action")
+        self._close_stage(frame, outcome)
+        self._outbox.finish(frame.action_id, outcome)
+        self._tasks.pop(frame.action_id, None)
+        self._cancelled.discard(frame.action_id)
 
     async def _within_deadline(self, frame: Perform) -> Outcome:
         """The deadline covers the wait for the resource: no lock outlives it."""

@@ -110,6 +110,12 @@ class Prober:
                     group.create_task(self._ask(key, watched))
                 await asyncio.sleep(0.05)
 
+    async def ask_now(self, key: str) -> None:
+        """Ask one container out of turn."""
+        watched = self._watched.get(key)
+        if watched is not None:
+            await self._ask(key, watched)
+
     def _due(self, now: float) -> list[tuple[str, _Watched]]:
         busy = sum(w.asking for w in self._watched.values())
         due = [(k, w) for k, w in self._watched.items() if w.due <= now and not w.asking]

@@ -142,7 +142,7 @@ SECTIONS = (
 
 def difference(old: NodeReport, new: NodeReport) -> Delta | None:
     """Return what turns ``old`` into ``new``, or None when nothing does."""
-    changes: dict[str, object] = Field(default_factory=dict)
+    changes: dict[str, object] = {}
     if old.engine != new.engine:
         changes["engine"] = new.engine
     for section in SECTIONS:
@@ -157,7 +157,7 @@ def difference(old: NodeReport, new: NodeReport) -> Delta | None:
 
 def fold(report: NodeReport, delta: Delta) -> NodeReport:
     """Return the report with the delta applied."""
-    changes: dict[str, object] = Field(default_factory=dict)
+    changes: dict[str, object] = {}
     if delta.engine is not None:
         changes["engine"] = delta.engine
     for section in SECTIONS:

@@ -1,0 +1,243 @@
+"""What the node is like: one NodeReport, kept current by events, polls and performed actions.
+
+Docker events are hints: subscribe, list, apply; and list again when the stream breaks and every
+minute. While the engine is down its containers stay as last seen, and ``engine.error`` says so.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping
+from typing import Protocol
+
+from sdp import clock
+from sdp.agent import listeners
+from sdp.agent.engine import PORT, SANDBOX, Engine, EngineDown, EngineError, Inspected, Listed
+from sdp.agent.probe import Prober
+from sdp.protocol import actions, report
+from sdp.protocol.actions import Action
+from sdp.protocol.report import Container, Copy, NodeReport, Release, Repository
+
+RELIST_SECONDS = 60.0
+COALESCE_SECONDS = 0.02
+COPIES_SECONDS = 1.0
+LISTENERS_SECONDS = 5.0
+LONGEST_BACKOFF = 5.0
+
+
+class Repositories(Protocol):
+    async def look(self, names: tuple[str, ...]) -> dict[str, Repository]:
+        """Ask these repositories' origins, all of them for none; what fails has ``error``."""
+        ...
+
+    async def present(self, name: str) -> tuple[str, ...]:
+        """Return the commits that the clone has, without the network."""
+        ...
+
+
+class Releases(Protocol):
+    def scan(self) -> Mapping[str, Release]: ...
+
+
+class Copies(Protocol):
+    def scan(self) -> Mapping[str, Copy]: ...
+
+
+class Observer:
+    """``report`` is the newest; ``changed`` is set whenever it may differ from before."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        repositories: Repositories,
+        releases: Releases,
+        copies: Copies,
+        poll_seconds: float,
+    ) -> None:
+        self._engine = engine
+        self._repositories = repositories
+        self._releases = releases
+        self._copies = copies
+        self._poll_seconds = poll_seconds
+        self._prober = Prober(self._health_turned)
+        self._listed: dict[str, Listed] = {}
+        self._seen: dict[str, Inspected] = {}
+        self._hinted: set[str] = set()
+        self._poke = asyncio.Event()
+        self._looking = asyncio.Lock()
+        self._wanted: set[str] = set()
+        self._refresh = asyncio.Event()
+        self.report = NodeReport()
+        self.changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Observe until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_events())
+            group.create_task(self._relist())
+            group.create_task(self._watch_disk())
+            group.create_task(self._watch_repositories())
+            group.create_task(self._watch_listeners())
+            group.create_task(self._prober.run())
+
+    async def look(self, after: Action) -> None:
+        match after:
+            case actions.Fetch(repository=name):
+                await self._look_at_clone(name)
+            case actions.Build() | actions.CopyGateway() | actions.Route() | actions.RemoveCopy():
+                await self._look_at_disk()
+            case actions.EnsureNetwork() | actions.RemoveNetwork():
+                await self._look_at_engine(frozenset())
+            case actions.StartService() | actions.StartGateway():
+                await self._look_at_engine(frozenset({after.container.name}))
+            case _:
+                await self._look_at_engine(frozenset({after.container}))
+                await self._probe(after.container)
+
+    def refresh(self, repositories: tuple[str, ...]) -> None:
+        """Ask these repositories' origins now."""
+        self._wanted.update(repositories)
+        self._refresh.set()
+
+    def _publish(self, **sections: object) -> None:
+        self.report = self.report.model_copy(update=sections)
+        self.changed.set()
+
+    def _down(self, error: EngineDown | EngineError) -> None:
+        version = self.report.engine.version
+        self._publish(engine=report.Engine(version=version, error=str(error) or "gone"))
+
+    async def _follow_events(self) -> None:
+        pause = 0.2
+        while True:
+            try:
+                hints = self._engine.events()
+                async with contextlib.aclosing(hints):
+                    async for hint in hints:
+                        pause = 0.2
+                        self._hinted.add(hint.container)
+                        self._poke.set()
+                self._down(EngineDown("its event stream ended"))
+            except (EngineDown, EngineError) as error:
+                self._down(error)
+            self._listed.clear()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_BACKOFF)
+
+    async def _relist(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RELIST_SECONDS):
+                    await self._poke.wait()
+            await asyncio.sleep(COALESCE_SECONDS)
+            self._poke.clear()
+            hinted, self._hinted = frozenset(self._hinted), set()
+            try:
+                await self._look_at_engine(hinted)
+            except (EngineDown, EngineError) as error:
+                self._down(error)
+
+    async def _look_at_engine(self, touched: frozenset[str]) -> None:
+        """List, inspect what is new, changed or named (by id or name), and publish."""
+        async with self._looking:
+            version = await self._engine.version()
+            listed = await self._engine.containers()
+            stale = {
+                key
+                for key, item in listed.items()
+                if self._listed.get(key) != item or key in touched or item.name in touched
+            }
+            seen = {k: v for k, v in self._seen.items() if k in listed and k not in stale}
+            for key in stale:
+                found = await self._engine.inspect(key)
+                if found is not None:
+                    seen[key] = found
+            networks = await self._engine.networks()
+            images = await self._engine.images()
+            self._listed, self._seen = listed, seen
+        self._prober.watch(self._seen, clock.now().timestamp())
+        self._publish(
+            engine=report.Engine(version=version),
+            containers=self._containers(),
+            networks={n: report.Network(name=n, sandbox=s) for n, s in networks.items()},
+            images=images,
+        )
+
+    def _containers(self) -> dict[str, Container]:
+        return {key: container(seen, self._prober) for key, seen in self._seen.items()}
+
+    def _health_turned(self, key: str) -> None:
+        seen = self._seen.get(key)
+        if seen is not None:
+            told = {**self.report.containers, key: container(seen, self._prober)}
+            self._publish(containers=told)
+
+    async def _probe(self, name: str) -> None:
+        for key, seen in self._seen.items():
+            if name in {key, seen.name}:
+                await self._prober.ask_now(key)
+                return
+
+    async def _look_at_clone(self, name: str) -> None:
+        known = self.report.repositories.get(name)
+        if known is not None:
+            present = await self._repositories.present(name)
+            told = known.model_copy(update={"present": present})
+            self._publish(repositories={**self.report.repositories, name: told})
+
+    async def _look_at_disk(self) -> None:
+        releases = await asyncio.to_thread(self._releases.scan)
+        copies = await asyncio.to_thread(self._copies.scan)
+        self._publish(releases=dict(releases), copies=dict(copies))
+
+    async def _watch_disk(self) -> None:
+        while True:
+            await self._look_at_disk()
+            await asyncio.sleep(COPIES_SECONDS)
+
+    async def _watch_repositories(self) -> None:
+        while True:
+            wanted, self._wanted = tuple(sorted(self._wanted)), set()
+            self._refresh.clear()
+            found = await self._repositories.look(wanted)
+            self._publish(repositories={**self.report.repositories, **found})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_seconds * random.uniform(0.9, 1.1)):  # noqa: S311 - spreads load
+                    await self._refresh.wait()
+
+    async def _watch_listeners(self) -> None:
+        while True:
+            labels = (seen.labels.get(PORT, "") for seen in self._seen.values())
+            ours = frozenset(int(port) for port in labels if port.isdigit())
+            found = await asyncio.to_thread(listeners.foreign, ours)
+            self._publish(listeners={str(p): report.Listener(owner=o) for p, o in found.items()})
+            await asyncio.sleep(LISTENERS_SECONDS)
+
+
+def container(seen: Inspected, prober: Prober) -> Container:
+    """Return what is reported of a container: the engine's facts, the labels, its health."""
+    port = seen.labels.get(PORT, "")
+    health, reason = prober.health(seen)
+    service = seen.labels.get("sdp.service", "")
+    return Container(
+        id=seen.id,
+        name=seen.name,
+        sandbox=seen.labels.get(SANDBOX, ""),
+        service=service,
+        commit=seen.labels.get("sdp.commit", ""),
+        branch=seen.labels.get("sdp.branch", ""),
+        hash=seen.labels.get("sdp.hash", ""),
+        peers=seen.labels.get("sdp.peers", ""),
+        generation=seen.labels.get("sdp.generation", ""),
+        deployment=seen.labels.get("sdp.deployment", ""),
+        image=seen.image,
+        state=seen.state,
+        exit_code=seen.exit_code,
+        restarts=seen.restarts,
+        host_port=int(port) if port.isdigit() else 0,
+        admitted=any({service, "gateway"} & set(names) for names in seen.aliases.values()),
+        limits=seen.limits,
+        health=health,
+        reason=reason,
+        started_at=seen.started_at,
+    )
