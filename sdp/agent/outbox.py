@@ -52,6 +52,7 @@ class Outbox:
         total = self._db.execute("SELECT coalesce(sum(length(body)), 0) FROM entries").fetchone()
         self._bytes: int = total[0]
         self.grown = asyncio.Event()
+        self._freed = asyncio.Event()
 
     def close(self) -> None:
         self._db.close()
@@ -99,6 +100,13 @@ class Outbox:
         ).fetchone()
         self._db.execute("DELETE FROM entries WHERE seq <= ?", (seq,))
         self._bytes -= int(freed[0])
+        self._freed.set()
+
+    async def emptied(self) -> None:
+        """Wait until everything is acknowledged."""
+        while self.pending(0, 1):
+            self._freed.clear()
+            await self._freed.wait()
 
     def begin(self, action_id: str, now: float) -> Known | None:
         """Remember that an action begins, or return what is known of it; ``now`` in seconds.

@@ -1,0 +1,276 @@
+"""A Docker engine in memory, held to the same contract as the real one.
+
+Its containers understand just enough shell for the contract: ``echo``, ``exit`` and ``sleep``.
+"""
+
+import asyncio
+import dataclasses
+import itertools
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+
+from sdp import clock
+from sdp.agent.engine import (
+    INSTANCE,
+    Draft,
+    EngineDown,
+    EngineError,
+    Hint,
+    Inspected,
+    Listed,
+    NotFound,
+    NotOurs,
+)
+from sdp.protocol.actions import Limits
+
+
+class FakeEngine:
+    """``down`` makes every call fail; ``strangers`` are containers of somebody else."""
+
+    def __init__(self, instance: str) -> None:
+        self.instance = instance
+        self.down = False
+        self.tags: dict[str, str] = {"busybox:test": "sha256:1"}
+        self.archives: dict[str, str | EngineError] = {}
+        self.ports: dict[str, Mapping[int, int]] = {}
+        self.refusals: dict[str, EngineError] = {}
+        self.calls: list[str] = []
+        self.files: dict[str, dict[str, str]] = {}
+        self._containers: dict[str, Inspected] = {}
+        self._programs: dict[str, tuple[str, ...]] = {}
+        self._logs: dict[str, list[str]] = {}
+        self._networks: dict[str, tuple[str, str]] = {}
+        self._numbers = itertools.count(1)
+        self._changed = asyncio.Condition()
+        self._hints: list[Hint] = []
+
+    def add_stranger(self, name: str, port: int = 0) -> None:
+        key = f"{next(self._numbers):064x}"
+        self._containers[key] = Inspected(
+            key, name, "stranger:1", {}, "running", 0, 0, clock.now(), Limits(), {"bridge": ()}
+        )
+        self.ports[key] = {80: port}
+
+    def add_strange_network(self, name: str) -> None:
+        self._networks[name] = ("", "")
+
+    async def alter(self, container: str, **changes: object) -> None:
+        """Change a container behind the agent's back, and tell it as an event."""
+        found = self._find(container)
+        await self._set(dataclasses.replace(found, **changes))  # type: ignore[arg-type]
+
+    async def say(self, container: str, *lines: str) -> None:
+        self._logs[self._find(container).id].extend(lines)
+        await self._tell(Hint(""))
+
+    def _up(self, call: str) -> None:
+        self.calls.append(call)
+        if self.down:
+            raise EngineDown("connection refused")
+        refusal = self.refusals.pop(call, None)
+        if refusal is not None:
+            raise refusal
+
+    def _find(self, container: str) -> Inspected:
+        for key, found in self._containers.items():
+            if container in {key, found.name}:
+                return found
+        raise NotFound(f"No such container: {container}")
+
+    def _own(self, container: str) -> Inspected:
+        found = self._find(container)
+        if found.labels.get(INSTANCE) != self.instance:
+            raise NotOurs(f"container {found.name} is not ours")
+        return found
+
+    async def _set(self, found: Inspected) -> None:
+        self._containers[found.id] = found
+        await self._tell(Hint(found.id))
+
+    async def _tell(self, hint: Hint) -> None:
+        async with self._changed:
+            self._hints.append(hint)
+            self._changed.notify_all()
+
+    async def version(self) -> str:
+        self._up("version")
+        return "fake"
+
+    async def containers(self) -> dict[str, Listed]:
+        self._up("containers")
+        return {
+            key: Listed(c.name, c.state, tuple(f"{n} {a}" for n, a in c.aliases.items()))
+            for key, c in self._containers.items()
+            if c.labels.get(INSTANCE) == self.instance
+        }
+
+    async def inspect(self, container: str) -> Inspected | None:
+        self._up("inspect")
+        try:
+            return self._find(container)
+        except NotFound:
+            return None
+
+    async def publisher(self, port: int) -> str:
+        self._up("publisher")
+        for key, ports in self.ports.items():
+            if port in ports.values() and key in self._containers:
+                return self._containers[key].name
+        return ""
+
+    async def create(self, draft: Draft) -> str:
+        self._up("create")
+        if any(c.name == draft.name for c in self._containers.values()):
+            raise EngineError(f'Conflict. The container name "/{draft.name}" is already in use')
+        if draft.image not in self.tags:
+            raise NotFound(f"No such image: {draft.image}")
+        for mount in draft.mounts:
+            if not mount.source.exists():
+                raise EngineError(f"bind source path does not exist: {mount.source}")
+        key = f"{next(self._numbers):064x}"
+        labels = {**draft.labels, INSTANCE: self.instance}
+        aliases = {draft.network: draft.aliases}
+        created = Inspected(
+            key, draft.name, draft.image, labels, "created", 0, 0, None, draft.limits, aliases
+        )
+        self.ports[key] = draft.ports
+        self._programs[key] = draft.command
+        self._logs[key] = []
+        await self._set(created)
+        return key
+
+    async def put(self, container: str, files: Mapping[str, str]) -> None:
+        self._up("put")
+        self.files.setdefault(self._own(container).id, {}).update(files)
+
+    async def start(self, container: str) -> None:
+        self._up("start")
+        found = self._own(container)
+        if found.state == "running":
+            return
+        code, running = self._run(found.id)
+        await self._set(
+            dataclasses.replace(
+                found,
+                state="running" if running else "restarting",
+                exit_code=code,
+                restarts=0 if running else 1,
+                started_at=clock.now(),
+            )
+        )
+
+    def _run(self, key: str) -> tuple[int, bool]:
+        for step in " ".join(self._programs[key]).split("-c ")[-1].split(";"):
+            match step.split():
+                case ["echo", *words]:
+                    self._logs[key].append(" ".join(words))
+                case ["exit", code]:
+                    return int(code), False
+                case _:
+                    pass
+        return 0, True
+
+    async def stop(self, container: str, seconds: int) -> None:
+        self._up(f"stop {seconds}")
+        await self._set(dataclasses.replace(self._own(container), state="exited", exit_code=143))
+
+    async def remove(self, container: str) -> None:
+        self._up("remove")
+        found = self._own(container)
+        del self._containers[found.id]
+        await self._tell(Hint(found.id))
+
+    async def rename(self, container: str, name: str) -> None:
+        self._up("rename")
+        await self._set(dataclasses.replace(self._own(container), name=name))
+
+    async def limit(self, container: str, limits: Limits) -> None:
+        self._up("limit")
+        await self._set(dataclasses.replace(self._own(container), limits=limits))
+
+    async def networks(self) -> dict[str, str]:
+        self._up("networks")
+        return {n: s for n, (i, s) in self._networks.items() if i == self.instance}
+
+    async def create_network(self, name: str, sandbox: str) -> None:
+        self._up("create_network")
+        if self._networks.get(name, (self.instance,))[0] != self.instance:
+            raise NotOurs(f"network {name} is not ours")
+        self._networks[name] = (self.instance, sandbox)
+        await self._tell(Hint(""))
+
+    async def remove_network(self, name: str) -> None:
+        self._up("remove_network")
+        if name not in self._networks:
+            raise NotFound(f"no network {name}")
+        if self._networks[name][0] != self.instance:
+            raise NotOurs(f"network {name} is not ours")
+        del self._networks[name]
+        await self._tell(Hint(""))
+
+    async def connect(self, network: str, container: str, aliases: tuple[str, ...]) -> None:
+        self._up("connect")
+        found = self._own(container)
+        await self._set(dataclasses.replace(found, aliases={**found.aliases, network: aliases}))
+
+    async def disconnect(self, network: str, container: str) -> None:
+        self._up("disconnect")
+        found = self._own(container)
+        left = {n: a for n, a in found.aliases.items() if n != network}
+        await self._set(dataclasses.replace(found, aliases=left))
+
+    async def images(self) -> dict[str, str]:
+        self._up("images")
+        return dict(self.tags)
+
+    async def load(self, archive: Path) -> None:
+        self._up("load")
+        held = self.archives.get(archive.name, EngineError("unexpected EOF"))
+        if isinstance(held, EngineError):
+            raise held
+        self.tags[held] = "sha256:loaded"
+
+    async def execute(
+        self, container: str, argv: tuple[str, ...], stdin: bytes = b"", seconds: float = 30
+    ) -> tuple[int, bytes]:
+        self._up(f"execute within {seconds:g}")
+        self._own(container)
+        match argv[-1].split():
+            case ["exit", code]:
+                return int(code), b""
+            case ["echo", *words]:
+                return 0, " ".join(words).encode() + b"\n"
+            case _:
+                return 0, stdin
+
+    async def tail(self, container: str, lines: int) -> tuple[str, ...]:
+        self._up("tail")
+        return tuple(self._logs[self._find(container).id][-lines:])
+
+    async def follow(self, container: str) -> AsyncGenerator[str, None]:
+        self._up("follow")
+        key = self._find(container).id
+        told = 0
+        while True:
+            for line in self._logs[key][told:]:
+                told += 1
+                yield line
+            async with self._changed:
+                found = self._containers.get(key)
+                if found is None or found.state in {"exited", "restarting"}:
+                    return
+                if told == len(self._logs[key]):
+                    await self._changed.wait()
+
+    async def events(self) -> AsyncGenerator[Hint, None]:
+        self._up("events")
+        told = len(self._hints)
+        yield Hint("")
+        while True:
+            async with self._changed:
+                while len(self._hints) == told:
+                    await self._changed.wait()
+                hints = self._hints[told:]
+            for hint in hints:
+                told += 1
+                yield hint
