@@ -84,12 +84,19 @@ class ServiceDifference:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Difference:
-    """One sandbox: everything that planning needs, nothing decided."""
+    """One sandbox: everything that planning needs, nothing decided.
+
+    Attributes:
+        serving_copy: the copy under the gateway container that stands; its routes are the live ones.
+        wanted_copy: the copy of the wanted commit.
+        release: the wanted gateway's release; knows OCP's addresses.
+    """
 
     sandbox: str
-    desired: DesiredSandbox | None
+    desired: DesiredSandbox
     gateway: ServiceDifference
-    copy: Copy | None
+    serving_copy: Copy | None
+    wanted_copy: Copy | None
     release: Release | None
     services: tuple[ServiceDifference, ...]
 
@@ -98,17 +105,29 @@ def diff(desired: DesiredSandbox, observed: Observed) -> Difference:
     """Return how a desired sandbox differs from what is."""
     places = places_of(desired.name, observed)
     gateway = _gateway(desired, observed, places)
-    copy = None
-    release = None
-    if isinstance(gateway.wanted, Version):
-        node = observed.get(gateway.node.id)
-        release = node.report.releases.get(gateway.wanted.release) if node else None
-        copies = observation.held(observed, gateway.node.id, desired.name).copies
-        copy = next((each for each in copies if each.commit == gateway.wanted.commit), None)
+    node = observed.get(gateway.node.id)
+    copies = {
+        copy.commit: copy
+        for copy in observation.held(observed, gateway.node.id, desired.name).copies
+    }
+    standing = gateway.current or next((p.container for p in gateway.others if _runs(p)), None)
+    wanted = gateway.wanted if isinstance(gateway.wanted, Version) else None
     services = tuple(
         _service(service, desired, observed, places) for service in desired.services.values()
     )
-    return Difference(desired.name, desired, gateway, copy, release, services)
+    return Difference(
+        sandbox=desired.name,
+        desired=desired,
+        gateway=gateway,
+        serving_copy=copies.get(standing.commit) if standing else None,
+        wanted_copy=copies.get(wanted.commit) if wanted else None,
+        release=node.report.releases.get(wanted.release) if node and wanted else None,
+        services=services,
+    )
+
+
+def _runs(place: Place) -> bool:
+    return place.container.state == "running"
 
 
 def places_of(sandbox: str, observed: Observed) -> tuple[Place, ...]:

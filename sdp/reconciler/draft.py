@@ -10,6 +10,8 @@ import dataclasses
 import datetime
 from collections.abc import Mapping
 
+from typing_extensions import override
+
 from sdp.protocol.actions import Action, Build, Fetch, GatewayRecipe, GoRecipe
 from sdp.reconciler.desired import Desired
 from sdp.reconciler.diff import Version
@@ -27,6 +29,7 @@ class Cause:
     before: str
     after: str
 
+    @override
     def __str__(self) -> str:
         if not self.before:
             return f"{self.field} {self.after}".strip()
@@ -176,6 +179,11 @@ class Draft:
     def _add(self, hold: Hold) -> None:
         if hold not in self._holds:
             self._holds.append(hold)
+
+    def leased(self, service: str) -> int | None:
+        """Return the port that this plan takes for a service."""
+        ports = (lease.port for lease in self._leases.values() if lease.service == service)
+        return next(ports, None)
 
     def port(self, claim: Claim, ports: models.PortRange) -> int | None:
         """Return the port for a container; hold and return None where there is none."""
