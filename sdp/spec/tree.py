@@ -5,10 +5,12 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Generic, Literal, TypeVar
 
+from typing_extensions import override
+
 from sdp.spec import yaml
 from sdp.spec.models import Environment, Model, Platform, Sandbox, Template
 
-S = TypeVar("S", bound=Model)
+S_co = TypeVar("S_co", bound=Model, covariant=True)
 
 PLATFORM_PATH = "platform.yaml"
 
@@ -23,6 +25,7 @@ class Problem:
     message: str
     severity: Literal["error", "warning"] = "error"
 
+    @override
     def __str__(self) -> str:
         warning = "warning: " if self.severity == "warning" else ""
         return f"{self.path}:{self.line}:{self.column}: {warning}{self.message}"
@@ -38,11 +41,11 @@ class Blob:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class File(Generic[S]):
+class File(Generic[S_co]):
     """A spec, and where in which file each part of it stands."""
 
     path: str
-    spec: S
+    spec: S_co
     document: yaml.Document
 
     def position(self, loc: yaml.Loc) -> yaml.Position:

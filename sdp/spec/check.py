@@ -1,0 +1,134 @@
+"""Checks across files: names that repeat, and names that nothing answers to. Positions included.
+
+Each file alone is already well-formed here. What follows only from a sandbox together with its
+template and the defaults is checked by ``sdp.spec.resolve``.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sdp.spec import explain, yaml
+from sdp.spec.models import Body, Environment, Model, Platform
+from sdp.spec.tree import PLATFORM_PATH, File, Problem, Tree
+
+NOT_ENFORCED = ("expire_after", "delete_after")
+"""Keys of a lifecycle that the models take and the loop does not act on yet."""
+
+
+def repeated(kind: str, named: Sequence[tuple[str, File[Model]]]) -> Iterator[Problem]:
+    """Yield, for each name that several files declare, a problem in each of them."""
+    by_name: dict[str, list[File[Model]]] = {}
+    for name, file in named:
+        by_name.setdefault(name.lower(), []).append(file)
+    for files in by_name.values():
+        for file in files:
+            others = ", ".join(other.path for other in files if other is not file)
+            if others:
+                yield file.problem((kind,), f"{_again(kind, file)} in {others} as well")
+
+
+def across(tree: Tree) -> Iterator[Problem]:
+    """Yield the problems that show only when files are seen together."""
+    if tree.platform is None:
+        if not any(path.startswith("platform.") for path in tree.unloaded):
+            yield Problem(
+                PLATFORM_PATH, 1, 1, "missing; expected the platform's nodes, services and gateway"
+            )
+    else:
+        yield from _platform(tree.platform)
+        yield from _body(tree, tree.platform, tree.platform.spec.defaults, ("defaults",))
+    for file in tree.sandboxes.values():
+        yield from _body(tree, file, file.spec, ())
+        if file.spec.template is not None:
+            known = tree.templates
+            yield from _named(tree, file, ("template",), file.spec.template, known)
+    for template in tree.templates.values():
+        yield from _body(tree, template, template.spec, ())
+    for environment in tree.environments.values():
+        yield from _environment(environment)
+
+
+def _again(kind: str, file: File[Model]) -> str:
+    name = getattr(file.spec, kind)
+    return f"{kind} '{name}' is"
+
+
+def _platform(file: File[Platform]) -> Iterator[Problem]:
+    platform = file.spec
+    first: dict[str, int] = {}
+    for index, node in enumerate(platform.nodes):
+        if node.id in first:
+            line = file.position(("nodes", first[node.id], "id")).line
+            message = f"found the node '{node.id}' again, first in line {line}"
+            yield file.problem(("nodes", index, "id"), message)
+        first.setdefault(node.id, index)
+    for name, service in platform.services.items():
+        yield from _node(file, ("services", name, "node"), service.node, "MICRO")
+    yield from _node(file, ("gateway", "node"), platform.gateway.node, "GATEWAY")
+
+
+def _node(file: File[Platform], loc: yaml.Loc, name: str, wanted: str) -> Iterator[Problem]:
+    types = {node.id: node.type for node in file.spec.nodes}
+    if name not in types:
+        yield file.problem(loc, explain.unknown(f"node '{name}'", name, types))
+    elif types[name] != wanted:
+        yield file.problem(
+            loc, f"node '{name}' is of type {types[name]}, expected a node of type {wanted}"
+        )
+
+
+def _body(tree: Tree, file: File[Model], body: Body, loc: yaml.Loc) -> Iterator[Problem]:
+    yield from _environments_of(tree, file, body, loc)
+    if tree.platform is not None:
+        known = tree.platform.spec.services
+        for name in body.services or {}:
+            if name not in known:
+                yield file.key_problem(
+                    (*loc, "services", name), explain.unknown(f"service '{name}'", name, known)
+                )
+    yield from _not_enforced(file, body, loc)
+
+
+def _environments_of(
+    tree: Tree, file: File[Model], body: Body, loc: yaml.Loc
+) -> Iterator[Problem]:
+    named = [((*loc, "environment"), body.environment)]
+    for name, target in (body.services or {}).items():
+        if target is not None:
+            named.append(((*loc, "services", name, "environment"), target.environment))
+    for where, environment in named:
+        if environment is not None:
+            yield from _named(tree, file, where, environment, tree.environments)
+
+
+def _named(
+    tree: Tree, file: File[Model], loc: yaml.Loc, name: str, known: Mapping[str, object]
+) -> Iterator[Problem]:
+    if name in known:
+        return
+    kind = str(loc[-1])
+    broken = [path for path in tree.unloaded if path.startswith(f"{kind}s/")]
+    same = [path for path in broken if tree.unloaded[path] == name]
+    if same:
+        yield file.problem(loc, f"{kind} '{name}' does not load: see {same[0]}")
+        return
+    nameless = [path for path in broken if tree.unloaded[path] is None]
+    hint = f" ({', '.join(nameless)} cannot be read)" if nameless else ""
+    yield file.problem(loc, explain.unknown(f"{kind} '{name}'", name, known) + hint)
+
+
+def _not_enforced(file: File[Model], body: Body, loc: yaml.Loc) -> Iterator[Problem]:
+    if body.lifecycle is None:
+        return
+    for key in NOT_ENFORCED:
+        if getattr(body.lifecycle, key) is not None:
+            where = file.key_position((*loc, "lifecycle", key))
+            message = f"'{key}' is not enforced by this version"
+            yield Problem(file.path, *where, message, "warning")
+
+
+def _environment(file: File[Environment]) -> Iterator[Problem]:
+    for name in file.spec.secrets:
+        if name in file.spec.variables:
+            line = file.key_position(("variables", name)).line
+            message = f"found '{name}' among secrets, and among variables in line {line}"
+            yield file.key_problem(("secrets", name), message)

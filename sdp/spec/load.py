@@ -1,0 +1,152 @@
+"""The files of a commit, read into specs: all problems at once, each with its place.
+
+Never raises on what people wrote. Checks across files are in ``sdp.spec.check``; what a sandbox
+becomes with its template and the platform's defaults is ``sdp.spec.resolve``'s.
+"""
+
+import dataclasses
+import types
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
+
+import pydantic
+
+from sdp.spec import check, explain, yaml
+from sdp.spec.models import Environment, Model, Platform, Sandbox, Template
+from sdp.spec.tree import Blob, File, Problem, Tree
+
+__all__ = ["Blob", "Cache", "File", "Problem", "Tree", "is_spec", "load"]
+
+Kind: TypeAlias = type[Platform] | type[Sandbox] | type[Template] | type[Environment]
+
+FOLDERS: Final[Mapping[str, Kind]] = types.MappingProxyType(
+    {"sandboxes": Sandbox, "templates": Template, "environments": Environment}
+)
+_ENDINGS = (".yaml", ".yml")
+_EXAMPLES: Mapping[Kind, str] = types.MappingProxyType(
+    {
+        Platform: "platform: my-company",
+        Sandbox: "sandbox: QA-LOGIN-ERROR",
+        Template: "template: QA-DEFAULT",
+        Environment: "environment: qa",
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Parsed:
+    """What one content is as one kind of spec, wherever the file stands."""
+
+    spec: Model | None
+    document: yaml.Document | None
+    faults: tuple[yaml.Fault, ...]
+    name: str | None
+
+
+class Cache:
+    """Parsed contents by kind and hash; keeps those of the latest load."""
+
+    def __init__(self) -> None:
+        self._parsed: Mapping[tuple[Kind, str], _Parsed] = {}
+
+    def get(self, kind: Kind, sha: str) -> _Parsed | None:
+        """Return what was parsed of that content before."""
+        return self._parsed.get((kind, sha))
+
+    def replace(self, parsed: Mapping[tuple[Kind, str], _Parsed]) -> None:
+        """Keep these, forget the others."""
+        self._parsed = parsed
+
+
+def is_spec(path: str) -> bool:
+    """Tell whether a path of the config repo is read at all."""
+    return _kind(path) is not None
+
+
+def load(blobs: Iterable[Blob], cache: Cache | None = None) -> Tree:
+    """Return the specs in these files; files that are no specs are ignored.
+
+    Args:
+        blobs: files of one commit or folder, in any order; equal hashes mean equal contents.
+        cache: spares parsing contents that the previous load had.
+    """
+    parsed: dict[tuple[Kind, str], _Parsed] = {}
+    read: list[tuple[str, _Parsed]] = []
+    for blob in sorted(blobs, key=lambda each: each.path):
+        if (kind := _kind(blob.path)) is None:
+            continue
+        key = (kind, blob.sha)
+        known = parsed.get(key) or (cache.get(kind, blob.sha) if cache else None)
+        parsed[key] = known or _parse(kind, blob.content)
+        read.append((blob.path, parsed[key]))
+    if cache is not None:
+        cache.replace(parsed)
+    tree = _tree(read)
+    problems = (*tree.problems, *check.across(tree))
+    return dataclasses.replace(tree, problems=tuple(sorted(frozenset(problems))))
+
+
+def _kind(path: str) -> Kind | None:
+    *folders, name = path.split("/")
+    if name.startswith(".") or not name.endswith(_ENDINGS):
+        return None
+    if not folders:
+        return Platform if name.rpartition(".")[0] == "platform" else None
+    return FOLDERS.get(folders[0])
+
+
+def _parse(kind: Kind, content: bytes) -> _Parsed:
+    document, faults = yaml.parse(content)
+    if document is None:
+        return _Parsed(None, None, faults, None)
+    value = document.value
+    if not isinstance(value, dict):
+        found = "an empty file" if value is None else explain.shown(value)
+        fault = yaml.Fault(
+            document.value_at(()), f"found {found}, expected keys such as {_EXAMPLES[kind]}"
+        )
+        return _Parsed(None, document, (*faults, fault), None)
+    declared = value.get(kind.__name__.lower())
+    name = declared if isinstance(declared, str) else None
+    try:
+        spec = kind.model_validate(value)
+    except pydantic.ValidationError as error:
+        more = explain.faults(error, document, kind)
+        return _Parsed(None, document, (*faults, *more), name)
+    return _Parsed(None if faults else spec, document, faults, name)
+
+
+def _tree(read: Iterable[tuple[str, _Parsed]]) -> Tree:
+    platforms: list[File[Platform]] = []
+    sandboxes: list[File[Sandbox]] = []
+    templates: list[File[Template]] = []
+    environments: list[File[Environment]] = []
+    unloaded: dict[str, str | None] = {}
+    problems: list[Problem] = []
+    for path, parsed in read:
+        problems += [Problem(path, *fault.position, fault.message) for fault in parsed.faults]
+        match parsed.spec, parsed.document:
+            case Platform() as spec, yaml.Document() as document:
+                platforms.append(File(path, spec, document))
+            case Sandbox() as spec, yaml.Document() as document:
+                sandboxes.append(File(path, spec, document))
+            case Template() as spec, yaml.Document() as document:
+                templates.append(File(path, spec, document))
+            case Environment() as spec, yaml.Document() as document:
+                environments.append(File(path, spec, document))
+            case _:
+                unloaded[path] = parsed.name
+    problems += check.repeated("platform", [("", file) for file in platforms])
+    problems += check.repeated("sandbox", [(file.spec.sandbox, file) for file in sandboxes])
+    problems += check.repeated("template", [(file.spec.template, file) for file in templates])
+    problems += check.repeated(
+        "environment", [(file.spec.environment, file) for file in environments]
+    )
+    return Tree(
+        platforms[0] if platforms else None,
+        {file.path: file for file in sandboxes},
+        {file.spec.template: file for file in reversed(templates)},
+        {file.spec.environment: file for file in reversed(environments)},
+        tuple(problems),
+        unloaded,
+    )
