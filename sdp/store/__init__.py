@@ -1,1 +1,1 @@
-"""The cache of history: events, deployments, port leases, logs."""
+"""The cache of history: events, deployments, port leases, logs. Callers want ``sdp.store.store``."""

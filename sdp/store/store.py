@@ -1,0 +1,296 @@
+"""The store: what callers know of it. Statements, threads and files are in the modules beside.
+
+A cache of history: deleted, what matters is rebuilt from git, labels and reports.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar, assert_never
+
+from sqlalchemy import Connection
+
+from sdp import clock
+from sdp.protocol.frames import LogLines, StageEvent
+from sdp.reconciler.history import Failure, History
+from sdp.reconciler.ports import Lease
+from sdp.store import deployments, journal, logfile, records
+from sdp.store.database import Database
+from sdp.store.follow import Batch, Closed, Encode, Feed, encode_json
+from sdp.store.logs import Logs
+from sdp.store.values import (
+    Applied,
+    Cleared,
+    Deployment,
+    DeploymentPage,
+    DeploymentStatus,
+    Effect,
+    Event,
+    NewEvent,
+    Resync,
+)
+
+_PAGE = 500
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Write:
+    """A begun transaction, and the events that go out when it is committed."""
+
+    connection: Connection
+    appended: list[Event]
+
+    def append(self, events: Sequence[NewEvent]) -> tuple[Event, ...]:
+        new = journal.append(self.connection, events)
+        self.appended.extend(new)
+        return new
+
+
+class Store:
+    """Everything the control plane remembers, for asyncio callers.
+
+    Every method may raise StoreUnavailable: the disk is full, the folder read-only. A write is
+    one transaction; when it returned, it is there, also after a kill.
+
+    Attributes:
+        identity: this journal's; another one after the database was lost.
+        logs: the deployments' logs.
+    """
+
+    def __init__(self, database: Database, feed: Feed, logs: Logs, identity: str) -> None:
+        self._database = database
+        self._feed = feed
+        self.logs = logs
+        self.identity = identity
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls, folder: Path, encode: Encode = encode_json
+    ) -> AsyncGenerator["Store", None]:
+        """Open the store in a data folder, which is made when missing and held alone.
+
+        Args:
+            folder: the data folder.
+            encode: makes an event's bytes for followers, once per event.
+
+        Raises:
+            StoreUnavailable: The folder can't be used, or another process has it.
+        """
+        async with Database.open(folder, clock.now()) as database:
+            feed = Feed(encode)
+            identity = await database.on_writer(lambda: _identity(database))
+            async with Logs.open(folder / "logs") as logs:
+                try:
+                    yield cls(database, feed, logs, identity)
+                finally:
+                    feed.close()
+
+    async def append(self, events: Sequence[NewEvent]) -> tuple[Event, ...]:
+        """Append to the journal, and return the events with their numbers."""
+        return await self._write(lambda write: write.append(events))
+
+    async def events(
+        self,
+        after: int,
+        limit: int,
+        sandbox: str | None = None,
+        kinds: Collection[str] | None = None,
+    ) -> tuple[Event, ...] | Resync:
+        """Return the next events after a cursor, or that it can't be continued."""
+        only = journal.filtered(sandbox, kinds)
+        return await self._database.read(lambda c: journal.read(c, after, limit, only))
+
+    async def oldest(self) -> int:
+        """Return the number of the first event that is still there; 0 when none is."""
+        return await self._database.read(journal.oldest)
+
+    async def latest(self) -> int:
+        """Return the last number that was given; 0 when none was."""
+        return await self._database.read(journal.latest)
+
+    async def prune_events(self, keep: int) -> int:
+        """Delete all but the newest events, and return how many went."""
+        return await self._write(lambda write: journal.prune(write.connection, keep))
+
+    async def follow(
+        self,
+        after: int | None,
+        sandbox: str | None = None,
+        kinds: Collection[str] | None = None,
+    ) -> AsyncGenerator[Batch | Resync, None]:
+        """Yield events after a cursor (None: from now on), then new ones as they are committed.
+
+        A Resync is the last that comes; at the store's end nothing more does.
+        """
+        only = journal.filtered(sandbox, kinds)
+        with self._feed.subscribe() as subscription:
+            cursor = await self.latest() if after is None else after
+            while page := await self.events(cursor, _PAGE, sandbox, kinds):
+                if isinstance(page, Resync):
+                    yield page
+                    return
+                cursor = page[-1].seq
+                yield self._feed.batch(page)
+            while not isinstance(batch := await subscription.take(), Closed):
+                if isinstance(batch, Resync):
+                    yield batch
+                    return
+                if news := _news(batch, cursor, only):
+                    yield news
+
+    async def upsert(self, deployment: Deployment) -> None:
+        """Record a deployment. Of stages that are known, ``set_stage`` has the say."""
+        await self._write(lambda write: deployments.upsert(write.connection, deployment))
+
+    async def set_stage(self, change: StageEvent) -> None:
+        """Record that a stage of a deployment began or ended."""
+        await self._write(lambda write: deployments.set_stage(write.connection, change))
+
+    async def deployment(self, identifier: str) -> Deployment | None:
+        """Return one deployment."""
+        return await self._database.read(lambda c: deployments.get(c, identifier))
+
+    async def deployments(
+        self,
+        *,
+        sandbox: str | None = None,
+        service: str | None = None,
+        status: DeploymentStatus | None = None,
+        limit: int = 50,
+        cursor: str = "",
+    ) -> DeploymentPage:
+        """Return deployments, newest first.
+
+        Raises:
+            BadCursorError: The cursor is not one that a page gave.
+        """
+        where = deployments.chosen(sandbox, service, status)
+        return await self._database.read(lambda c: deployments.page(c, where, limit, cursor))
+
+    async def latest_deployments(self, sandbox: str | None = None) -> tuple[Deployment, ...]:
+        """Return the newest deployment of every service, by sandbox and service."""
+        return await self._database.read(lambda c: deployments.latest(c, sandbox))
+
+    async def history(self) -> History:
+        """Return what the planner needs to know of the past, of one moment."""
+        return await self._database.read(_history)
+
+    async def put_failure(self, failure: Failure) -> None:
+        """Record the last failure of one version of a service."""
+        await self._write(lambda write: records.put_failure(write.connection, failure))
+
+    async def clear_failures(self, sandbox: str, service: str) -> None:
+        """Forget a service's failures, of every version."""
+        await self._write(lambda w: records.clear_failures(w.connection, sandbox, service))
+
+    async def failures(self) -> tuple[Failure, ...]:
+        """Return every failure, by sandbox, service and version."""
+        return await self._database.read(records.failures)
+
+    async def applied(self) -> dict[tuple[str, str], str]:
+        """Return (sandbox, service) → the hash that last converged, in order."""
+        return await self._database.read(records.applied)
+
+    async def set_applied(self, done: Applied) -> None:
+        """Record that a service converged."""
+        await self._write(lambda write: records.set_applied(write.connection, done))
+
+    async def forget(self, sandbox: str) -> None:
+        """Forget what a sandbox converged to and how it failed."""
+        await self._write(lambda write: records.forget(write.connection, sandbox))
+
+    async def leases(self) -> tuple[Lease, ...]:
+        """Return every lease, by node and port."""
+        return await self._database.read(records.leases)
+
+    async def replace_leases(self, wanted: Iterable[Lease]) -> None:
+        """Make these the leases.
+
+        Raises:
+            ValueError: Two of them have the same port of the same node.
+        """
+        held = tuple(wanted)
+        await self._write(lambda write: records.replace_leases(write.connection, held))
+
+    async def stored(self, node: str, outbox: str) -> int:
+        """Return the last entry taken from an agent's outbox; 0 when none was."""
+        return await self._database.read(lambda c: records.stored(c, node, outbox))
+
+    async def accept(self, node: str, outbox: str, seq: int, effects: Sequence[Effect]) -> bool:
+        """Take an agent's entry with all it changes, once; False: it was taken before."""
+
+        def work(write: _Write) -> bool:
+            if seq <= records.stored(write.connection, node, outbox):
+                return False
+            records.set_stored(write.connection, node, outbox, seq)
+            for position, effect in enumerate(effects):
+                self._perform(write, effect, logfile.Mark(f"{node}/{outbox}", seq, position))
+            return True
+
+        return await self._write(work)
+
+    async def meta(self, key: str) -> str | None:
+        """Return what is kept under a key."""
+        return await self._database.read(lambda c: records.meta(c, key))
+
+    async def set_meta(self, key: str, value: str) -> None:
+        """Keep a value under a key."""
+        await self._write(lambda write: records.set_meta(write.connection, key, value))
+
+    async def _write(self, work: Callable[[_Write], T]) -> T:
+        def run() -> T:
+            appended: list[Event] = []
+            with self._database.transaction() as connection:
+                result = work(_Write(connection, appended))
+            if appended:
+                # From the one writer's thread, so they go out in the order of their numbers,
+                # also when the caller was cancelled meanwhile.
+                self._feed.publish(appended)
+            return result
+
+        return await self._database.on_writer(run)
+
+    def _perform(self, write: _Write, effect: Effect, mark: logfile.Mark) -> None:
+        match effect:
+            case NewEvent():
+                write.append([effect])
+            case Deployment():
+                deployments.upsert(write.connection, effect)
+            case StageEvent():
+                deployments.set_stage(write.connection, effect)
+            case LogLines():
+                batch = logfile.Batch(effect.stage, effect.at, effect.lines)
+                self.logs.write(effect.deployment, batch, mark)
+            case Failure():
+                records.put_failure(write.connection, effect)
+            case Cleared():
+                records.clear_failures(write.connection, effect.sandbox, effect.service)
+            case Applied():
+                records.set_applied(write.connection, effect)
+            case _:
+                assert_never(effect)
+
+
+def _identity(database: Database) -> str:
+    with database.transaction() as connection:
+        return journal.identify(connection)
+
+
+def _history(connection: Connection) -> History:
+    failures = {
+        (f.attempt.sandbox, f.attempt.service, f.attempt.version): f
+        for f in records.failures(connection)
+    }
+    return History(applied=records.applied(connection), failures=failures)
+
+
+def _news(batch: Batch, cursor: int, only: journal.Filter) -> Batch | None:
+    """Return what of a batch is new and wanted; the batch itself when all of it is."""
+    items = tuple(i for i in batch.items if i.event.seq > cursor and only.wants(i.event))
+    if len(items) == len(batch.items):
+        return batch
+    return Batch(items) if items else None
