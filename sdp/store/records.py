@@ -11,7 +11,7 @@ from sdp.store import tables
 from sdp.store.values import Applied
 
 
-def put(
+def put(  # type: ignore[explicit-any] # Table has a parameter that defaults to Any
     connection: Connection, table: Table, key: Mapping[str, object], row: Mapping[str, object]
 ) -> bool:
     """Update the row with this key, or insert it; return whether it is new.

@@ -8,7 +8,7 @@ from sdp.store.values import Event, Resync
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
-def event(seq):
+def event(seq: int) -> Event:
     return Event(seq=seq, at=NOW, kind="k")
 
 

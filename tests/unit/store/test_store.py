@@ -26,11 +26,11 @@ from sdp.store.values import Applied, Deployment, NewEvent, Resync, StoreUnavail
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=datetime.UTC)
 
 
-def event(message="", sandbox="QA", kind="NOTED"):
+def event(message: str = "", sandbox: str = "QA", kind: str = "NOTED") -> NewEvent:
     return NewEvent(at=NOW, kind=kind, sandbox=sandbox, message=message, data={"n": [1, None]})
 
 
-def deployment(number=1, service="account", **changes):
+def deployment(number: int = 1, service: str = "account", **changes: object) -> Deployment:
     parts = {
         "id": f"d-{number}",
         "sandbox": "QA",
@@ -44,19 +44,19 @@ def deployment(number=1, service="account", **changes):
         "status": "RUNNING",
         "created_at": NOW + datetime.timedelta(seconds=number),
     }
-    return Deployment(**{**parts, **changes})
+    return Deployment.model_validate({**parts, **changes})
 
 
-def failure(version="h"):
+def failure(version: str = "h") -> Failure:
     attempt = Attempt("QA", "account", version, "build")
     return Failure(attempt, 2, "BUILD", "no", "fix it", ("a", "b"), NOW, None)
 
 
-def lines(*texts):
+def lines(*texts: str) -> LogLines:
     return LogLines(deployment="d-1", stage="go build", at=NOW, lines=texts)
 
 
-async def texts(store):
+async def texts(store: Store) -> list[str]:
     return [line.text for line in await store.logs.read("d-1", 0, 1_000)]
 
 
