@@ -36,6 +36,7 @@ async def test_a_slow_reader_is_cut_and_the_others_go_on():
         for seq in range(1, 6):
             feed.publish([event(seq)])
             batch = await quick.take()
+            assert isinstance(batch, Batch)
             assert batch.last == seq
         assert isinstance(await slow.take(), Resync)
     feed.close()
@@ -45,6 +46,8 @@ async def test_at_the_end_a_reader_gets_the_rest_first():
     feed = Feed()
     with feed.subscribe() as reader:
         feed.publish([event(1)])
-        assert (await reader.take()).last == 1
+        batch = await reader.take()
+        assert isinstance(batch, Batch)
+        assert batch.last == 1
         feed.close()
         assert await reader.take() == Closed()

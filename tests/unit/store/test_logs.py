@@ -62,9 +62,9 @@ def test_a_log_is_capped_with_one_line_that_says_so(tmp_path):
 
 async def test_followers_get_every_line_and_end_when_it_is_finished(tmp_path):
     async with Logs.open(tmp_path) as logs:
-        seen = []
+        seen: list[str] = []
 
-        async def follow():
+        async def follow() -> None:
             async for lines in logs.follow("d-1", 0):
                 seen.extend(line.text for line in lines)
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess  # noqa: TID251 - a kill needs a process
 import sys
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -21,7 +22,7 @@ from sdp.store.follow import Batch
 from sdp.store.migrate import migrate
 from sdp.store.store import Store
 from sdp.store.tables import metadata
-from sdp.store.values import Applied, Deployment, NewEvent, Resync, StoreUnavailable
+from sdp.store.values import Applied, Deployment, Effect, Event, NewEvent, Resync, StoreUnavailable
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=datetime.UTC)
 
@@ -56,6 +57,18 @@ def lines(*texts: str) -> LogLines:
     return LogLines(deployment="d-1", stage="go build", at=NOW, lines=texts)
 
 
+async def listed(store: Store, after: int, limit: int, **only: Any) -> tuple[Event, ...]:
+    found = await store.events(after, limit, **only)
+    assert not isinstance(found, Resync)
+    return found
+
+
+async def known(store: Store) -> Deployment:
+    found = await store.deployment("d-1")
+    assert found is not None
+    return found
+
+
 async def texts(store: Store) -> list[str]:
     return [line.text for line in await store.logs.read("d-1", 0, 1_000)]
 
@@ -82,12 +95,12 @@ async def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
 async def test_events_come_back_whole_and_filtered(tmp_path):
     async with Store.open(tmp_path) as store:
         await store.append([event("a"), event("b", sandbox="OTHER"), event("c", kind="X")])
-        everything = await store.events(0, 10)
+        everything = await listed(store, 0, 10)
         assert [e.seq for e in everything] == [1, 2, 3]
         assert everything[0].at == NOW
         assert everything[0].data == {"n": [1, None]}
-        assert [e.message for e in await store.events(1, 10, sandbox="QA")] == ["c"]
-        assert [e.message for e in await store.events(0, 10, kinds={"NOTED"})] == ["a", "b"]
+        assert [e.message for e in await listed(store, 1, 10, sandbox="QA")] == ["c"]
+        assert [e.message for e in await listed(store, 0, 10, kinds={"NOTED"})] == ["a", "b"]
 
 
 async def test_numbers_are_never_used_again(tmp_path):
@@ -106,7 +119,7 @@ async def test_a_cursor_that_is_gone_or_from_elsewhere_is_told_to_resync(tmp_pat
         assert await store.oldest() == 4
         assert isinstance(await store.events(2, 10), Resync)
         assert isinstance(await store.events(6, 10), Resync)
-        assert [e.seq for e in await store.events(3, 10)] == [4, 5]
+        assert [e.seq for e in await listed(store, 3, 10)] == [4, 5]
         assert await store.events(5, 10) == ()
 
 
@@ -115,15 +128,15 @@ async def test_concurrent_writers_lose_nothing(tmp_path):
         async with asyncio.TaskGroup() as group:
             for _ in range(50):
                 group.create_task(store.append([event(), event()]))
-        assert [e.seq for e in await store.events(0, 1_000)] == list(range(1, 101))
+        assert [e.seq for e in await listed(store, 0, 1_000)] == list(range(1, 101))
 
 
 async def test_followers_see_the_past_then_the_new_without_gap_or_double(tmp_path):
     async with Store.open(tmp_path) as store:
         await store.append([event() for _ in range(3)])
-        seen = []
+        seen: list[int] = []
 
-        async def follow():
+        async def follow() -> None:
             async for batch in store.follow(1):
                 assert isinstance(batch, Batch)
                 seen.extend(item.event.seq for item in batch.items)
@@ -139,7 +152,7 @@ async def test_followers_see_the_past_then_the_new_without_gap_or_double(tmp_pat
 
 async def test_an_entry_is_taken_once_with_everything_it_changes(tmp_path):
     stage = StageEvent(deployment="d-1", stage="go build", state="started", at=NOW)
-    effects = [event(), deployment(), stage, lines("x", "y"), failure()]
+    effects: list[Effect] = [event(), deployment(), stage, lines("x", "y"), failure()]
     async with Store.open(tmp_path) as store:
         assert await store.accept("n", "o", 1, effects)
         assert not await store.accept("n", "o", 1, effects)
@@ -148,7 +161,7 @@ async def test_an_entry_is_taken_once_with_everything_it_changes(tmp_path):
         assert await store.stored("n", "o") == 1
         assert await store.latest() == 1
         assert await texts(store) == ["x", "y"]
-        found = await store.deployment("d-1")
+        found = await known(store)
         assert [s.name for s in found.stages] == ["go build"]
         assert await store.failures() == (failure(),)
         assert await store.accept("n", "o", 2, [Applied(sandbox="QA", service="a", hash="h")])
@@ -156,7 +169,7 @@ async def test_an_entry_is_taken_once_with_everything_it_changes(tmp_path):
 
 
 async def test_lines_written_before_a_failed_commit_are_not_doubled(tmp_path):
-    bad = Lease("n", 1, "a", "b", "c")
+    bad: Any = Lease("n", 1, "a", "b", "c")
     async with Store.open(tmp_path) as store:
         with pytest.raises(AssertionError):
             await store.accept("n", "o", 1, [lines("x"), bad])
@@ -201,7 +214,7 @@ async def test_an_upsert_does_not_set_stages_back(tmp_path):
         for state in ("started", "finished"):
             await store.set_stage(StageEvent(deployment="d-1", stage="s", state=state, at=NOW))
         await store.upsert(deployment(stages=[{"name": "s", "state": "started"}]))
-        found = await store.deployment("d-1")
+        found = await known(store)
         assert [(s.state, s.started_at, s.finished_at) for s in found.stages] == [
             ("finished", NOW, NOW)
         ]
@@ -289,6 +302,7 @@ async def test_a_kill_tears_nothing(tmp_path):
     for enough in (20, 45, 70):
         command = [sys.executable, "-c", WRITER, str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:  # noqa: ASYNC220 - it is waited for by its lines
+            assert writer.stdout is not None
             while acknowledged < enough:
                 acknowledged = int(writer.stdout.readline())
             writer.send_signal(signal.SIGKILL)
@@ -296,7 +310,9 @@ async def test_a_kill_tears_nothing(tmp_path):
         async with Store.open(tmp_path) as store:
             last = await store.stored("n", "o")
             assert last >= acknowledged
-            assert [int(e.kind) for e in await store.events(0, 10_000)] == list(range(1, last + 1))
+            assert [int(e.kind) for e in await listed(store, 0, 10_000)] == list(
+                range(1, last + 1)
+            )
             wanted = [str(n) for n in range(1, last + 1) for _ in range(3)]
             found = [line.text for line in await store.logs.read("d-1", 0, 100_000)]
             assert found[: len(wanted)] == wanted
