@@ -16,6 +16,7 @@ from typing import BinaryIO, TypeVar, cast
 
 import docker
 import docker.types
+import requests
 from docker.utils.socket import frames_iter_no_tty
 
 from sdp.agent.docker_json import (
@@ -329,4 +330,6 @@ def _talk(client: docker.APIClient, made: str, stdin: bytes, seconds: float) -> 
             return b"".join(piece for _, piece in frames(raw))
         finally:
             cut.cancel()
-            raw.close()
+            answer: requests.Response | None = getattr(raw, "_response", None)
+            if answer is not None:  # docker-py keeps it there; it owns the connection
+                answer.close()

@@ -4,6 +4,7 @@ Its containers understand just enough shell for the contract: ``echo``, ``exit``
 """
 
 import asyncio
+import copy
 import dataclasses
 import itertools
 from collections.abc import AsyncGenerator, Mapping
@@ -43,6 +44,12 @@ class FakeEngine:
         self._numbers = itertools.count(1)
         self._changed = asyncio.Condition()
         self._hints: list[Hint] = []
+
+    def as_seen_by(self, instance: str) -> "FakeEngine":
+        """Return another instance's view of the same engine."""
+        other = copy.copy(self)
+        other.instance = instance
+        return other
 
     def add_stranger(self, name: str, port: int = 0) -> None:
         key = f"{next(self._numbers):064x}"

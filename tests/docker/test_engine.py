@@ -1,0 +1,236 @@
+"""The engine contract: the same obligations for the fake and for a real engine."""
+
+import asyncio
+import contextlib
+import os
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sdp.agent.dockerd import DockerEngine
+from sdp.agent.engine import (
+    Draft,
+    Engine,
+    EngineDown,
+    EngineError,
+    Mount,
+    NotFound,
+    NotOurs,
+)
+from sdp.protocol.actions import Limits
+from tests.fakes.engine import FakeEngine
+
+URL = os.environ.get("SDP_TEST_ENGINE", "unix:///var/run/docker.sock")
+IMAGE = os.environ.get("SDP_TEST_IMAGE", "sdp-testbed/runtime:1")
+
+pytestmark = pytest.mark.timeout(60)
+
+
+class World:
+    """An engine with one network, and a second instance on it: the stranger."""
+
+    def __init__(self, engine: Engine, other: Engine, image: str) -> None:
+        self.engine = engine
+        self.other = other
+        self.image = image
+        self.prefix = f"sdp-test-{uuid.uuid4().hex[:10]}"
+        self.network = f"{self.prefix}-net"
+
+    def draft(self, script: str = "sleep 600", **changes: object) -> Draft:
+        values: dict[str, object] = {
+            "name": f"{self.prefix}-a",
+            "image": self.image,
+            "labels": {"sdp.sandbox": "s"},
+            "network": self.network,
+            "command": ("/bin/sh", "-c", script),
+            **changes,
+        }
+        return Draft(**values)  # type: ignore[arg-type]
+
+
+async def sweep(engine: Engine) -> None:
+    for key in await engine.containers():
+        with contextlib.suppress(NotFound):
+            await engine.remove(key)
+    for name in await engine.networks():
+        with contextlib.suppress(NotFound):
+            await engine.remove_network(name)
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.docker)])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    if request.param == "fake":
+        fake = FakeEngine("mine")
+        made = World(fake, fake.as_seen_by("theirs"), "busybox:test")
+        await fake.create_network(made.network, "s")
+        yield made
+        return
+    names = [f"test-{uuid.uuid4().hex[:10]}" for _ in range(2)]
+    engine, other = (DockerEngine(URL, name) for name in names)
+    made = World(engine, other, IMAGE)
+    await engine.create_network(made.network, "s")
+    try:
+        yield made
+    finally:
+        await sweep(other)
+        await sweep(engine)
+        engine.close()
+        other.close()
+
+
+async def test_created_container_runs_only_when_started(world: World) -> None:
+    key = await world.engine.create(world.draft())
+    created = await world.engine.inspect(key)
+    assert created is not None
+    assert (created.state, created.started_at) == ("created", None)
+    await world.engine.start(key)
+    started = await world.engine.inspect(world.draft().name)
+    assert started is not None
+    assert started.state == "running"
+    assert started.started_at is not None
+    assert started.labels["sdp.sandbox"] == "s"
+
+
+async def test_list_holds_this_instances_containers_only(world: World) -> None:
+    mine = await world.engine.create(world.draft())
+    theirs = await world.other.create(world.draft(name=f"{world.prefix}-b"))
+    assert set(await world.engine.containers()) == {mine}
+    assert set(await world.other.containers()) == {theirs}
+
+
+async def test_nothing_of_another_instance_is_touched(world: World) -> None:
+    theirs = await world.other.create(world.draft(name=f"{world.prefix}-b"))
+    await world.other.start(theirs)
+    before = await world.engine.inspect(theirs)
+    for attempt in (
+        world.engine.stop(theirs, 1),
+        world.engine.remove(theirs),
+        world.engine.rename(theirs, f"{world.prefix}-c"),
+        world.engine.limit(theirs, Limits(cpu_milli=100)),
+        world.engine.start(theirs),
+        world.engine.put(theirs, {"/x": ""}),
+        world.engine.disconnect(world.network, theirs),
+        world.engine.execute(theirs, ("/bin/sh", "-c", "exit 0")),
+        world.other.remove_network(world.network),
+    ):
+        with pytest.raises(NotOurs):
+            await attempt
+    assert await world.engine.inspect(theirs) == before
+
+
+async def test_name_taken_is_refused(world: World) -> None:
+    await world.engine.create(world.draft())
+    with pytest.raises(EngineError, match="already in use"):
+        await world.engine.create(world.draft())
+
+
+async def test_missing_bind_source_is_refused_and_not_created(
+    world: World, tmp_path: Path
+) -> None:
+    source = tmp_path / "absent"
+    with pytest.raises(EngineError, match="does not exist"):
+        await world.engine.create(world.draft(mounts=(Mount(source, "/src"),)))
+    assert not source.exists()
+
+
+async def test_missing_image_is_not_found(world: World) -> None:
+    with pytest.raises(NotFound):
+        await world.engine.create(world.draft(image="sdp-test/absent:1"))
+
+
+async def test_limits_change_in_place_and_are_lifted(world: World) -> None:
+    limits = Limits(cpu_milli=500, memory_bytes=64 << 20)
+    key = await world.engine.create(world.draft(limits=limits))
+    await world.engine.start(key)
+    for wanted in (limits, Limits(cpu_milli=250, memory_bytes=128 << 20), Limits()):
+        await world.engine.limit(key, wanted)
+        seen = await world.engine.inspect(key)
+        assert seen is not None
+        assert seen.limits == wanted
+
+
+async def test_alias_comes_by_joining_anew(world: World) -> None:
+    key = await world.engine.create(world.draft())
+    await world.engine.start(key)
+    await world.engine.disconnect(world.network, key)
+    await world.engine.connect(world.network, key, ("account",))
+    seen = await world.engine.inspect(key)
+    assert seen is not None
+    assert "account" in seen.aliases[world.network]
+
+
+async def test_lines_are_kept_and_followed_from_the_first(world: World) -> None:
+    key = await world.engine.create(world.draft("echo one; echo two; sleep 600"))
+    await world.engine.start(key)
+    lines = world.engine.follow(key)
+    async with contextlib.aclosing(lines):
+        followed = [await anext(lines), await anext(lines)]
+    assert followed == ["one", "two"]
+    assert await world.engine.tail(key, 1) == ("two",)
+
+
+async def test_following_ends_when_the_container_does(world: World) -> None:
+    key = await world.engine.create(world.draft("echo one; sleep 600"))
+    await world.engine.start(key)
+    lines = world.engine.follow(key)
+    async with contextlib.aclosing(lines):
+        assert await anext(lines) == "one"
+        await world.engine.stop(key, 5)
+        assert [line async for line in lines] == []
+
+
+async def test_crash_shows_as_restarts_and_exit_code(world: World) -> None:
+    key = await world.engine.create(world.draft("exit 3"))
+    await world.engine.start(key)
+    async with asyncio.timeout(20):
+        while (seen := await world.engine.inspect(key)) is None or seen.restarts == 0:  # noqa: ASYNC110 - the engine tells nothing to wait on
+            await asyncio.sleep(0.05)
+    assert (seen.exit_code, seen.state) in {(3, "restarting"), (3, "running")}
+
+
+async def test_executed_program_gives_code_and_output(world: World) -> None:
+    key = await world.engine.create(world.draft())
+    await world.engine.start(key)
+    assert await world.engine.execute(key, ("/bin/sh", "-c", "echo a b")) == (0, b"a b\n")
+    assert await world.engine.execute(key, ("/bin/sh", "-c", "exit 7")) == (7, b"")
+    assert await world.engine.execute(key, ("/bin/cat",), b"said") == (0, b"said")
+
+
+async def test_events_hint_at_what_happened(world: World) -> None:
+    events = world.engine.events()
+    async with contextlib.aclosing(events), asyncio.timeout(10):
+        assert (await anext(events)).container == ""
+        key = await world.engine.create(world.draft())
+        while (await anext(events)).container != key:
+            pass
+
+
+async def test_network_is_made_once_and_removed_once(world: World) -> None:
+    name = f"{world.prefix}-other"
+    await world.engine.create_network(name, "s2")
+    await world.engine.create_network(name, "s2")
+    assert (await world.engine.networks())[name] == "s2"
+    await world.engine.remove_network(name)
+    with pytest.raises(NotFound):
+        await world.engine.remove_network(name)
+
+
+async def test_broken_archive_is_refused(world: World, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.tar"
+    broken.write_bytes(b"no archive")
+    with pytest.raises(EngineError):
+        await world.engine.load(broken)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # docker-py leaves it unclosed
+async def test_absent_engine_is_down(tmp_path: Path) -> None:
+    engine = DockerEngine(f"unix://{tmp_path}/absent.sock", "mine")
+    with pytest.raises(EngineDown):
+        await engine.version()
+    with pytest.raises(EngineDown):
+        await anext(engine.events())
+    engine.close()
