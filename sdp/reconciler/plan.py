@@ -212,7 +212,7 @@ def _key(place: Place, verb: str) -> str:
 def _unwanted(sandbox: str, whole: World) -> Plan:
     """Plan the end of a sandbox that is not desired any more."""
     places = places_of(sandbox, whole.observed)
-    label = next((place.container.sandbox for place in places), sandbox)
+    label = _label(sandbox, whole)
     draft = Draft(label, whole)
     if whole.desired.platform is None or whole.desired.unreadable:
         broken = ", ".join(whole.desired.unreadable) or "platform.yaml"
@@ -231,6 +231,15 @@ def _unwanted(sandbox: str, whole: World) -> Plan:
     gone += _remove(draft, gateways, cause, gone)
     _sweep(draft, cause, gone)
     return draft.plan()
+
+
+def _label(sandbox: str, whole: World) -> str:
+    """Return the name of an observed sandbox as it was written."""
+    for node in sorted(whole.observed):
+        held = observation.held(whole.observed, node, sandbox)
+        for item in (*held.containers, *held.copies, *held.networks):
+            return item.sandbox
+    return sandbox
 
 
 def _to_ocp(draft: Draft, gateways: tuple[Place, ...], cause: Cause) -> Keys:
