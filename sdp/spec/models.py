@@ -223,7 +223,7 @@ class Ports(Model):
 
 
 class Platform(Model):
-    """platform.yaml: the company's machines and services."""
+    """The company's machines and services."""
 
     platform: Identifier = Field(description="This instance's name; marks all that it creates.")
     nodes: tuple[Node, ...] = Field(min_length=1, description="The VMs.")
