@@ -35,8 +35,13 @@ def owners(inodes: frozenset[str], proc: Path = Path("/proc")) -> dict[str, str]
 
 
 def _sockets(process: Path) -> frozenset[str]:
-    targets = (str(descriptor.readlink()) for descriptor in (process / "fd").iterdir())
-    return frozenset(t[8:-1] for t in targets if t.startswith("socket:["))
+    found: set[str] = set()
+    for descriptor in (process / "fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            target = str(descriptor.readlink())
+            if target.startswith("socket:["):
+                found.add(target[8:-1])
+    return frozenset(found)
 
 
 def foreign(ours: frozenset[int]) -> dict[int, str]:

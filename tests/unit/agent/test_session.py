@@ -1,0 +1,74 @@
+"""Entries arrive exactly once over reconnects, behind the report."""
+
+import asyncio
+from pathlib import Path
+
+from websockets.asyncio.server import ServerConnection, serve
+
+from sdp.agent.outbox import Outbox
+from sdp.agent.session import Identity, Session
+from sdp.protocol import frames
+from sdp.protocol.frames import Entry, Succeeded
+from sdp.protocol.report import NodeReport
+
+
+class Observer:
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self.report = NodeReport()
+        self.refreshed: tuple[str, ...] = ()
+
+    def refresh(self, repositories: tuple[str, ...]) -> None:
+        self.refreshed = repositories
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.performed: list[str] = []
+        self.cancelled: list[str] = []
+
+    def submit(self, frame: frames.Perform) -> None:
+        self.performed.append(frame.action_id)
+
+    def cancel(self, action_id: str) -> None:
+        self.cancelled.append(action_id)
+
+
+async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    stored: list[int] = []
+    order: list[str] = []
+    done = asyncio.Event()
+    for number in range(3):
+        outbox.begin(str(number), 0)
+        outbox.finish(str(number), Succeeded())
+
+    async def answer(connection: ServerConnection) -> None:
+        frames.from_agent.validate_json(await connection.recv())
+        welcome = frames.Welcome(protocol=frames.VERSION, stored=stored[-1] if stored else 0)
+        await connection.send(welcome.model_dump_json())
+        async for text in connection:
+            frame = frames.from_agent.validate_json(text)
+            order.append(frame.frame)
+            if isinstance(frame, Entry):
+                stored.append(frame.seq)
+                if frame.seq == 2 and order.count("report") == 1:
+                    connection.transport.abort()
+                    return
+                await connection.send(frames.Ack(seq=frame.seq).model_dump_json())
+                if frame.seq == 3:
+                    done.set()
+
+    async with serve(answer, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
+        session = Session(identity, outbox, Observer(), Desk())
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(session.run())
+            async with asyncio.timeout(4):
+                await done.wait()
+                await outbox.emptied()
+            running.cancel()
+    assert stored == [1, 2, 3]
+    assert order == ["report", "entry", "entry", "report", "entry"]
+    outbox.close()
