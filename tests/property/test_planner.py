@@ -14,9 +14,10 @@ from tests.builders import BRANCHES, GATEWAY, MICRO, NOW, Simulation, desired, s
 
 NAMES = st.sampled_from(["QA", "QB", "QC"])
 SERVICES = st.sampled_from(["account", "payment", "user"])
+PINS = {"account": "9005", "payment": "9006", "user": "9007"}
 TARGETS = st.one_of(
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}"),
-    st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: 9005"),
+    st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN"),
     st.just("use_ocp: true"),
     st.just("url: 'http://10.9.9.9:8080'"),
 )
@@ -40,7 +41,7 @@ class Planner(RuleBasedStateMachine):
 
     @rule(name=NAMES, service=SERVICES, wanted=TARGETS)
     def someone_commits_a_service(self, name: str, service: str, wanted: str) -> None:
-        self.bodies.setdefault(name, {})[service] = wanted
+        self.bodies.setdefault(name, {})[service] = wanted.replace("PIN", PINS[service])
         self.commit()
 
     @rule(name=NAMES)

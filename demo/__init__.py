@@ -1,0 +1,1 @@
+"""The product at work on one machine: `make demo`."""

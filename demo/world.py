@@ -1,0 +1,294 @@
+"""A whole small company at work on this machine: the demo and the end-to-end tests share it.
+
+Real git, real Docker, real go and PHP; a control plane and two agents as processes of their own.
+Everything lives below one folder, and everything that runs carries this world's instance name.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import yaml
+
+from demo.company.build import Company, build_company
+from tests.testbed import images
+from tests.testbed.engine import Engine
+
+REPOSITORY = Path(__file__).parent.parent
+SDP = Path(sys.executable).parent / "sdp"
+MICRO, GATEWAY = "micro-92", "gateway-186"
+SERVICES = ("account", "payment", "user")
+
+
+class NotInTimeError(Exception):
+    """Something that was waited for did not come about."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports of a world; several worlds stand beside each other with different ones."""
+
+    control_plane: int
+    ocp: int
+    gateways: tuple[int, int]
+    services: tuple[int, int]
+
+
+def free_ports(base: int) -> Ports:
+    """Return ports from ``base`` on, a thousand for each world."""
+    return Ports(base, base + 1, (base + 100, base + 199), (base + 200, base + 399))
+
+
+DEMO_PORTS = Ports(3452, 3453, (8080, 8999), (9001, 9999))
+
+
+@dataclasses.dataclass
+class World:
+    """A control plane, two agents, OCP, and the repositories."""
+
+    root: Path
+    instance: str
+    engine: Engine
+    ports: Ports
+    processes: dict[str, subprocess.Popen[bytes]] = dataclasses.field(default_factory=dict)
+    company: Company = dataclasses.field(init=False)
+
+    @property
+    def url(self) -> str:
+        """The control plane's address."""
+        return f"http://127.0.0.1:{self.ports.control_plane}"
+
+    @property
+    def config(self) -> Path:
+        """The clone of the config repo that a person works in."""
+        return self.root / "config"
+
+    @property
+    def address(self) -> str:
+        """This machine, as containers reach it."""
+        return self.engine.bridge_gateway()
+
+    def build(self) -> None:
+        """Make the company's repositories and the config repo with its platform."""
+        ocp = f"http://{self.address}:{self.ports.ocp}"
+        self.company = build_company(self.root / "company", ocp_url=ocp)
+        bare = self.root / "config.git"
+        if not bare.exists():
+            git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
+            git("clone", "--quiet", str(bare), str(self.config))
+            for folder in ("sandboxes", "templates", "environments"):
+                (self.config / folder).mkdir(parents=True)
+            self.commit({"platform.yaml": self.platform()}, "Describe the platform")
+        for node in (MICRO, GATEWAY):
+            self._configure_agent(node)
+
+    def platform(self) -> str:
+        """Return the example platform, with this machine's nodes, images and ports."""
+        spec = yaml.safe_load((REPOSITORY / "platform.yaml").read_text())
+        spec["platform"] = self.instance
+        for node in spec["nodes"]:
+            node["ip_address"] = self.address
+        for service in spec["services"].values():
+            service["image"] = images.RUNTIME
+        spec["gateway"]["image"] = images.GATEWAY
+        spec["gateway"]["health"] = {"path": "/erangel/health", "deadline": "60s"}
+        (first, last), (low, high) = self.ports.gateways, self.ports.services
+        spec["ports"] = {
+            "gateway": {"first": first, "last": last},
+            "services": {"first": low, "last": high},
+        }
+        return yaml.safe_dump(spec, sort_keys=False)
+
+    def start(self) -> None:
+        """Start OCP, the control plane and the agents, and wait until they are ready."""
+        self.run(
+            "ocp",
+            [
+                sys.executable,
+                "-m",
+                "demo.company.ocp",
+                "--host",
+                "0.0.0.0",
+                "--port",
+                str(self.ports.ocp),
+            ],
+        )
+        self.start_control_plane()
+        for node in (MICRO, GATEWAY):
+            self.start_agent(node)
+
+    def start_control_plane(self) -> None:
+        """Start the control plane and wait until it is ready."""
+        argv = [str(SDP), "serve", "--config-repo", str(self.root / "config.git")]
+        argv += ["--data-dir", str(self.root / "data"), "--port", str(self.ports.control_plane)]
+        self.run("control-plane", argv)
+        self.until(lambda: self.answers("/healthz"), "the control plane answers", 30)
+
+    def start_agent(self, node: str) -> None:
+        """Start a node's agent."""
+        argv = [str(SDP), "agent", "--config", str(self.root / f"agent-{node}.yaml")]
+        self.run(node, argv)
+
+    def run(self, name: str, argv: list[str]) -> None:
+        """Start a process of this world; its output goes to a log of its name."""
+        with (self.root / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                argv,
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def kill(self, name: str) -> None:
+        """End a process at once, as a crash does."""
+        process = self.processes.pop(name)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def stop(self) -> None:
+        """End all processes of this world, in order."""
+        for name in [*reversed(self.processes)]:
+            process = self.processes.pop(name)
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def sweep(self) -> None:
+        """Remove what carries this world's label from the engine, and nothing else."""
+        label = f"label=sdp.instance={self.instance}"
+        for container in self.engine.docker("ps", "-aq", "--filter", label).split():
+            self.engine.docker("rm", "-f", container)
+        for network in self.engine.docker("network", "ls", "-q", "--filter", label).split():
+            self.engine.docker("network", "rm", network)
+
+    def commit(self, files: dict[str, str | None], message: str) -> str:
+        """Commit and push these files of the config repo; None removes one; return the SHA."""
+        for path, text in files.items():
+            target = self.config / path
+            if text is None:
+                target.unlink()
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(text)
+        git("add", "--all", cwd=self.config)
+        git("commit", "--quiet", "-m", message, cwd=self.config)
+        git("push", "--quiet", "origin", "HEAD:main", cwd=self.config)
+        return git("rev-parse", "HEAD", cwd=self.config).strip()
+
+    def sdp(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the sdp command in the config repo, against this control plane."""
+        return subprocess.run(
+            [str(SDP), *words],
+            cwd=self.config,
+            env={**os.environ, "SDP_URL": self.url, "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def api(self, path: str, body: object = None) -> object:
+        """Return what the control plane answers."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}{path}", data=data, headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def answers(self, path: str) -> bool:
+        """Whether the control plane answers a path with 2xx."""
+        try:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    def ask(self, port: int, path: str) -> dict[str, str]:
+        """Return what a sandbox's gateway answers; {} when it does not answer with JSON."""
+        try:
+            url = f"http://127.0.0.1:{port}/erangel/{path}"
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                told = json.load(answer)
+        except (OSError, ValueError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    def until(self, holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        """Wait until something holds.
+
+        Raises:
+            NotInTimeError: it does not within so many seconds, or one of our processes ended.
+        """
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > deadline:
+                raise NotInTimeError(f"not within {seconds:g} s: {what}\n{self.ends()}")
+            time.sleep(0.1)
+
+    def ends(self) -> str:
+        """Return the last lines of each process's log."""
+        logs = sorted(self.root.glob("*.log"))
+        return "\n".join(
+            f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            for log in logs
+        )
+
+    def _configure_agent(self, node: str) -> None:
+        names = SERVICES if node == MICRO else ("api-gateway",)
+        config = {
+            "node": node,
+            "instance": self.instance,
+            "control_plane": f"ws://127.0.0.1:{self.ports.control_plane}/ws/agent",
+            "state": str(self.root / "agents" / node),
+            "docker": self.engine.host,
+            "repositories": {name: str(self.company.clone(name)) for name in names},
+        }
+        (self.root / f"agent-{node}.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+@contextlib.contextmanager
+def running(world: World) -> Iterator[World]:
+    """Build and start a world; stop and sweep it at the end."""
+    world.root.mkdir(parents=True, exist_ok=True)
+    try:
+        world.build()
+        world.start()
+        yield world
+    finally:
+        world.stop()
+        world.sweep()
+
+
+def git(*words: str, cwd: Path | None = None) -> str:
+    """Run git as the demo's own user and return what it prints."""
+    identity = ("-c", "user.name=Achmad", "-c", "user.email=achmad@company.example")
+    done = subprocess.run(
+        ["git", *identity, *words], cwd=cwd, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nothing listens on a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,1 @@
+"""Declared scenarios on the whole product: git, engine, go, Apache and PHP are real."""

@@ -1,0 +1,19 @@
+"""One world for all scenarios; each scenario has sandboxes of its own in it."""
+
+import pytest
+
+from demo.world import World, free_ports, running
+from tests.testbed import images
+from tests.testbed.__main__ import state_folder
+from tests.testbed.engine import ensure_engine
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """A running company: control plane, two agents, OCP."""
+    engine = ensure_engine(state_folder())
+    for tag in images.TAGS:
+        images.ensure_image(engine, tag)
+    root = tmp_path_factory.mktemp("world")
+    with running(World(root, "e2e", engine, free_ports(21000))) as company:
+        yield company
