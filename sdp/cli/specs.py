@@ -156,7 +156,15 @@ def scalar(value: yaml.Value) -> str:
         return json.dumps(value)
     document, faults = yaml.parse(f"- {value}\n".encode(errors="replace"))
     same = document is not None and not faults and document.value == (value,)
-    return value if same and value.isprintable() else json.dumps(value, ensure_ascii=True)
+    if same and value.isprintable():
+        return value
+    return '"' + "".join(_escaped(each) for each in value) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _blob(directory: Path, path: Path) -> Blob:

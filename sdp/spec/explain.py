@@ -68,7 +68,9 @@ def unknown(what: str, name: str, known: Collection[str]) -> str:
     if nearest:
         return f"unknown {what}; did you mean '{nearest}'?"
     listed = ", ".join(sorted(known)[:20])
-    return f"unknown {what}; expected {'one of ' + listed if listed else 'none'}"
+    return (
+        f"unknown {what}; expected one of {listed}" if listed else f"unknown {what}; there is none"
+    )
 
 
 def shown(found: object) -> str:

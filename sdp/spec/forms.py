@@ -52,7 +52,9 @@ def _form(words: str, pattern: str, expected: str) -> Form:
 
 
 def _cpu_text(value: object) -> object:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if isinstance(value, bool):
+        raise ValueError("expected cores such as 1, 0.5 or 500m")  # noqa: TRY004 - pydantic's way
+    return str(value) if isinstance(value, int | float) else value
 
 
 def _url(text: str) -> None:

@@ -31,5 +31,22 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def schema(kind: str) -> dict[str, object]:
     """Return the JSON Schema of one of ``KINDS``."""
     model = KINDS[kind]
-    generated = model.model_json_schema()
+    generated = {key: _closed(part) for key, part in model.model_json_schema().items()}
     return {"$schema": DIALECT, **generated, "title": f"SDP {kind}"}
+
+
+def _closed(part: object) -> object:
+    """Return the schema with names refused that do not match a mapping's pattern of names.
+
+    Pydantic writes the pattern alone, under which an editor takes any other name as well.
+    """
+    match part:
+        case dict():
+            inner = {key: _closed(value) for key, value in part.items()}
+            return (
+                inner | {"additionalProperties": False} if "patternProperties" in part else inner
+            )
+        case list():
+            return [_closed(each) for each in part]
+        case _:
+            return part

@@ -82,7 +82,7 @@ class Document:
 
     def value_at(self, loc: Loc) -> Position:
         """Return where the value at a path of keys and indices stands, or else its parent."""
-        return self.values.get(loc) or (self.key_at(loc[:-1]) if loc else START)
+        return self.values.get(loc) or (self.value_at(loc[:-1]) if loc else START)
 
     def key_at(self, loc: Loc) -> Position:
         """Return where the key of that value stands, or else its parent's."""
