@@ -237,8 +237,13 @@ def _label(sandbox: str, whole: World) -> str:
     """Return the name of an observed sandbox as it was written."""
     for node in sorted(whole.observed):
         held = observation.held(whole.observed, node, sandbox)
-        for item in (*held.containers, *held.copies, *held.networks):
-            return item.sandbox
+        names_seen = [
+            *(container.sandbox for container in held.containers),
+            *(copy.sandbox for copy in held.copies),
+            *(network.sandbox for network in held.networks),
+        ]
+        if names_seen:
+            return names_seen[0]
     return sandbox
 
 

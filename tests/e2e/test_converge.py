@@ -23,7 +23,7 @@ class Scenario:
     def remove(self) -> None:
         self.world.commit({self.path: None}, f"Remove {self.name}")
 
-    def status(self) -> dict:
+    def status(self):
         try:
             return self.world.api(f"/api/sandboxes/{self.name}")
         except OSError:
@@ -32,7 +32,7 @@ class Scenario:
     def conditions(self) -> str:
         return str(self.status().get("conditions", ""))
 
-    def ask(self, service: str) -> str:
+    def ask(self, service: str):
         url = self.status().get("url") or ""
         port = url.rpartition(":")[2].partition("/")[0]
         return self.world.ask(int(port), f"{service}/hello").get("branch", "") if port else ""
@@ -49,7 +49,7 @@ class Scenario:
 
         self.world.until(holds, f"{self.name} is Synced and Healthy", seconds)
 
-    def container(self, service: str) -> str:
+    def container(self, service: str):
         name = f"sandbox-{self.name.lower()}-{service}"
         form = "{{.Id}} {{.State.Running}}"
         try:
