@@ -1,222 +1,272 @@
-"""The configured clones: their origins' branches, fetching, and what a commit holds.
+"""One configured clone, through the git CLI: asked, fetched into, read from; never checked out.
 
-Only fetched into: the checked-out files of a clone, which may be somebody's, are never touched.
-Branch names and paths are data; every call ends its options before them.
+The clone's files and index may be somebody's and are left alone: fetches write remote-tracking
+refs and ``refs/sdp/`` only, checkouts go elsewhere with an index of their own. What a user chose
+(branches, commits, paths) reaches git only where it can't be taken for an option.
 """
 
 import asyncio
-import dataclasses
-import tarfile
+import os
+import re
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdp import clock
 from sdp.agent import runner
-from sdp.agent.journal import Journal
-from sdp.protocol.actions import Fetch
-from sdp.protocol.frames import Failed, Outcome, Succeeded
-from sdp.protocol.report import Repository
+from sdp.agent.git_problem import GitProblem, Reason, classify, problem
+from sdp.agent.runner import Command, Finished, NotStarted, OutOfMemory, TimedOut
 
-LOOK_SECONDS = 30.0
-FETCH_SECONDS = 570.0
-FETCH = "git fetch"
+COMMIT = re.compile(r"[0-9a-f]{40}")
+KEEP = "refs/sdp/"
+"""Refs of this name keep commits that no branch of the origin has at its tip."""
 
-_CONFIG = (
+LOCAL_SECONDS = 120.0
+LS_REMOTE_SECONDS = 60.0
+FETCH_SECONDS = 1800.0
+
+_PASSWORD = re.compile(r"[a-z+]+://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
+_OPTIONS = (
     "credential.helper=",
+    "safe.directory=*",  # the clone may belong to another user
     "core.hooksPath=/dev/null",
-    "safe.directory=*",
+    "core.fsmonitor=false",
+    "core.sparseCheckout=false",
+    "core.autocrlf=false",
+    "core.symlinks=true",
     "protocol.ext.allow=never",
     "gc.auto=0",
-)
-_ENVIRONMENT = {
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
-    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
-    "HOME": "/nonexistent",
-}
-
-_KNOWN = (
-    ("Authentication failed", "AuthenticationFailed", "check the user name and password"),
-    ("could not read Username", "AuthenticationFailed", "the origin asks for credentials"),
-    ("Permission denied", "AuthenticationFailed", "give this VM's key access to the origin"),
-    ("not appear to be a git repository", "RepositoryMissing", "check the clone's origin URL"),
-    ("does not exist", "RepositoryMissing", "check the clone's origin URL"),
-    ("not found", "RepositoryMissing", "check the clone's origin URL"),
-    ("couldn't find remote ref", "BranchMissing", "push the branch, or name another"),
-    ("Could not resolve host", "Unreachable", "check the origin's address and the network"),
-    ("Failed to connect", "Unreachable", "check the origin's address and the network"),
-    ("unable to access", "Unreachable", "check the origin's address and the network"),
-    ("No space left on device", "DiskFull", "free disk space on this VM"),
+    "maintenance.auto=false",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=60",
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why git did not do what it was asked."""
-
-    reason: str
-    message: str
-    fix: str
-
-    def failed(self) -> Failed:
-        """Return it as an action's outcome: git's troubles pass, so they are tried again."""
-        return Failed(reason=self.reason, message=self.message, fix=self.fix)
-
-
-def explain(finished: runner.Finished, clone: Path) -> Trouble:
-    """Return what went wrong, from what git said."""
-    said = " ".join(finished.lines[-5:])
-    if finished.timed_out:
-        return Trouble("TimedOut", f"git did not end in time in {clone}", "check the origin")
-    for phrase, reason, fix in _KNOWN:
-        if phrase in said:
-            return Trouble(reason, f"git in {clone}: {said}", fix)
-    return Trouble("GitFailed", f"git in {clone}: {said}", f"run it by hand in {clone}")
+def environment(home: Path) -> dict[str, str]:
+    """Return what git gets: no configuration but the clone's, no prompts, known transports."""
+    return {
+        **runner.basics(home),
+        "LC_ALL": "C",  # messages are read
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": "file:https:http:ssh:git",
+        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
 
 
-class Clones:
-    """The repositories that this agent's own file names."""
+class Clone:
+    """A clone on this machine. What fails comes back as a ``GitProblem``."""
 
-    def __init__(self, paths: Mapping[str, Path], journal: Journal) -> None:
-        self._paths = paths
-        self._journal = journal
-        self._asked: dict[str, set[str]] = {name: set() for name in paths}
+    def __init__(self, path: Path, home: Path) -> None:
+        self._path = path
+        self._environment = environment(home)
 
-    async def look(self, names: tuple[str, ...]) -> dict[str, Repository]:
-        """Ask these repositories' origins for their branches, all of them for none."""
-        wanted = [name for name in names or self._paths if name in self._paths]
-        async with asyncio.TaskGroup() as group:
-            tasks = {name: group.create_task(self._look(name)) for name in wanted}
-        return {name: task.result() for name, task in tasks.items()}
+    async def ls_remote(
+        self, credentials: Mapping[str, str] | None = None
+    ) -> dict[str, str] | GitProblem:
+        """Return the origin's branches: name → commit at the tip.
 
-    async def present(self, name: str) -> tuple[str, ...]:
-        """Return the commits that a clone has at its refs, and those that were asked for."""
-        finished = await self.git(
-            name, "for-each-ref", "--format=%(objectname)", "refs/remotes", "refs/heads"
+        ``credentials`` are environment variables for this call alone, such as ``GIT_ASKPASS``.
+        """
+        if refused := await self._origin_problem():
+            return refused
+        what = f"asking the origin of {self._path}"
+        argv = ("ls-remote", "--heads", "--", "origin")
+        told = await self._git(what, *argv, seconds=LS_REMOTE_SECONDS, more=credentials)
+        return told if isinstance(told, GitProblem) else _branches(told)
+
+    async def fetch(
+        self, branch: str, commit: str, credentials: Mapping[str, str] | None = None
+    ) -> GitProblem | None:
+        """Bring a commit here by its branch, or by itself where the branch no longer has it."""
+        if not COMMIT.fullmatch(commit):
+            return problem("HostileName", f"{commit!r} is no commit")
+        if refused := await self._branch_problem(branch):
+            return refused
+        if not await self.has(commit):
+            if refused := await self._origin_problem():
+                return refused
+            refspec = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
+            failed = await self._fetch(refspec, f"fetching {branch}", credentials)
+            if failed and failed.reason not in {"BranchMissing", "RefConflict"}:
+                return failed
+            if not await self.has(commit):
+                refspec = f"+{commit}:{KEEP}{commit}"
+                gone = await self._fetch(refspec, f"fetching {commit}", credentials)
+                if gone:
+                    return _left_behind(branch, commit, failed, gone)
+        return await self._keep(commit)
+
+    async def present(self) -> tuple[str, ...] | GitProblem:
+        """Return the commits at the tips of this clone's refs."""
+        argv = ("for-each-ref", "--format=%(objectname)", "refs/remotes/origin", KEEP.rstrip("/"))
+        told = await self._git(f"reading {self._path}", *argv)
+        return told if isinstance(told, GitProblem) else tuple(sorted(set(_text(told).split())))
+
+    async def has(self, commit: str) -> bool:
+        """Return whether a commit is here."""
+        argv = ("cat-file", "-e", f"{commit}^{{commit}}")
+        return COMMIT.fullmatch(commit) is not None and not isinstance(
+            await self._git(f"looking for {commit}", *argv), GitProblem
         )
-        tips = finished.output.decode().split() if finished.ok else []
-        return tuple(sorted({*tips, *self._asked[name]}))
 
-    async def fetch(self, action: Fetch, deployment: str) -> Outcome:
-        """Bring a commit into the clone; one that is there is not asked for again."""
-        name = action.repository
-        if name not in self._paths:
-            return Failed(
-                reason="RepositoryUnknown",
-                message=f"this node has no repository {name}",
-                fix=f"add {name}: /path/of/its/clone to repositories: in agent.yaml",
-                terminal=True,
-            )
-        self._journal.started(deployment, FETCH)
-        trouble = await self._bring(action, deployment)
-        if trouble is not None:
-            self._journal.failed(deployment, FETCH, trouble.message)
-            return trouble.failed()
-        self._asked[name].add(action.commit)
-        self._journal.finished(deployment, FETCH)
-        return Succeeded()
+    async def show(self, commit: str, path: str) -> bytes | GitProblem:
+        """Return a file's content at a commit."""
+        if not COMMIT.fullmatch(commit):
+            return problem("HostileName", f"{commit!r} is no commit")
+        what = f"reading {path} at {commit[:7]}"
+        told = await self._git(what, "cat-file", "blob", f"{commit}:{path}")
+        if isinstance(told, GitProblem) and told.reason in {"GitFailed", "CommitMissing"}:
+            return problem("FileMissing", f"{path} is not a file at {commit[:7]}", told.lines)
+        return told
 
-    async def has(self, name: str, commit: str) -> bool:
-        """Whether the clone has a commit."""
-        return (await self.git(name, "cat-file", "-e", f"{commit}^{{commit}}")).ok
-
-    async def checkout(self, name: str, commit: str, target: Path) -> Trouble | None:
-        """Write a commit's files below an empty folder; links that lead out of it are refused."""
-        archive = target.with_name(target.name + ".tar")
-        finished = await self.git(
-            name, "archive", "--format=tar", f"--output={archive}", commit, seconds=FETCH_SECONDS
-        )
-        if not finished.ok:
-            return explain(finished, self._paths[name])
+    async def checkout(self, commit: str, target: Path) -> GitProblem | None:
+        """Write a commit's files into a new folder; what was begun is removed when it fails."""
+        if not COMMIT.fullmatch(commit):
+            return problem("HostileName", f"{commit!r} is no commit")
+        await asyncio.to_thread(target.mkdir, parents=True)
+        done = False
         try:
-            await asyncio.to_thread(_unpack, archive, target)
-        except (OSError, tarfile.TarError) as error:
-            message = f"{name} at {commit[:7]} can't be written: {error}"
-            return Trouble("CheckoutFailed", message, "see what the message names")
+            failed = await self._write_tree(commit, target)
+            failed = failed or await asyncio.to_thread(_escaping, target)
+            done = failed is None
         finally:
-            archive.unlink(missing_ok=True)
-        return None
+            if not done:
+                shutil.rmtree(target, ignore_errors=True)
+        return failed
 
-    async def git(
-        self, name: str, *arguments: str, seconds: float = LOOK_SECONDS
-    ) -> runner.Finished:
-        """Run git in a clone."""
-        return await runner.run(
-            _argv(self._paths[name], arguments), timeout_seconds=seconds, env=_ENVIRONMENT
+    async def _write_tree(self, commit: str, target: Path) -> GitProblem | None:
+        what = f"checking out {commit[:7]}"
+        folder = await self._git(what, "rev-parse", "--absolute-git-dir")
+        if isinstance(folder, GitProblem):
+            return folder
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".index-") as index:
+            places = {
+                "GIT_DIR": _text(folder).rstrip("\n"),
+                "GIT_WORK_TREE": str(target),
+                "GIT_INDEX_FILE": str(Path(index, "index")),
+            }
+            read = await self._git(what, "read-tree", commit, more=places)
+            if isinstance(read, GitProblem):
+                return read
+            argv = ("checkout-index", "--all", "--force", "--quiet")
+            written = await self._git(what, *argv, more=places, seconds=FETCH_SECONDS, at=target)
+            return written if isinstance(written, GitProblem) else None
+
+    async def _fetch(
+        self, refspec: str, what: str, credentials: Mapping[str, str] | None
+    ) -> GitProblem | None:
+        argv = (
+            "fetch",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--no-prune",
+            "--refmap=",  # nothing but this refspec, whatever the clone's configuration maps
+            "--end-of-options",
+            "origin",
+            refspec,
         )
+        told = await self._git(what, *argv, seconds=FETCH_SECONDS, more=credentials)
+        return told if isinstance(told, GitProblem) else None
 
-    async def _look(self, name: str) -> Repository:
-        path = self._paths[name]
-        if (trouble := await self._usable(name)) is None:
-            finished = await self.git(name, "ls-remote", "--heads", "--", "origin")
-            trouble = None if finished.ok else explain(finished, path)
-        else:
-            finished = None
-        branches = _heads(finished.output) if finished is not None and finished.ok else {}
-        return Repository(
-            branches=branches,
-            present=await self.present(name) if path.is_dir() else (),
-            error=trouble.message if trouble else "",
-            checked_at=clock.now(),
-        )
-
-    async def _usable(self, name: str) -> Trouble | None:
-        path = self._paths[name]
-        if not path.is_dir():
-            fix = f"clone it there, or correct repositories: {name}: in agent.yaml"
-            return Trouble("RepositoryMissing", f"{path} is not there; {fix}", fix)
-        finished = await self.git(name, "config", "--get", "remote.origin.url")
-        url = finished.output.decode("utf-8", "replace").strip()
-        if "@" in url.partition("://")[2].partition("/")[0] and ":" in url.partition("://")[2]:
-            fix = f"git -C {path} remote set-url origin URL, without user name and password"
-            message = f"the origin of {path} has credentials in its URL; {fix}"
-            return Trouble("CredentialsInUrl", message, fix)
-        return None
-
-    async def _bring(self, action: Fetch, deployment: str) -> Trouble | None:
-        name, commit = action.repository, action.commit
-        if await self.has(name, commit):
+    async def _keep(self, commit: str) -> GitProblem | None:
+        """Hold a commit that is no ref's tip, so that it is reported and never collected."""
+        present = await self.present()
+        if isinstance(present, GitProblem):
+            return present
+        if commit in present:
             return None
-        finished: runner.Finished | None = None
-        for wanted in (_tracking(action.branch), commit):
-            if wanted:
-                finished = await runner.run(
-                    _argv(
-                        self._paths[name],
-                        ("fetch", "--no-tags", "--no-write-fetch-head", "--", "origin", wanted),
-                    ),
-                    timeout_seconds=FETCH_SECONDS,
-                    env=_ENVIRONMENT,
-                    tell=lambda line: self._journal.lines(deployment, FETCH, (line,)),
-                )
-            if await self.has(name, commit):
-                return None
-        if finished is None or finished.ok:
-            message = f"{name} has no commit {commit[:7]} on {action.branch} any more"
-            return Trouble("CommitMissing", message, "push it, or name another commit")
-        return explain(finished, self._paths[name])
+        argv = ("update-ref", "--end-of-options", KEEP + commit, commit)
+        kept = await self._git(f"keeping {commit[:7]}", *argv)
+        return kept if isinstance(kept, GitProblem) else None
+
+    async def _branch_problem(self, branch: str) -> GitProblem | None:
+        """A name with ``:`` in it would write other refs than the branch's."""
+        ref = f"refs/heads/{branch}"
+        if isinstance(await self._git("", "check-ref-format", ref), GitProblem):
+            return problem("HostileName", f"{branch!r} is no name of a branch")
+        return None
+
+    async def _origin_problem(self) -> GitProblem | None:
+        told = await self._git(f"reading {self._path}", "config", "--get-all", "remote.origin.url")
+        if isinstance(told, GitProblem):
+            unset = told.reason == "GitFailed"  # git says nothing where nothing is set
+            return problem("RepositoryMissing", f"{self._path} has no origin") if unset else told
+        if _PASSWORD.search(_text(told)):
+            return problem("PasswordInUrl", f"the origin's address in {self._path} has a password")
+        return None
+
+    async def _git(
+        self,
+        what: str,
+        *argv: str,
+        seconds: float = LOCAL_SECONDS,
+        more: Mapping[str, str] | None = None,
+        at: Path | None = None,
+    ) -> bytes | GitProblem:
+        options = tuple(word for option in _OPTIONS for word in ("-c", option))
+        ended = await runner.run(
+            Command(
+                argv=("git", "--no-pager", *options, *argv),
+                cwd=at or self._path,
+                environment={**self._environment, **(more or {})},
+                timeout_seconds=seconds,
+                cap_bytes=64 << 20,
+            )
+        )
+        match ended:
+            case Finished(returncode=0, truncated=False, stdout=stdout):
+                return stdout
+            case Finished(lines=lines):
+                return classify(what, lines)
+            case TimedOut(seconds=passed, lines=lines):
+                return problem("TimedOut", f"{what} did not end within {passed:g} s", lines)
+            case OutOfMemory(lines=lines):
+                return problem("GitFailed", f"{what} took too much memory", lines)
+            case NotStarted(message=message):
+                here = self._path.is_dir()
+                reason: Reason = "GitMissing" if here else "CloneMissing"
+                return problem(reason, message if here else f"{self._path} is no folder")
 
 
-def _argv(clone: Path, arguments: tuple[str, ...]) -> list[str]:
-    options = [option for each in _CONFIG for option in ("-c", each)]
-    return ["git", *options, "-C", str(clone), *arguments]
+def _text(told: bytes) -> str:
+    return os.fsdecode(told)
 
 
-def _tracking(branch: str) -> str:
-    return f"+refs/heads/{branch}:refs/remotes/origin/{branch}" if branch else ""
+def _branches(told: bytes) -> dict[str, str]:
+    pairs = (line.split("\t", 1) for line in _text(told).splitlines() if "\t" in line)
+    return {ref.removeprefix("refs/heads/"): commit for commit, ref in pairs}
 
 
-def _heads(output: bytes) -> dict[str, str]:
-    heads: dict[str, str] = {}
-    for line in output.decode("utf-8", "replace").splitlines():
-        sha, _, ref = line.partition("\t")
-        heads[ref.removeprefix("refs/heads/")] = sha
-    return heads
+def _left_behind(
+    branch: str, commit: str, failed: GitProblem | None, gone: GitProblem
+) -> GitProblem:
+    """Say what became of the branch where the commit itself can't be had either."""
+    if gone.reason in {"CommitMissing", "GitFailed"}:
+        where = failed.message if failed else f"branch {branch} no longer has it"
+        message = f"{commit[:7]} can't be fetched: {where}, and the origin does not give it alone"
+        reason = failed.reason if failed else "CommitMissing"
+        return problem(reason, message, gone.lines)
+    return gone
 
 
-def _unpack(archive: Path, target: Path) -> None:
-    target.mkdir(parents=True)
-    with tarfile.open(archive) as tar:
-        tar.extractall(target, filter="data")
+def _escaping(tree: Path) -> GitProblem | None:
+    """Links are followed as the file system does it: by way of other links too."""
+    root = tree.resolve()
+    for folder, folders, files in os.walk(tree):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            if path.is_symlink() and not _inside(path, root):
+                shown = path.relative_to(tree)
+                message = f"the symbolic link {shown} points outside: {path.readlink()}"
+                return problem("EscapingSymlink", message)
+    return None
+
+
+def _inside(link: Path, root: Path) -> bool:
+    if link.readlink().is_absolute():
+        return False
+    return Path(os.path.realpath(link)).is_relative_to(root)
