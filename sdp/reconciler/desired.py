@@ -232,7 +232,7 @@ def _service(name: str, spec: models.Service, body: models.Body, tree: Tree) -> 
         files={k: v for each in environments for k, v in each.files.items()},
         secrets=tuple(sorted({k for each in environments for k in each.secrets})),
         limits=_limits(said.resources, spec.resources),
-        probe=_probe(said.health or spec.health),
+        probe=_probe(spec.health, said.health),
     )
 
 
@@ -258,8 +258,11 @@ def _limits(said: models.Resources | None, default: models.Resources | None) -> 
     )
 
 
-def _probe(health: models.Health) -> Probe:
+def _probe(health: models.Health, over: models.Health | None = None) -> Probe:
+    """Return the probe of a health check, with what a sandbox says in place of it, key by key."""
+    said = over.model_dump(exclude_unset=True) if over else {}
+    merged = health.model_copy(update=said)
     return Probe(
-        path=health.path,
-        deadline_seconds=quantities.duration(health.deadline).total_seconds(),
+        path=merged.path,
+        deadline_seconds=quantities.duration(merged.deadline).total_seconds(),
     )
