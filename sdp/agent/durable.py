@@ -1,0 +1,80 @@
+"""Files that a crash leaves whole: the old content or the new, never a part."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+TEMPORARY = ".sdp-tmp-"
+"""Begins the names of what is not finished; whoever owns a folder sweeps them at start."""
+
+
+def temporary(beside: Path) -> Path:
+    """Return a name that nothing has yet, in the same folder."""
+    return beside.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file of ours, creating its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = temporary(path)
+    try:
+        _write_synced(half, content)
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def stage_beside(path: Path, content: bytes) -> Path:
+    """Write the file that is to replace ``path``: its mode and owner, and a later mtime.
+
+    A cache that compares times in whole seconds sees the change also within the same second.
+    """
+    old = path.stat()
+    half = temporary(path)
+    try:
+        _write_synced(half, content)
+        half.chmod(old.st_mode & 0o7777)
+        with contextlib.suppress(PermissionError):  # only root can give files away
+            os.chown(half, old.st_uid, old.st_gid)
+        if half.stat().st_mtime < old.st_mtime + 1:
+            os.utime(half, (old.st_mtime + 1, old.st_mtime + 1))
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
+    return half
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's names durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(root: Path) -> None:
+    """Remove what was not finished, anywhere below a folder, not looking into what is."""
+    if not root.is_dir():
+        return
+    for entry in list(root.iterdir()):
+        if entry.name.startswith(TEMPORARY):
+            remove(entry)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole folder; what is not there is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
