@@ -1,0 +1,272 @@
+"""Source: the config repo's branch, and the specs at a commit, from git's object store alone.
+
+A local repository is watched by its refs; a remote one is mirrored by fetching. The working tree
+is never read. What can't be read now is a value with a fix, and is looked at again.
+"""
+
+import asyncio
+import dataclasses
+import random
+import re
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from dulwich.client import get_transport_and_path
+from dulwich.config import ConfigDict
+from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
+from dulwich.gc import maybe_auto_gc
+from dulwich.object_store import BaseObjectStore
+from dulwich.objects import S_ISGITLINK, Commit, ObjectID
+from dulwich.objects import Blob as GitBlob
+from dulwich.objects import Tree as GitTree
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+from urllib3.exceptions import HTTPError
+from watchfiles._rust_notify import RustNotify
+
+from sdp.spec.load import FOLDERS, Cache, is_spec, load
+from sdp.spec.tree import Blob, Tree
+
+LOCAL_RECHECK: Final = 5.0
+"""Seconds after which a local branch is looked at even if no file event came."""
+REMOTE_POLL: Final = 30.0
+"""Seconds between two fetches of a remote, give or take 10 %."""
+MOST_ANCESTORS: Final = 200
+_FETCH_TIMEOUT = b"30"
+_SCP_LIKE = re.compile(r"[\w.-]+@[\w.-]+:.+")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Why the branch can't be read now, and what to do about it."""
+
+    reason: str
+    message: str
+    fix: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Head:
+    """The branch as last seen: its commit, if any is known, and what is wrong, if anything is."""
+
+    revision: str
+    trouble: Unavailable | None = None
+
+
+class Source:
+    """One branch of the config repo."""
+
+    def __init__(self, location: str, branch: str, data: Path) -> None:
+        """Take a path or a URL.
+
+        Args:
+            location: path of a repository, bare or not, or the URL of one.
+            branch: its name, without refs/heads/.
+            data: folder in which a remote's mirror is kept.
+
+        Raises:
+            ValueError: the URL carries a password, which git would write to disk.
+        """
+        self.location = location
+        self.branch = branch
+        self._remote = is_remote(location)
+        if self._remote and has_credentials(location):
+            raise ValueError(
+                "the config repo's URL contains credentials: take them out of it, and let ssh or "
+                "a credential helper give them"
+            )
+        self._path = data / "config.git" if self._remote else Path(location)
+        self._ref = Ref(b"refs/heads/" + branch.encode())
+        self._cache = Cache()
+        self._reading = threading.Lock()
+        self._look = threading.Event()
+
+    def refresh(self) -> None:
+        """Look at the branch now."""
+        self._look.set()
+
+    async def revisions(self) -> AsyncGenerator[Head, None]:
+        """Yield the branch's head now, and whenever it, or what is wrong, changes. Endless."""
+        thread = ThreadPoolExecutor(1, "source")
+        watcher: RustNotify | None = None
+        last: Head | None = None
+        try:
+            while True:
+                watcher = watcher or self._watcher()
+                self._look.clear()
+                head = await asyncio.wrap_future(thread.submit(self.head))
+                if head.revision == "" and last is not None:
+                    head = dataclasses.replace(head, revision=last.revision)
+                if head != last:
+                    last = head
+                    yield head
+                await asyncio.wrap_future(thread.submit(self._pause(watcher)))
+        finally:
+            self._look.set()
+            if watcher is not None:
+                # Last in the thread's queue, so that nobody is in the watcher when it closes.
+                thread.submit(watcher.close)
+            thread.shutdown(wait=False)
+
+    def head(self) -> Head:
+        """Look at the branch; of a remote, fetch it first. Blocks."""
+        trouble = self._fetch() if self._remote else None
+        try:
+            with Repo(str(self._path)) as repo:
+                revision = repo.refs[self._ref].decode()
+        except NotGitRepository:
+            return Head("", trouble or self._no_repository())
+        except KeyError:
+            return Head("", trouble or self._no_branch())
+        except OSError as error:
+            return Head("", trouble or self._unreadable(error))
+        return Head(revision, trouble)
+
+    def tree(self, revision: str) -> Tree:
+        """Return the specs at a commit. Blocks.
+
+        Raises:
+            KeyError: the repository has no such commit.
+        """
+        with self._reading, Repo(str(self._path)) as repo:
+            return self._tree(repo, _commit(repo, revision))
+
+    def ancestors(self, revision: str) -> Iterator[tuple[str, Tree]]:
+        """Yield older commits with their specs, by first parents, newest first. Blocks.
+
+        A shallow clone ends where it ends.
+        """
+        for _ in range(MOST_ANCESTORS):
+            with self._reading, Repo(str(self._path)) as repo:
+                parents = _commit(repo, revision).parents
+                if not parents or parents[0] not in repo.object_store:
+                    return
+                revision = parents[0].decode()
+                tree = self._tree(repo, _commit(repo, revision))
+            yield revision, tree
+
+    def _tree(self, repo: Repo, commit: Commit) -> Tree:
+        root = repo.object_store[commit.tree]
+        assert isinstance(root, GitTree)  # noqa: S101 -- a commit's tree is one
+        return load(_blobs(repo.object_store, root, ""), self._cache)
+
+    def _pause(self, watcher: RustNotify | None) -> Callable[[], object]:
+        """Return what to do in a thread until it is time to look again."""
+        if self._remote:
+            spread = 1 + random.uniform(-0.1, 0.1)  # noqa: S311 -- spreads polls, keeps no secret
+            return lambda: self._look.wait(REMOTE_POLL * spread)
+        if watcher is None:
+            return lambda: self._look.wait(LOCAL_RECHECK)
+        return lambda: watcher.watch(50, 10, int(LOCAL_RECHECK * 1000), self._look)
+
+    def _watcher(self) -> RustNotify | None:
+        if self._remote:
+            return None
+        try:
+            with Repo(str(self._path)) as repo:
+                refs = Path(repo.commondir()) / "refs"
+            return RustNotify(
+                [str(refs)],
+                debug=False,
+                force_polling=False,
+                poll_delay_ms=300,
+                recursive=True,
+                ignore_permission_denied=True,
+            )
+        except (NotGitRepository, OSError):
+            return None
+
+    def _fetch(self) -> Unavailable | None:
+        """Bring the mirror to where the remote's branch is; return why that failed."""
+        try:
+            with self._mirror() as mirror:
+                return self._fetch_into(mirror)
+        except (GitProtocolError, HangupException, NotGitRepository, HTTPError, OSError) as error:
+            return Unavailable(
+                "ConfigRepoUnavailable",
+                f"can't fetch {self.location}: {str(error) or type(error).__name__}",
+                f"check that this machine reaches {self.location} and may read it",
+            )
+
+    def _fetch_into(self, mirror: Repo) -> Unavailable | None:
+        config = ConfigDict()
+        config.set((b"http",), b"timeout", _FETCH_TIMEOUT)
+        client, path = get_transport_and_path(self.location, config=config, quiet=True)
+
+        def wanted(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
+            _ = depth
+            tip = refs.get(self._ref)
+            return [] if tip is None or tip in mirror.object_store else [tip]
+
+        found = client.fetch(path, mirror, determine_wants=wanted)
+        tip = found.refs.get(self._ref)
+        if tip is None:
+            return self._no_branch()
+        if mirror.refs.read_ref(self._ref) != tip:
+            mirror.refs[self._ref] = tip
+            maybe_auto_gc(mirror)
+        return None
+
+    def _mirror(self) -> Repo:
+        if not (self._path / "objects").is_dir():
+            return Repo.init_bare(str(self._path), mkdir=not self._path.is_dir())
+        return Repo(str(self._path))
+
+    def _no_repository(self) -> Unavailable:
+        return Unavailable(
+            "ConfigRepoMissing",
+            f"{self.location} is no git repository",
+            f"make one: sdp init {self.location}",
+        )
+
+    def _no_branch(self) -> Unavailable:
+        return Unavailable(
+            "ConfigBranchMissing",
+            f"{self.location} has no branch {self.branch}",
+            f"push a commit to {self.branch}, or serve another branch with --branch",
+        )
+
+    def _unreadable(self, error: OSError) -> Unavailable:
+        return Unavailable(
+            "ConfigRepoUnavailable",
+            f"can't read {self.location}: {error}",
+            "let the control plane's user read the repository",
+        )
+
+
+def is_remote(location: str) -> bool:
+    """Tell whether a config repo's location is a URL rather than a path."""
+    return "://" in location or _SCP_LIKE.fullmatch(location) is not None
+
+
+def has_credentials(url: str) -> bool:
+    """Tell whether a URL carries a secret; ssh's user name alone is none."""
+    parts = urlsplit(url)
+    return bool(parts.password or (parts.username and parts.scheme in {"http", "https"}))
+
+
+def _commit(repo: Repo, revision: str) -> Commit:
+    found = repo.object_store[ObjectID(revision.encode())]
+    assert isinstance(found, Commit)  # noqa: S101 -- revisions are commits
+    return found
+
+
+def _blobs(store: BaseObjectStore, tree: GitTree, folder: str) -> Iterator[Blob]:
+    for name, mode, sha in tree.iteritems():
+        assert name is not None  # noqa: S101 -- entries of a read tree have both
+        assert sha is not None  # noqa: S101
+        path = folder + name.decode(errors="surrogateescape")
+        if folder or path in FOLDERS or is_spec(path):
+            if S_ISGITLINK(mode):
+                continue  # a submodule's commit is in another repository
+            match found := store[sha]:
+                case GitTree():
+                    yield from _blobs(store, found, f"{path}/")
+                case GitBlob() if is_spec(path):
+                    yield Blob(path, sha.decode(), found.as_raw_string())
+                case _:
+                    continue

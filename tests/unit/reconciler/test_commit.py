@@ -1,0 +1,114 @@
+"""Commit: what was meant, on the base that was looked at, and by nobody's force."""
+
+from pathlib import Path
+
+import pytest
+from dulwich.objects import Commit, ObjectID
+from dulwich.porcelain import clone
+from dulwich.refs import HEADREF, Ref
+from dulwich.repo import Repo
+
+from sdp.reconciler.commit import (
+    Committed,
+    Moved,
+    Pushed,
+    PushFailed,
+    Refused,
+    Unchanged,
+    commit,
+    push,
+    write,
+)
+
+MAIN = Ref(b"refs/heads/main")
+SARI = "Sari <sari@company.example>"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    path = tmp_path / "config"
+    path.mkdir()
+    with Repo.init(path) as opened:
+        opened.refs.set_symbolic_ref(HEADREF, MAIN)
+    return path
+
+
+def committed(outcome: object) -> str:
+    assert isinstance(outcome, Committed)
+    return outcome.sha
+
+
+def files(repo: Path, sha: str) -> dict[str, bytes]:
+    with Repo(str(repo)) as opened:
+        made = opened[ObjectID(sha.encode())]
+        assert isinstance(made, Commit)
+        entries = opened.object_store.iter_tree_contents(made.tree)
+        return {
+            (each.path or b"").decode(): opened[each.sha].as_raw_string()
+            for each in entries
+            if each.sha
+        }
+
+
+def test_only_the_named_paths_are_committed(repo: Path) -> None:
+    (repo / "sandboxes").mkdir()
+    (repo / "sandboxes/a.yaml").write_text("sandbox: A\n")
+    (repo / "sandboxes/b.yaml").write_text("sandbox: B\n")
+    first = committed(commit(repo, ["sandboxes/a.yaml"], "Add A", SARI, ""))
+    assert files(repo, first) == {"sandboxes/a.yaml": b"sandbox: A\n"}
+
+
+def test_a_file_that_is_gone_is_removed(repo: Path) -> None:
+    first = committed(write(repo, {"a.yaml": b"a", "b.yaml": b"b"}, "Add", SARI, ""))
+    second = committed(commit(repo, ["a.yaml"], "Remove", SARI, first))
+    assert files(repo, second) == {"b.yaml": b"b"}
+
+
+def test_a_moved_base_is_refused_and_named(repo: Path) -> None:
+    first = committed(write(repo, {"a.yaml": b"1"}, "Add", SARI, ""))
+    second = committed(write(repo, {"a.yaml": b"2"}, "Change", SARI, first))
+    assert write(repo, {"a.yaml": b"3"}, "Change", SARI, first) == Moved(first, second)
+    assert files(repo, second) == {"a.yaml": b"2"}
+
+
+def test_what_changes_nothing_makes_no_commit(repo: Path) -> None:
+    first = committed(write(repo, {"a.yaml": b"1"}, "Add", SARI, ""))
+    assert write(repo, {"a.yaml": b"1", "gone.yaml": None}, "Same", SARI, first) == Unchanged(
+        first
+    )
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", ".git/config", "a/../../x", "a//b", ""])
+def test_a_path_outside_is_refused(repo: Path, path: str) -> None:
+    assert isinstance(write(repo, {path: b""}, "Escape", SARI, ""), Refused)
+    assert isinstance(commit(repo, [path], "Escape", SARI, ""), Refused)
+
+
+def test_a_symbolic_link_is_not_followed(repo: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s")
+    (repo / "a.yaml").symlink_to(tmp_path / "secret")
+    assert isinstance(commit(repo, ["a.yaml"], "Leak", SARI, ""), Refused)
+
+
+@pytest.mark.timeout(30)
+def test_a_push_never_forces(repo: Path, tmp_path: Path) -> None:
+    first = committed(write(repo, {"a.yaml": b"1"}, "Add", SARI, ""))
+    clone(str(repo), str(tmp_path / "served"), bare=True).close()
+    clone(str(repo), str(tmp_path / "other")).close()
+    served = str(tmp_path / "served")
+    second = committed(write(repo, {"a.yaml": b"2"}, "Change", SARI, first))
+    assert push(repo, served, "main") == Pushed(second)
+    committed(write(tmp_path / "other", {"a.yaml": b"3"}, "Else", SARI, first))
+    failed = push(tmp_path / "other", served, "main")
+    assert isinstance(failed, PushFailed)
+    assert failed.reason == "BaseMoved"
+    assert "pull --rebase" in failed.fix
+    with Repo(served) as opened:
+        assert opened.refs[MAIN].decode() == second
+
+
+def test_a_push_to_nowhere_says_why(repo: Path, tmp_path: Path) -> None:
+    committed(write(repo, {"a.yaml": b"1"}, "Add", SARI, ""))
+    failed = push(repo, str(tmp_path / "nowhere"), "main")
+    assert isinstance(failed, PushFailed)
+    assert failed.message
