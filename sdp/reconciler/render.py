@@ -1,0 +1,260 @@
+"""Render: plans as text for people and as values for programs. Pure; colour is the CLI's."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from pydantic import JsonValue
+
+from sdp.protocol.actions import (
+    Action,
+    Admit,
+    Build,
+    CopyGateway,
+    EnsureNetwork,
+    Fetch,
+    Gate,
+    Remove,
+    RemoveCopy,
+    RemoveNetwork,
+    Rename,
+    Resume,
+    Route,
+    SetLimits,
+    StartGateway,
+    StartService,
+    Stop,
+)
+from sdp.reconciler.draft import Hold, Plan, Planned, World
+
+_WORD = 10
+_CAUSE_COLUMN = 62
+_STARTS = (StartService, StartGateway)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """One change: sign ``+ ~ -``, the kind of thing, which one, and why or when."""
+
+    sign: str
+    word: str
+    what: str
+    note: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Summary:
+    """How many changes of each kind a set of plans has."""
+
+    add: int
+    change: int
+    destroy: int
+    held: int
+
+
+def text(plans: Mapping[str, Plan], whole: World, title: str = "") -> str:
+    """Return plans as people read them; equal plans give equal text.
+
+    Args:
+        plans: by lower-cased sandbox name.
+        whole: the world that they were made from; names what they are about.
+        title: a first line, such as what is compared with what.
+    """
+    blocks = [[title]] if title else []
+    for name, plan in sorted(plans.items()):
+        if plan.actions:
+            blocks.append(_sandbox(name, plan, whole))
+    if holds := [hold for _, plan in sorted(plans.items()) for hold in plan.holds]:
+        blocks.append(["  Held", *(line for hold in holds for line in _hold(hold))])
+    total = summary(plans, whole)
+    if total == Summary(0, 0, 0, 0):
+        revision = whole.desired.revision[:7]
+        blocks.append([f"Nothing to do: matches {revision}."])
+    else:
+        changes = f"{total.add} to add, {total.change} to change, {total.destroy} to destroy"
+        blocks.append([f"Plan: {changes}, {total.held} held."])
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def summary(plans: Mapping[str, Plan], whole: World) -> Summary:
+    """Return how much there is to do."""
+    # Sandboxes that need the same release share the key of its build: one change, not several.
+    unique = {planned.key: planned for plan in plans.values() for planned in plan.actions}
+    signs = [line.sign for line in _lines(unique.values(), _containers(whole))]
+    held = sum(len(plan.holds) for plan in plans.values())
+    return Summary(signs.count("+"), signs.count("~"), signs.count("-"), held)
+
+
+def as_json(plans: Mapping[str, Plan], whole: World) -> dict[str, JsonValue]:
+    """Return plans as a JSON object; environments and files stay out of it."""
+    return {
+        "revision": whole.desired.revision,
+        "summary": {**dataclasses.asdict(summary(plans, whole))},
+        "sandboxes": {
+            name: {
+                "actions": [_action(planned) for planned in plan.actions],
+                "holds": [_held(hold) for hold in plan.holds],
+            }
+            for name, plan in sorted(plans.items())
+        },
+    }
+
+
+def _action(planned: Planned) -> JsonValue:
+    said = planned.action.model_dump(mode="json")
+    if isinstance(container := said.get("container"), dict):
+        for secret in ("environment", "files"):
+            container.pop(secret, None)
+    return {
+        "key": planned.key,
+        "node": planned.node,
+        "service": planned.service,
+        "version": planned.version,
+        "after": list(planned.after),
+        "cause": {
+            "field": planned.cause.field,
+            "from": planned.cause.before,
+            "to": planned.cause.after,
+        },
+        "action": said,
+    }
+
+
+def _held(hold: Hold) -> JsonValue:
+    return {
+        "service": hold.service,
+        "reason": hold.reason,
+        "message": hold.message,
+        "fix": hold.fix,
+        "failed": hold.failed,
+        "until": hold.until.isoformat() if hold.until else None,
+    }
+
+
+def _sandbox(name: str, plan: Plan, whole: World) -> list[str]:
+    containers = _containers(whole)
+    desired = whole.desired.sandboxes.get(name)
+    lines = [f"  sandbox {desired.name if desired else plan.actions[0].sandbox}"]
+    for service in dict.fromkeys(planned.service for planned in plan.actions):
+        mine = [planned for planned in plan.actions if planned.service == service]
+        shown = _lines(mine, containers)
+        if not shown:
+            continue
+        if service:
+            signs = {line.sign for line in shown}
+            sign = signs.pop() if len(signs) == 1 else "~"
+            lines.append(f"  {sign} {service:<12} {_headline(mine)}".rstrip())
+        lines += [_aligned(line) for line in shown]
+    held = {hold.service for hold in plan.holds} | {planned.service for planned in plan.actions}
+    if desired and (same := [each for each in sorted(desired.services) if each not in held]):
+        lines.append(f"    {', '.join(same)}  no change")
+    return lines
+
+
+def _headline(mine: list[Planned]) -> str:
+    starts = [planned for planned in mine if isinstance(planned.action, _STARTS)]
+    routes = [planned for planned in mine if isinstance(planned.action, Route)]
+    cause = (starts or routes or mine)[0].cause
+    if cause.field == "commit":
+        return f"{cause.before} → {cause.after}"
+    return str(cause) if starts or not routes else cause.field
+
+
+def _aligned(line: Line) -> str:
+    start = f"      {line.sign} {line.word:<{_WORD}} {line.what}"
+    return f"{start:<{_CAUSE_COLUMN}} {line.note}".rstrip() if line.note else start
+
+
+def _hold(hold: Hold) -> list[str]:
+    about = f"sandbox {hold.sandbox}" + (f" {hold.service}" if hold.service else "")
+    later = f", tried again at {hold.until:%H:%M:%S} UTC" if hold.until else ""
+    lines = [f"    {about}   {hold.reason}: {hold.message}{later}"]
+    return [*lines, f"      fix: {hold.fix}"] if hold.fix else lines
+
+
+def _lines(actions: Iterable[Planned], containers: Mapping[str, str]) -> list[Line]:
+    """Return the lines of actions; what only follows from a start is part of its line."""
+    planned = list(actions)
+    starting = {
+        (each.service, each.version) for each in planned if isinstance(each.action, _STARTS)
+    }
+    gated = {(each.service, each.version) for each in planned if isinstance(each.action, Gate)}
+    lines: list[Line] = []
+    for each in planned:
+        follows = starting | (gated if isinstance(each.action, Admit) else set())
+        if isinstance(each.action, Gate | Admit) and (each.service, each.version) in follows:
+            continue
+        lines.append(_line(each, containers))
+    return lines
+
+
+def _line(planned: Planned, containers: Mapping[str, str]) -> Line:  # noqa: C901, PLR0911, PLR0912 -- a kind each
+    cause, short = str(planned.cause), _shown(planned.action, containers)
+    match planned.action:
+        case EnsureNetwork():
+            return Line("+", "network", f"{short} on {planned.node}", "")
+        case Fetch():
+            return Line("+", "fetch", f"{short} on {planned.node}", planned.cause.field)
+        case Build():
+            return Line("+", "build", f"{short} on {planned.node}", planned.cause.field)
+        case CopyGateway():
+            return Line("+", "copy", short, "")
+        case StartService() | StartGateway():
+            return Line("+", "container", short, "")
+        case Resume():
+            return Line("~", "container", f"{short} starts", cause)
+        case Gate():
+            return Line("~", "health", short, cause)
+        case Admit():
+            return Line("~", "alias", short, cause)
+        case Route():
+            when = "once healthy" if planned.after else _why_route(planned)
+            return Line("~", "route", _route(planned, planned.action), when)
+        case SetLimits():
+            return Line("~", "limits", short, cause)
+        case Rename():
+            return Line("~", "name", short, cause)
+        case Stop():
+            return Line("~", "container", f"{short} stops", cause)
+        case Remove():
+            return Line("-", "container", short, cause)
+        case RemoveNetwork():
+            return Line("-", "network", f"{short} on {planned.node}", cause)
+        case RemoveCopy():
+            return Line("-", "copy", short, cause)
+
+
+def _route(planned: Planned, route: Route) -> str:
+    before, after = planned.cause.before, planned.cause.after or route.url
+    if not after:
+        return f"{route.key} → OCP"
+    return f"{before} → {after}" if before else f"{route.key} → {after}"
+
+
+def _why_route(planned: Planned) -> str:
+    return "" if planned.cause.field == "route" else planned.cause.field
+
+
+def _shown(action: Action, containers: Mapping[str, str]) -> str:
+    """Return what an action is done to."""
+    match action:
+        case Fetch() | Build():
+            return f"{action.repository} @ {action.commit[:7]}"
+        case CopyGateway() | RemoveCopy():
+            return f"gateway @ {action.commit[:7]}"
+        case StartService() | StartGateway():
+            return f"{action.container.name} :{action.container.host_port}"
+        case EnsureNetwork() | RemoveNetwork():
+            return action.name
+        case Route():
+            return action.key
+        case Resume() | Gate() | Admit() | SetLimits() | Rename() | Stop() | Remove():
+            return containers.get(action.container, action.container)
+
+
+def _containers(whole: World) -> dict[str, str]:
+    """Return the names of all containers by id."""
+    return {
+        identity: container.name
+        for node in whole.observed.values()
+        for identity, container in node.report.containers.items()
+    }
