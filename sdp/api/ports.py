@@ -1,0 +1,148 @@
+"""What the API reads and whom it hands on to, as protocols. The server adapts; fakes stand in."""
+
+import dataclasses
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+from sdp.api.views import (
+    Condition,
+    DeploymentPage,
+    DeploymentStatus,
+    DeploymentView,
+    LogLineView,
+    PlanView,
+    SandboxView,
+)
+from sdp.protocol.frames import Body, Hello, ToAgent
+from sdp.protocol.report import Delta, NodeReport
+from sdp.reconciler.observed import Observed
+from sdp.spec.models import Platform
+from sdp.spec.tree import Tree
+
+Send: TypeAlias = Callable[[ToAgent], None]
+"""Queues a frame for an agent; never blocks."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gone:
+    """A cursor can't be continued: the reader must list again."""
+
+    reason: str
+
+
+class Plane(Protocol):
+    """What is wanted, what is, and what would be done."""
+
+    @property
+    def revision(self) -> str:
+        """The config revision that is applied; empty before the first."""
+        ...
+
+    @property
+    def platform(self) -> Platform | None:
+        """The platform of that revision."""
+        ...
+
+    @property
+    def tree(self) -> Tree | None:
+        """Its specs."""
+        ...
+
+    @property
+    def observed(self) -> Observed:
+        """What the nodes report."""
+        ...
+
+    def sandboxes(self) -> Sequence[SandboxView]:
+        """Return every sandbox, in any order."""
+        ...
+
+    def sandbox(self, name: str) -> SandboxView | None:
+        """Return one sandbox, by its name in any case."""
+        ...
+
+    def plan_of(self, name: str) -> PlanView | None:
+        """Return what is being done about one sandbox."""
+        ...
+
+    async def preview(self, files: Mapping[str, str], only: str | None) -> PlanView:
+        """Return what the control plane would do if these were the config repo's files."""
+        ...
+
+    def sync(self, name: str) -> int:
+        """Look at a sandbox afresh, failures forgotten; return the request's number."""
+        ...
+
+    def unready(self) -> Sequence[Condition]:
+        """Return why the control plane does not work, if it does not."""
+        ...
+
+
+class Journal(Protocol):
+    """What happened."""
+
+    async def latest(self) -> int:
+        """Return the number of the last event."""
+        ...
+
+    def follow(self, after: int, sandbox: str | None) -> AsyncGenerator[bytes | Gone, None]:
+        """Yield events as ``events.encode`` writes them; a Gone is the last that comes."""
+        ...
+
+    async def deployments(
+        self,
+        sandbox: str | None,
+        service: str | None,
+        status: DeploymentStatus | None,
+        limit: int,
+        cursor: str,
+    ) -> DeploymentPage:
+        """Return deployments, newest first; raises ProblemError for a cursor no page gave."""
+        ...
+
+    async def deployment(self, identifier: str) -> DeploymentView | None:
+        """Return one deployment."""
+        ...
+
+    def log(
+        self, deployment: str, after: int, *, follow: bool
+    ) -> AsyncGenerator[Sequence[LogLineView], None]:
+        """Yield the lines after one; with ``follow`` until the deployment is done."""
+        ...
+
+
+class Agents(Protocol):
+    """Where agents' frames go."""
+
+    async def stored(self, node: str, outbox: str) -> int:
+        """Return the last entry taken from an agent's outbox."""
+        ...
+
+    async def connected(self, hello: Hello, send: Send) -> None:
+        """Take a new session, in place of the node's one before."""
+        ...
+
+    async def reported(self, node: str, report: NodeReport, generation: int) -> None:
+        """Take a full report."""
+        ...
+
+    async def changed(self, node: str, delta: Delta, generation: int) -> None:
+        """Take what changed since the report before."""
+        ...
+
+    async def entry(self, hello: Hello, seq: int, body: Body) -> None:
+        """Store an entry exactly once; return when it is on disk."""
+        ...
+
+    async def disconnected(self, node: str) -> None:
+        """The node has no session any more."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ports:
+    """All of them."""
+
+    plane: Plane
+    journal: Journal
+    agents: Agents

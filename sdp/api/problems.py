@@ -1,0 +1,103 @@
+"""Errors as RFC 9457 problem documents, each with a ``fix``: one shape for every failure."""
+
+import http
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import Field
+from starlette.exceptions import HTTPException
+
+from sdp.api.views import View
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemDocument(View):
+    """Why a request was not done, and what to do about it (RFC 9457)."""
+
+    type: str = Field(description="urn:sdp:problem: and a word; about:blank: the status says all.")
+    title: str
+    status: int
+    detail: str
+    fix: str
+
+
+class ProblemError(Exception):
+    """A request that can't be done; becomes a problem document."""
+
+    def __init__(self, status: int, kind: str, title: str, detail: str, fix: str) -> None:
+        super().__init__(detail)
+        self.document = ProblemDocument(
+            type=f"urn:sdp:problem:{kind}", title=title, status=status, detail=detail, fix=fix
+        )
+
+
+def missing(kind: str, name: str, listing: str) -> ProblemError:
+    """Return the problem of a thing that is not there; ``listing`` is where those are that are."""
+    return ProblemError(
+        404,
+        f"no-such-{kind}",
+        f"No such {kind}",
+        f"There is no {kind} {name!r}.",
+        f"Look at {listing} for those that there are.",
+    )
+
+
+def response(document: ProblemDocument) -> JSONResponse:
+    """Return a problem document as a response."""
+    return JSONResponse(document.model_dump(), status_code=document.status, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Make every failure of the app a problem document."""
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _bug)
+
+
+async def _problem(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ProblemError)  # noqa: S101 -- registered for it
+    return response(error.document)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 -- registered for it
+    answer = response(
+        ProblemDocument(
+            type="about:blank",
+            title=http.HTTPStatus(error.status_code).phrase,
+            status=error.status_code,
+            detail=f"{request.method} {request.url.path}: {error.detail}",
+            fix="Look at /docs for what can be asked.",
+        )
+    )
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for it
+    faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    return response(
+        ProblemDocument(
+            type="urn:sdp:problem:invalid-request",
+            title="Invalid request",
+            status=422,
+            detail="; ".join(faults),
+            fix="Correct what the detail names; /docs shows each request's form.",
+        )
+    )
+
+
+async def _bug(_request: Request, error: Exception) -> JSONResponse:
+    return response(
+        ProblemDocument(
+            type="urn:sdp:problem:bug",
+            title="Internal error",
+            status=500,
+            detail=f"An error that should not be: {type(error).__name__}.",
+            fix="Look at the control plane's log, and report what it says.",
+        )
+    )

@@ -1,0 +1,155 @@
+"""Sandboxes: listed, shown, planned, validated, synced."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from sdp.api import views
+from sdp.api.ports import Journal, Plane, Ports
+from sdp.api.problems import ProblemError, missing
+from sdp.spec.load import load
+from sdp.spec.resolve import problems
+from sdp.spec.tree import Blob
+
+MAX_BODY = 32 << 20
+"""Bytes of the largest tree of specs that is taken."""
+
+
+class Files(BaseModel):
+    """Specs by their path in the config repo."""
+
+    model_config = ConfigDict(extra="forbid")
+    files: dict[str, str]
+
+
+class PlanRequest(Files):
+    """Specs, and the one sandbox to plan, if not all."""
+
+    sandbox: str | None = Field(None, description="Plan this one alone.")
+
+
+def bounded(request: Request) -> None:
+    """Refuse a body that is too long, or does not say how long it is."""
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > MAX_BODY:
+        raise ProblemError(
+            413,
+            "too-large",
+            "Too large",
+            f"The body has {length or 'no stated'} bytes; up to {MAX_BODY} are taken.",
+            "Send only the spec files, with a Content-Length.",
+        )
+
+
+def router(ports: Ports) -> APIRouter:
+    """Return the routes about sandboxes."""
+    routes = APIRouter(tags=["sandboxes"])
+    _reading(routes, ports.plane, ports.journal)
+    _asking(routes, ports.plane)
+    return routes
+
+
+def _reading(routes: APIRouter, plane: Plane, journal: Journal) -> None:
+    @routes.get("/sandboxes")
+    async def list_sandboxes(
+        q: Annotated[str, Query(description="Part of a name or owner, in any case.")] = "",
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        cursor: Annotated[str, Query(description="``following`` of the page before.")] = "",
+    ) -> views.SandboxPage:
+        """List sandboxes by name."""
+        # Read before the sandboxes, so that whoever follows from here misses nothing.
+        seq = await journal.latest()
+        wanted = q.lower()
+        found = sorted(
+            (
+                s
+                for s in plane.sandboxes()
+                if wanted in s.name.lower() or wanted in s.owner.lower()
+            ),
+            key=lambda each: each.name.lower(),
+        )
+        rest = [each for each in found if each.name.lower() > cursor]
+        page = rest[:limit]
+        return views.SandboxPage(
+            sandboxes=tuple(_summary(each) for each in page),
+            following=page[-1].name.lower() if len(rest) > limit else "",
+            total=len(found),
+            revision=plane.revision,
+            seq=seq,
+        )
+
+    @routes.get("/sandboxes/{name}")
+    async def show_sandbox(name: str) -> views.SandboxView:
+        """Show one sandbox with its services, routes and conditions."""
+        return _known(plane, name)
+
+    @routes.get("/sandboxes/{name}/plan")
+    async def show_plan(name: str) -> views.PlanView:
+        """Show what is being done about a sandbox, and what waits."""
+        if (plan := plane.plan_of(name)) is None:
+            raise missing("sandbox", name, "/api/sandboxes")
+        return plan
+
+    @routes.get("/sandboxes/{name}/routes")
+    async def show_routes(name: str) -> tuple[views.RouteView, ...]:
+        """Show where a sandbox's gateway routes to, wanted and actual."""
+        return _known(plane, name).routes
+
+    @routes.get("/sandboxes/{name}/history")
+    async def show_history(
+        name: str, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str = ""
+    ) -> views.DeploymentPage:
+        """Show a sandbox's deployments, newest first; also of one that is gone."""
+        known = plane.sandbox(name)
+        return await journal.deployments(known.name if known else name, None, None, limit, cursor)
+
+
+def _asking(routes: APIRouter, plane: Plane) -> None:
+    @routes.post("/validate", dependencies=[Depends(bounded)])
+    async def validate(body: Files) -> views.Validation:
+        """Check a tree of specs."""
+        found = await asyncio.to_thread(_problems, body.files)
+        valid = all(each.severity != "error" for each in found)
+        return views.Validation(valid=valid, problems=found)
+
+    @routes.post("/plan", dependencies=[Depends(bounded)])
+    async def plan(body: PlanRequest) -> views.PlanView:
+        """Compare a tree of specs with what runs."""
+        return await plane.preview(body.files, body.sandbox)
+
+    @routes.post("/sandboxes/{name}/sync", status_code=202)
+    async def sync(name: str) -> views.SyncRequested:
+        """Look at a sandbox afresh, and try again what failed."""
+        known = _known(plane, name)
+        return views.SyncRequested(sandbox=known.name, nonce=plane.sync(known.name))
+
+
+def blobs(files: dict[str, str]) -> list[Blob]:
+    """Return files as the loader takes them; their own text stands for their hash."""
+    return [Blob(path, text, text.encode(errors="replace")) for path, text in files.items()]
+
+
+def _problems(files: dict[str, str]) -> tuple[views.Problem, ...]:
+    return tuple(
+        views.Problem(
+            path=each.path,
+            line=each.line,
+            column=each.column,
+            message=each.message,
+            severity=each.severity,
+        )
+        for each in problems(load(blobs(files)))
+    )
+
+
+def _known(plane: Plane, name: str) -> views.SandboxView:
+    if (known := plane.sandbox(name)) is None:
+        raise missing("sandbox", name, "/api/sandboxes")
+    return known
+
+
+def _summary(sandbox: views.SandboxView) -> views.SandboxSummary:
+    fields = views.SandboxSummary.model_fields
+    return views.SandboxSummary.model_validate({name: getattr(sandbox, name) for name in fields})

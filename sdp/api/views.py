@@ -1,0 +1,297 @@
+"""What the API answers: one frozen model per thing, as OpenAPI shows it. No decisions, no I/O.
+
+Secrets have names here and never values.
+"""
+
+import datetime
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Health: TypeAlias = Literal[
+    "Healthy", "Progressing", "Degraded", "Unhealthy", "Suspended", "Expired", "Unknown"
+]
+Sync: TypeAlias = Literal["Synced", "Pending", "Applying", "Held", "Failed", "Unknown"]
+RouteState: TypeAlias = Literal["Verified", "Drift", "Unverified"]
+DeploymentStatus: TypeAlias = Literal["QUEUED", "RUNNING", "FAILED", "STOPPED"]
+StageState: TypeAlias = Literal["started", "finished", "failed"]
+Change: TypeAlias = Literal["create", "update", "delete", "none"]
+
+
+class View(BaseModel):
+    """What all answers share."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Condition(View):
+    """Something that waits, failed, or should be known: why, and what to do about it."""
+
+    service: str = ""
+    reason: str
+    message: str
+    fix: str = ""
+    failed: bool = False
+    since: datetime.datetime | None = None
+    until: datetime.datetime | None = None
+    lines: tuple[str, ...] = ()
+
+
+class ServiceView(View):
+    """One service of a sandbox, or its gateway."""
+
+    name: str
+    target: Literal["branch", "ocp", "url"]
+    branch: str = ""
+    commit: str = ""
+    url: str = ""
+    node: str = ""
+    container: str = ""
+    port: int | None = None
+    health: Health
+    sync: Sync
+    reason: str = ""
+
+
+class RouteView(View):
+    """One route of a sandbox's gateway; ``actual`` is read back from config.php."""
+
+    service: str
+    key: str
+    wanted: str
+    actual: str | None
+    state: RouteState
+    verified_at: datetime.datetime | None = None
+
+
+class SandboxSummary(View):
+    """A row of the list. Counts are of services: on branches here, on OCP, at other addresses."""
+
+    name: str
+    path: str
+    owner: str
+    environment: str
+    revision: str
+    health: Health
+    sync: Sync
+    reason: str = ""
+    gateway_branch: str
+    branches: int
+    ocp: int
+    addresses: int
+    url: str
+
+
+class SandboxView(SandboxSummary):
+    """A sandbox, whole. ``served`` is the last sync request that a run has served."""
+
+    suspended: bool = False
+    protect: bool = False
+    served: int = 0
+    services: tuple[ServiceView, ...] = ()
+    routes: tuple[RouteView, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+
+class SandboxPage(View):
+    """Sandboxes by name, as of a config revision and the journal's ``seq``: follow from there."""
+
+    sandboxes: tuple[SandboxSummary, ...]
+    following: str = ""
+    total: int
+    revision: str
+    seq: int
+
+
+class ActionView(View):
+    """One planned action."""
+
+    key: str
+    kind: str
+    node: str
+    service: str
+    cause: str
+    after: tuple[str, ...]
+
+
+class SandboxPlan(View):
+    """What would happen to one sandbox."""
+
+    sandbox: str
+    change: Change
+    actions: tuple[ActionView, ...] = ()
+    holds: tuple[Condition, ...] = ()
+
+
+class Problem(View):
+    """Something wrong in a spec."""
+
+    path: str
+    line: int
+    column: int
+    message: str
+    severity: Literal["error", "warning"]
+
+
+class PlanView(View):
+    """A plan: against ``revision``, the one that is applied; ``text`` is what people read.
+
+    ``changes``: there is something to do. ``identity`` is the same for the same plan of the same
+    files.
+    """
+
+    revision: str
+    changes: bool
+    sandboxes: tuple[SandboxPlan, ...]
+    problems: tuple[Problem, ...] = ()
+    text: str
+    identity: str = ""
+
+
+class Validation(View):
+    """What is wrong with a tree of specs; ``valid``: no errors."""
+
+    valid: bool
+    problems: tuple[Problem, ...]
+
+
+class SyncRequested(View):
+    """A sync that will be served; compare with a sandbox's ``served``."""
+
+    sandbox: str
+    nonce: int
+
+
+class TemplateView(View):
+    """A template and the sandboxes that name it."""
+
+    name: str
+    path: str
+    used_by: tuple[str, ...]
+
+
+class EnvironmentView(View):
+    """An environment: names only, of variables, secrets and files."""
+
+    name: str
+    path: str
+    variables: tuple[str, ...]
+    secrets: tuple[str, ...]
+    files: tuple[str, ...]
+    used_by: tuple[str, ...]
+
+
+class NodeView(View):
+    """A VM: as platform.yaml names it, and as its agent was last heard."""
+
+    id: str
+    name: str
+    ip_address: str
+    type: str
+    connected: bool
+    heard_at: datetime.datetime | None = None
+    agent_version: str = ""
+    engine_version: str = ""
+    engine_error: str = ""
+    containers: int = 0
+    images: tuple[str, ...] = ()
+    sandboxes: tuple[str, ...] = ()
+
+
+class RepositoryView(View):
+    """A repository as one or more nodes see it; ``problems``: node → why it can't be read."""
+
+    name: str
+    nodes: tuple[str, ...]
+    branches: int
+    problems: dict[str, str]
+
+
+class BranchView(View):
+    """A branch's tip."""
+
+    name: str
+    commit: str
+
+
+class BranchList(View):
+    """A repository's branches, as last looked at."""
+
+    repository: str
+    checked_at: datetime.datetime | None
+    branches: tuple[BranchView, ...]
+
+
+class StageView(View):
+    """One stage of a deployment."""
+
+    name: str
+    state: StageState
+    started_at: datetime.datetime | None = None
+    finished_at: datetime.datetime | None = None
+    note: str = ""
+
+
+class DeploymentView(View):
+    """One service of one sandbox brought to one commit."""
+
+    id: str
+    sandbox: str
+    service: str
+    node: str
+    repository: str
+    branch: str
+    commit: str
+    hash: str
+    generation: str
+    status: DeploymentStatus
+    cause: str = ""
+    reason: str = ""
+    message: str = ""
+    lines: tuple[str, ...] = ()
+    created_at: datetime.datetime
+    started_at: datetime.datetime | None = None
+    finished_at: datetime.datetime | None = None
+    stages: tuple[StageView, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether no line of its log will come any more."""
+        return self.finished_at is not None
+
+
+class DeploymentPage(View):
+    """Deployments, newest first; ``following`` is the next page's cursor, empty at the end."""
+
+    deployments: tuple[DeploymentView, ...]
+    following: str = ""
+
+
+class EventView(View):
+    """An entry of the journal, as the stream carries it."""
+
+    seq: int
+    at: datetime.datetime
+    kind: str
+    sandbox: str = ""
+    service: str = ""
+    deployment: str = ""
+    reason: str = ""
+    message: str = ""
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class LogLineView(View):
+    """One line of a deployment's log."""
+
+    seq: int
+    at: datetime.datetime
+    stage: str
+    text: str
+
+
+class Readiness(View):
+    """Whether the control plane works, and if not why: reasons with their fixes."""
+
+    ready: bool
+    reasons: tuple[Condition, ...] = ()
