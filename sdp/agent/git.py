@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdp.agent import runner
+from sdp.agent import durable, runner
 from sdp.agent.git_problem import GitProblem, Reason, classify, problem
 from sdp.agent.runner import Command, Finished, NotStarted, OutOfMemory, TimedOut
 
@@ -143,7 +143,7 @@ class Clone:
         folder = await self._git(what, "rev-parse", "--absolute-git-dir")
         if isinstance(folder, GitProblem):
             return folder
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".index-") as index:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=durable.TEMPORARY) as index:
             places = {
                 "GIT_DIR": _text(folder).rstrip("\n"),
                 "GIT_WORK_TREE": str(target),

@@ -68,5 +68,5 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, told):
 
 
 def test_absent_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="none[.]yaml"):
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
         load(tmp_path / "none.yaml")
