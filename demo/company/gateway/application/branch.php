@@ -1,0 +1,2 @@
+<?php
+define('BRANCH', '{{branch}}');

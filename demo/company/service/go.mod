@@ -1,0 +1,3 @@
+module company.example/{{service}}
+
+go 1.19

@@ -1,0 +1,7 @@
+package main
+
+// prepare runs before the service listens.
+func prepare() {}
+
+// healthy says whether the service can do its work.
+func healthy() error { return nil }

@@ -1,0 +1,6 @@
+package main
+
+const (
+	service = "{{service}}"
+	branch  = "{{branch}}"
+)
