@@ -55,9 +55,9 @@ class Containers:
 
     async def start_gateway(self, action: actions.StartGateway) -> Outcome:
         spec = action.container
-        access = self._place.access / spec.sandbox
+        access = self._place.access / spec.sandbox.lower()
         access.mkdir(parents=True, exist_ok=True)
-        tree = self._place.copies / spec.sandbox / spec.commit / "tree"
+        tree = self._place.copies / spec.sandbox.lower() / spec.commit / "tree"
         draft = dataclasses.replace(
             _draft(spec),
             aliases=("gateway",),

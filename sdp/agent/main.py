@@ -97,15 +97,3 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
                 await outbox.emptied()
         connected.cancel()
         observing.cancel()
-
-
-async def run(parts: Parts) -> None:
-    """Hold the state folder, and serve."""
-    with only_one(parts.state):
-        outbox = Outbox(parts.state / "outbox.sqlite")
-        journal = Journal(outbox)
-        try:
-            await serve(parts, outbox, journal)
-        finally:
-            journal.flush()
-            outbox.close()

@@ -1,0 +1,62 @@
+"""Puts an agent's parts together from its own file, and runs it."""
+
+from sdp import clock
+from sdp.agent import main
+from sdp.agent.config import AgentConfig
+from sdp.agent.containers import Place
+from sdp.agent.dockerd import DockerEngine
+from sdp.agent.gateway import Copies
+from sdp.agent.journal import Journal
+from sdp.agent.outbox import Outbox
+from sdp.agent.recipes import Workshop
+from sdp.agent.releases import Releases
+from sdp.agent.repositories import Repositories
+from sdp.agent.running_gateways import RunningGateways
+from sdp.agent.session import Identity
+
+
+async def run(config: AgentConfig, version: str) -> None:
+    """Run an agent until it is told to stop.
+
+    Raises:
+        AlreadyRunningError: another agent holds the state folder.
+    """
+    state = config.state
+    with main.only_one(state):
+        outbox = Outbox(state / "outbox.sqlite")
+        journal = Journal(outbox)
+        try:
+            await main.serve(_parts(config, version, journal), outbox, journal)
+        finally:
+            journal.flush()
+            outbox.close()
+
+
+def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
+    state = config.state
+    caches = state / "caches"
+    for folder in (caches, state / "copies", state / "access", config.images_folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    shop = Workshop(caches, config.limits.build_timeout, config.limits.build_memory)
+    engine = DockerEngine(config.docker, config.instance)
+    repositories = Repositories(config.repositories, caches, journal)
+    releases = Releases(state, repositories, journal, shop, config.limits.builds)
+    copies = Copies(state / "copies", releases, RunningGateways(engine), journal, shop, clock.now)
+    releases.sweep()
+    copies.sweep()
+    return main.Parts(
+        identity=Identity(config.control_plane, config.node, config.instance, version),
+        state=state,
+        place=Place(
+            node=config.node,
+            instance=config.instance,
+            images=config.images_folder,
+            copies=state / "copies",
+            access=state / "access",
+        ),
+        engine=engine,
+        repositories=repositories,
+        releases=releases,
+        copies=copies,
+        poll_seconds=config.poll_seconds,
+    )
