@@ -211,7 +211,7 @@ class RemoveNetwork(Value):
 
 
 class RemoveCopy(Value):
-    """Remove a sandbox's copies of the gateway other than the one at ``keep``."""
+    """Remove a sandbox's copy of the gateway at one commit."""
 
     kind: Literal["remove-copy"] = "remove-copy"
     sandbox: str
