@@ -1,0 +1,416 @@
+"""Loop: the one place where stages meet. It queues names, never payloads, and reads all afresh.
+
+A round: world → plans of what is dirty → leases → dispatch → status → events. It wakes on a new
+revision, on what nodes say, on a result, on a request, and on time. Only here is Exception caught.
+"""
+
+import asyncio
+import contextlib
+import datetime
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, Protocol, TypeAlias
+
+import structlog
+
+from sdp import clock
+from sdp.protocol.actions import Action
+from sdp.protocol.frames import (
+    Cancelled,
+    Failed,
+    Hello,
+    LogLines,
+    Noticed,
+    Refresh,
+    Result,
+    StageEvent,
+    Succeeded,
+    ToAgent,
+)
+from sdp.protocol.report import Delta, NodeReport
+from sdp.reconciler import deployments, events, guard, history
+from sdp.reconciler import observed as observation
+from sdp.reconciler.deployments import Deployment
+from sdp.reconciler.desired import Desired, desire
+from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
+from sdp.reconciler.events import Event
+from sdp.reconciler.history import Attempt, Failure, History
+from sdp.reconciler.memory import Memory, causes
+from sdp.reconciler.plan import Plan, Planned, World, plan_all
+from sdp.reconciler.ports import Lease
+from sdp.reconciler.source import Head, Source, Unavailable
+from sdp.reconciler.status import SandboxStatus
+from sdp.spec.tree import Tree
+
+RESYNC: Final = 30.0
+"""Seconds after which everything is looked at again, whether or not anything was heard."""
+LONGEST_BACKOFF: Final = 30.0
+
+NodeSend: TypeAlias = Callable[[ToAgent], Awaitable[None]]
+"""Sends a frame over a node's session; loses it when the session has ended."""
+
+_log = structlog.get_logger()
+
+
+class Journal(Protocol):
+    """What the loop needs to have remembered."""
+
+    async def append(self, happened: Sequence[Event]) -> None:
+        """Append events."""
+
+    async def put_deployment(self, deployment: Deployment) -> None:
+        """Record a deployment as it is now."""
+
+    async def deployments(self) -> Sequence[Deployment]:
+        """Return the newest deployment of each service of each sandbox."""
+
+    async def history(self) -> History:
+        """Return what converged and what failed."""
+
+    async def set_applied(self, sandbox: str, service: str, version: str) -> None:
+        """Record that a service converged."""
+
+    async def put_failure(self, failure: Failure) -> None:
+        """Record the last failure of a version."""
+
+    async def clear_failures(self, sandbox: str, service: str) -> None:
+        """Forget a service's failures."""
+
+    async def forget(self, sandbox: str) -> None:
+        """Forget what a sandbox converged to and how it failed."""
+
+    async def leases(self) -> Sequence[Lease]:
+        """Return all leases."""
+
+    async def replace_leases(self, leases: Iterable[Lease]) -> None:
+        """Make these the leases."""
+
+
+class Reconciler:
+    """Brings about what git says, and keeps it so."""
+
+    def __init__(
+        self, source: Source, journal: Journal, now: Callable[[], datetime.datetime] = clock.now
+    ) -> None:
+        self._source = source
+        self._journal = journal
+        self._now = now
+        self._memory = Memory()
+        self._dispatcher = Dispatcher(self._to_node)
+        self._sessions: dict[str, tuple[NodeSend, Hello]] = {}
+        self._dirty: set[str] = set()
+        self._requests: dict[str, str] = {}
+        self._wake = asyncio.Event()
+        self.trouble: Unavailable | None = None
+
+    # What the HTTP API asks.
+
+    def statuses(self) -> dict[str, SandboxStatus]:
+        """Return the status of every sandbox, by lower-cased name."""
+        return dict(sorted(self._memory.statuses.items()))
+
+    def status(self, name: str) -> SandboxStatus | None:
+        """Return the status of one sandbox."""
+        return self._memory.statuses.get(name.lower())
+
+    def plan_of(self, name: str) -> Plan | None:
+        """Return the plan of one sandbox."""
+        return self._memory.plans.get(name.lower())
+
+    def world(self) -> World:
+        """Return what plans are made from, as of now."""
+        return self._memory.world(self._now())
+
+    def sync(self, name: str) -> str:
+        """Ask for a sandbox to be looked at and tried again now; return the request's nonce.
+
+        Its status says in ``served`` which request was served last.
+        """
+        nonce = uuid.uuid4().hex
+        self._requests[name.lower()] = nonce
+        self._source.refresh()
+        self._touch([name.lower()])
+        return nonce
+
+    def preview(self, tree: Tree, only: str | None = None) -> tuple[dict[str, Plan], World]:
+        """Return the plans that another tree would lead to, and the world they are made from.
+
+        Args:
+            tree: such as that of a working tree.
+            only: one sandbox's name; None: all.
+        """
+        meant = self._memory.desired
+        desired = desire("", tree, [(meant.revision, t) for t in self._memory.trees])
+        whole = self._memory.world(self._now(), desired)
+        plans = plan_all(whole)
+        plans = self._memory.guarded(plans, whole)
+        if only is None:
+            return plans, whole
+        return {name: each for name, each in plans.items() if name == only.lower()}, whole
+
+    # What nodes' sessions say.
+
+    async def connected(self, node: str, send: NodeSend, hello: Hello) -> None:
+        """Take a node's new session; it replaces one that there was."""
+        self._drop(node)
+        self._sessions[node] = (send, hello)
+        about = {"version": hello.version}
+        await self._journal.append(
+            [Event(self._now(), "NODE_CONNECTED", message=node, data={**about})]
+        )
+
+    async def disconnected(self, node: str, send: NodeSend) -> None:
+        """Take the end of a session; one that was replaced before changes nothing."""
+        held = self._sessions.get(node)
+        if held is not None and held[0] == send:
+            self._drop(node)
+            await self._journal.append([Event(self._now(), "NODE_SILENT", message=node)])
+
+    def reported(self, node: str, report: NodeReport, generation: int) -> None:
+        """Take a node's full report."""
+        version = self._sessions[node][1].version if node in self._sessions else ""
+        self._memory.report(node, report, generation, version, self._now())
+        self._touch(None)
+
+    def changed(self, node: str, delta: Delta, generation: int) -> bool:
+        """Take what changed on a node; False: something was missed, a full report is needed."""
+        known = self._memory.observed.get(node)
+        if known is None or not known.connected or generation != known.generation + 1:
+            return False
+        names = observation.touched(known.report, delta)
+        self._memory.fold(node, delta, generation, self._now())
+        self._touch(names)
+        return True
+
+    async def entry(self, node: str, body: Result | StageEvent | Noticed | LogLines) -> None:
+        """Take what must not be lost. The caller sees to it that each comes once."""
+        match body:
+            case Result():
+                await self._result(body)
+            case StageEvent():
+                await self._stage(body)
+            case Noticed():
+                await self._journal.append([events.of_notice(body)])
+                self._touch([body.sandbox.lower()])
+            case LogLines():
+                _log.debug("log lines are the store's", node=node, deployment=body.deployment)
+
+    # The loop itself.
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        self._memory.remember(
+            await self._journal.history(),
+            await self._journal.leases(),
+            await self._journal.deployments(),
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            group.create_task(self._rounds())
+
+    async def _follow(self) -> None:
+        pause = 1.0
+        while True:
+            try:
+                async with contextlib.aclosing(self._source.revisions()) as heads:
+                    async for head in heads:
+                        await self._head(head)
+                        pause = 1.0
+            except Exception:  # noqa: BLE001 -- the one place; logged, then backed off
+                _log.exception("following the config repo failed", source=self._source.location)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_BACKOFF)
+
+    async def _rounds(self) -> None:
+        pause = 1.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._memory.patience(self._now(), RESYNC)):
+                    await self._wake.wait()
+            names = self._take()
+            try:
+                await self._round(names)
+                pause = 1.0
+            except Exception:  # noqa: BLE001 -- the one place; logged, then backed off
+                _log.exception("a round failed", sandboxes=sorted(names))
+                self._touch(names)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_BACKOFF)
+
+    def _touch(self, names: Iterable[str] | None) -> None:
+        self._dirty.update(self._memory.every() if names is None else names)
+        self._wake.set()
+
+    def _take(self) -> frozenset[str]:
+        """Return what to look at: what is dirty; after a quiet while, everything."""
+        names = frozenset(self._dirty) if self._wake.is_set() else self._memory.every()
+        self._wake.clear()
+        self._dirty.clear()
+        return names
+
+    async def _head(self, head: Head) -> None:
+        if head.trouble != self.trouble and head.trouble is not None:
+            said = head.trouble
+            await self._journal.append(
+                [Event(self._now(), "SOURCE", reason=said.reason, message=said.message)]
+            )
+        self.trouble = head.trouble
+        if not head.revision or head.revision == self._memory.desired.revision:
+            return
+        tree, desired = await asyncio.to_thread(self._load, head.revision)
+        happened, changed = self._memory.apply(tree, desired, self._now())
+        await self._journal.append(happened)
+        self._touch(None)
+        await self._refresh(changed)
+
+    def _load(self, revision: str) -> tuple[Tree, Desired]:
+        tree = self._source.tree(revision)
+        return tree, desire(revision, tree, self._source.ancestors(revision))
+
+    async def _round(self, names: frozenset[str]) -> None:
+        memory, now = self._memory, self._now()
+        if memory.desired.platform is None and not memory.desired.revision:
+            return
+        requests = {name: self._requests[name] for name in names & self._requests.keys()}
+        for name in requests:
+            await self._retry(name)
+        await self._refresh(requests)
+        await self._look_back(names)
+        self._dispatcher.expire(now)
+        # From here to the choice nothing is awaited: plans and what is in flight belong together.
+        whole = memory.world(self._now())
+        happened = memory.plan(names, whole)
+        flying = tuple(self._dispatcher)
+        chosen = ready(memory.startable(), flying, whole)
+        stale = superseded(flying, memory.plans.values(), memory.wanted(whole))
+        begun = memory.begin(names, whole, _new_deployment)
+        await self._persist(begun)
+        for planned in chosen:
+            await self._start(planned)
+        await self._dispatcher.cancel(stale)
+        await self._settle(names, whole)
+        busy = {each.planned.key for each in self._dispatcher}
+        happened += memory.judge(names, whole, busy, requests)
+        await self._journal.append(happened)
+        # Only now: a request outlives a round that failed, and one that came meanwhile stays.
+        self._requests = {n: x for n, x in self._requests.items() if requests.get(n) != x}
+
+    async def _look_back(self, names: Iterable[str]) -> None:
+        """Ask the past about sandboxes that were observed after their files were gone."""
+        for name in self._memory.strangers(names):
+            past = self._source.ancestors(self._memory.desired.revision)
+            self._memory.met(name, await asyncio.to_thread(guard.was_protected, name, past))
+
+    async def _retry(self, name: str) -> None:
+        for sandbox, service in self._memory.failing(name):
+            self._memory.mend(sandbox, service)
+            await self._journal.clear_failures(sandbox, service)
+        self._memory.confirm(name)
+
+    async def _refresh(self, names: Iterable[str]) -> None:
+        for node, wanted in guard.repositories(self._memory.desired, names).items():
+            await self._to_node(node, Refresh(repositories=wanted))
+
+    async def _persist(self, begun: Iterable[Deployment]) -> None:
+        if self._memory.leases_changed():
+            await self._journal.replace_leases(self._memory.leases.values())
+        for deployment in begun:
+            await self._journal.put_deployment(deployment)
+
+    async def _start(self, planned: Planned) -> None:
+        deployment = self._memory.deployments.get(causes(planned))
+        if deployment is not None:
+            started = deployments.begun(deployment, self._now())
+            if started != deployment:
+                self._memory.put(started)
+                await self._journal.put_deployment(started)
+        await self._dispatcher.start(planned, deployment.id if deployment else "", self._now())
+
+    async def _settle(self, names: Iterable[str], whole: World) -> None:
+        """Record what converged, what came to its end, and what is gone."""
+        for name in names:
+            for sandbox, service, version in self._memory.settle(name, whole):
+                await self._journal.set_applied(sandbox, service, version)
+                if (sandbox, service) in self._memory.failing(name):
+                    self._memory.mend(sandbox, service)
+                    await self._journal.clear_failures(sandbox, service)
+            ended, happened = self._memory.end(name, whole)
+            for deployment in ended:
+                await self._journal.put_deployment(deployment)
+            await self._journal.append(happened)
+            if self._memory.gone(name):
+                await self._journal.forget(name)
+
+    async def _result(self, result: Result) -> None:
+        flight = self._dispatcher.ended(result.action_id)
+        if flight is None:
+            return
+        match result.outcome:
+            case Succeeded():
+                self._memory.succeeded(flight.planned)
+                told = events.of_success(flight.planned, flight.deployment, self._now())
+                await self._journal.append([told] if told else [])
+            case Failed() as failed:
+                await self._failed(flight, failed)
+            case Cancelled():
+                _log.info("cancelled", key=flight.planned.key)
+        self._touch(self._memory.sharing(flight.planned))
+
+    async def _failed(self, flight: InFlight, outcome: Failed) -> None:
+        """Record a failure for everyone who planned the same."""
+        for planned in self._memory.planning(flight.planned):
+            attempt = _attempt(planned, planned.action)
+            jitter = random.uniform(-1, 1)  # noqa: S311 -- spreads retries, keeps no secret
+            before = self._memory.failure(attempt)
+            failure = history.failed(before, attempt, outcome, self._now(), jitter)
+            self._memory.fail(failure)
+            await self._journal.put_failure(failure)
+            deployment = self._memory.deployments.get(causes(planned))
+            kind = "DEPLOY_FAILED" if planned.action.kind in deployments.STEPS else "ACTION_FAILED"
+            if deployment is not None and deployment.status != "RUNNING":
+                deployment = deployments.broken(deployment, outcome, self._now())
+                self._memory.put(deployment)
+                await self._journal.put_deployment(deployment)
+            await self._journal.append(
+                [
+                    Event(
+                        self._now(),
+                        kind,
+                        planned.sandbox,
+                        planned.service,
+                        deployment.id if deployment else "",
+                        outcome.reason,
+                        outcome.message,
+                        {"fix": outcome.fix, "lines": list(outcome.lines)},
+                    )
+                ]
+            )
+
+    async def _stage(self, stage: StageEvent) -> None:
+        found = next(
+            (e for e in self._memory.deployments.values() if e.id == stage.deployment), None
+        )
+        about = (found.sandbox, found.service) if found else ("", "")
+        told = events.of_stage(stage, *about)
+        await self._journal.append([told] if told else [])
+
+    async def _to_node(self, node: str, frame: ToAgent) -> None:
+        session = self._sessions.get(node)
+        if session is not None:
+            await session[0](frame)
+
+    def _drop(self, node: str) -> None:
+        self._sessions.pop(node, None)
+        self._dispatcher.lost(node)
+        self._memory.silence(node)
+        self._touch(None)
+
+
+def _new_deployment() -> str:
+    return f"d-{uuid.uuid4().hex[:10]}"
+
+
+def _attempt(planned: Planned, action: Action) -> Attempt:
+    version = planned.version or action.kind
+    return Attempt(planned.sandbox, planned.service, version, action.kind)

@@ -1,0 +1,380 @@
+"""Memory: what the loop knows between two rounds, and how it follows from what it is told.
+
+No I/O: the loop awaits, this computes; what must outlive the process the loop gives the journal.
+"""
+
+import collections
+import dataclasses
+import datetime
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from pydantic import JsonValue, TypeAdapter
+
+from sdp.protocol.report import Delta, NodeReport
+from sdp.reconciler import deployments, desired, events, guard
+from sdp.reconciler import observed as observation
+from sdp.reconciler.deployments import Deployment, Key
+from sdp.reconciler.desired import Desired, DesiredSandbox
+from sdp.reconciler.diff import Obstacle, Version, diff
+from sdp.reconciler.dispatch import Wanted
+from sdp.reconciler.draft import Hold, Plan, Planned, World, world
+from sdp.reconciler.events import Event
+from sdp.reconciler.history import Attempt, Failure, History
+from sdp.reconciler.observed import Observed
+from sdp.reconciler.plan import plan
+from sdp.reconciler.ports import Lease, rebuild
+from sdp.reconciler.status import SandboxStatus, status
+from sdp.spec.tree import Problem, Tree
+
+PATIENCE: Final = 20
+"""How often an action may succeed without its effect being seen, before it is given up."""
+_JSON: Final = TypeAdapter(SandboxStatus)
+
+
+def causes(planned: Planned) -> Key:
+    """Return the key of the deployment that an action is part of."""
+    return planned.sandbox, planned.service, planned.version
+
+
+class Memory:
+    """All that plans and statuses are made from, as of now."""
+
+    def __init__(self) -> None:
+        self.desired: Desired = desired.NOTHING
+        self.observed: Observed = observation.NOTHING
+        self.trees: tuple[Tree, ...] = ()
+        self.plans: dict[str, Plan] = {}
+        self.statuses: dict[str, SandboxStatus] = {}
+        self.deployments: dict[Key, Deployment] = {}
+        self.leases: dict[tuple[str, int], Lease] = {}
+        self._saved_leases: dict[tuple[str, int], Lease] = {}
+        self._applied: dict[tuple[str, str], str] = {}
+        self._failures: dict[Key, Failure] = {}
+        self._served: dict[str, str] = {}
+        self._synced_spec: dict[str, DesiredSandbox] = {}
+        self._drifts: dict[str, frozenset[str]] = {}
+        self._successes: dict[str, collections.Counter[str]] = {}
+        self._protected: dict[str, bool] = {}
+        self._too_many: frozenset[str] = frozenset()
+        self._confirmed: set[str] = set()
+        self._planned_at: datetime.datetime | None = None
+
+    # What is told.
+
+    def remember(
+        self, history: History, leases: Iterable[Lease], known: Iterable[Deployment]
+    ) -> None:
+        """Take what outlived the process."""
+        self._applied = dict(history.applied)
+        self._failures = dict(history.failures)
+        self.leases = {(lease.node, lease.port): lease for lease in leases}
+        self._saved_leases = dict(self.leases)
+        self.deployments = {each.key: each for each in known}
+
+    def apply(
+        self, tree: Tree, new: Desired, now: datetime.datetime
+    ) -> tuple[list[Event], frozenset[str]]:
+        """Take a new revision; return what to tell, and which sandboxes changed."""
+        old = self.desired
+        gone = old.sandboxes.keys() - new.sandboxes.keys()
+        self._protected.update({name: old.sandboxes[name].protect for name in gone})
+        for name in new.sandboxes:
+            self._protected.pop(name, None)
+            self._confirmed.discard(name)
+        changed = frozenset(
+            name
+            for name in old.sandboxes.keys() | new.sandboxes.keys()
+            if _intent(old.sandboxes.get(name)) != _intent(new.sandboxes.get(name))
+        )
+        for name in changed:
+            self._successes.pop(name, None)
+        self.desired, self.trees = new, (tree, *self.trees[:1])
+        listed: list[JsonValue] = [*sorted(changed)]
+        data: dict[str, JsonValue] = {"revision": new.revision, "changed": listed}
+        applied = Event(now, "REVISION", message=new.revision, data=data)
+        fresh = sorted({*new.problems} - {*old.problems})
+        return [applied, *(_problem(each, now) for each in fresh)], changed
+
+    def report(
+        self, node: str, new: NodeReport, generation: int, version: str, now: datetime.datetime
+    ) -> None:
+        """Take a full report."""
+        made = observation.report(self.observed, node, new, generation, now)
+        self.observed = {**made, node: dataclasses.replace(made[node], version=version)}
+
+    def fold(self, node: str, delta: Delta, generation: int, now: datetime.datetime) -> None:
+        """Take a change of a report."""
+        self.observed = observation.fold(self.observed, node, delta, generation, now)
+
+    def silence(self, node: str) -> None:
+        """Take it that a node is not heard any more."""
+        self.observed = observation.silent(self.observed, node)
+
+    def succeeded(self, planned: Planned) -> None:
+        """Count that an action succeeded; its effect should take it out of the plan."""
+        counter = self._successes.setdefault(planned.sandbox.lower(), collections.Counter())
+        counter[planned.key] += 1
+
+    def fail(self, failure: Failure) -> None:
+        """Take a failure."""
+        attempt = failure.attempt
+        self._failures[attempt.sandbox, attempt.service, attempt.version] = failure
+
+    def mend(self, sandbox: str, service: str) -> None:
+        """Forget a service's failures."""
+        about = (sandbox, service)
+        self._failures = {k: each for k, each in self._failures.items() if k[:2] != about}
+
+    def confirm(self, name: str) -> None:
+        """Take a person's word for a sandbox: it may be tried again, and it may go."""
+        self._successes.pop(name, None)
+        if name not in self.desired.sandboxes:
+            self._confirmed.add(name)
+
+    def put(self, deployment: Deployment) -> None:
+        """Take a deployment as it is now."""
+        self.deployments[deployment.key] = deployment
+
+    def met(self, name: str, protected: bool) -> None:  # noqa: FBT001 -- a fact, kept as such
+        """Take whether a sandbox that nobody desires was protected."""
+        self._protected[name] = protected
+
+    # What is asked.
+
+    def every(self) -> frozenset[str]:
+        """Return all sandboxes, desired, observed or shown, by lower-cased name."""
+        seen = observation.sandboxes(self.observed)
+        return frozenset(self.desired.sandboxes.keys() | seen | self.statuses.keys())
+
+    def strangers(self, names: Iterable[str]) -> list[str]:
+        """Return the observed sandboxes that nobody desires and whose past is not known."""
+        seen = observation.sandboxes(self.observed) - self.desired.sandboxes.keys()
+        return sorted(seen & frozenset(names) - self._protected.keys())
+
+    def world(self, now: datetime.datetime, meant: Desired | None = None) -> World:
+        """Return the world as of now, or as it would be with another intent."""
+        history = History(dict(self._applied), dict(self._failures))
+        leases = rebuild(self.leases, self.observed)
+        return world(meant or self.desired, self.observed, history, leases, now)
+
+    def patience(self, now: datetime.datetime, most: float) -> float:
+        """Return the seconds until something is due by itself."""
+        due = [each.retry_at for each in self._failures.values() if each.retry_at is not None]
+        since = self._planned_at or now
+        waits = [(at - now).total_seconds() for at in due if at > since]
+        return max(0.05, min([most, *waits]))
+
+    def failing(self, name: str) -> list[tuple[str, str]]:
+        """Return the services of a sandbox that have failures."""
+        return sorted({key[:2] for key in self._failures if key[0].lower() == name})
+
+    def failure(self, attempt: Attempt) -> Failure | None:
+        """Return the failure of the same version before."""
+        return self._failures.get((attempt.sandbox, attempt.service, attempt.version))
+
+    def planning(self, done: Planned) -> list[Planned]:
+        """Return everyone's planned action of the same key; the one that was done, at least."""
+        same = [e for each in self.plans.values() for e in each.actions if e.key == done.key]
+        return same or [done]
+
+    def sharing(self, done: Planned) -> frozenset[str]:
+        """Return the sandboxes that an action's end matters to."""
+        return frozenset(each.sandbox.lower() for each in (done, *self.planning(done)))
+
+    def wanted(self, whole: World) -> Wanted:
+        """Return which version of each service is wanted."""
+        wanted: dict[tuple[str, str], str | None] = {}
+        for sandbox in whole.desired.sandboxes.values():
+            difference = diff(sandbox, whole.observed)
+            for service in (difference.gateway, *difference.services):
+                about = (sandbox.name, service.service)
+                match service.wanted:
+                    case Version(hash=version) if not sandbox.suspended:
+                        wanted[about] = version
+                    case Obstacle():
+                        wanted[about] = None
+                    case _:
+                        continue
+        return wanted
+
+    def startable(self) -> list[Plan]:
+        """Return the plans without those that do not converge; their keys still block others."""
+        return [Plan() if self._stuck(name) else each for name, each in sorted(self.plans.items())]
+
+    def leases_changed(self) -> bool:
+        """Whether the leases are others than at the last call."""
+        changed = self.leases != self._saved_leases
+        self._saved_leases = dict(self.leases)
+        return changed
+
+    # A round.
+
+    def plan(self, names: Collection[str], whole: World) -> list[Event]:
+        """Make the plans of these sandboxes; return what is new in them, and the drifts."""
+        self._planned_at = whole.now
+        held = self._held(whole)
+        self._too_many = frozenset(n for n, h in held.items() if h.reason == "MassDeletion")
+        happened: list[Event] = []
+        for name in sorted({*names, *held} & self.every()):
+            before = self.plans.get(name, Plan())
+            made = Plan(holds=(held[name],)) if name in held else plan(name, whole)
+            taken = {(lease.node, lease.port): lease for lease in made.leases}
+            whole = dataclasses.replace(whole, leases={**whole.leases, **taken})
+            self.plans[name] = self._watched(name, made)
+            if {each.key for each in made.actions} - {each.key for each in before.actions}:
+                happened.append(events.of_plan(made, _shown(name, whole), whole.now))
+            happened += self._drifted(name, whole)
+        planned = [lease for each in self.plans.values() for lease in each.leases]
+        self.leases = guard.kept_leases(whole.leases, planned, self.desired, self.observed)
+        return happened
+
+    def begin(
+        self, names: Iterable[str], whole: World, new_id: Callable[[], str]
+    ) -> list[Deployment]:
+        """Return the deployments that the plans begin, and those that labels prove."""
+        begun = deployments.adopted(whole, self.deployments, new_id)
+        for name in names:
+            if (meant := whole.desired.sandboxes.get(name)) and name in self.plans:
+                difference = diff(meant, whole.observed)
+                known = self.deployments
+                begun += deployments.queued(self.plans[name], difference, whole, known, new_id)
+        for each in begun:
+            self.put(each)
+        return begun
+
+    def settle(self, name: str, whole: World) -> Sequence[Key]:
+        """Return what newly converged of a sandbox: service and version."""
+        meant, made = whole.desired.sandboxes.get(name), self.plans.get(name)
+        if meant is None or made is None:
+            return ()
+        difference = diff(meant, whole.observed)
+        done: list[Key] = []
+        for service in deployments.converged(made, difference):
+            assert service.current is not None  # noqa: S101 -- converged says so
+            about = (meant.name, service.service)
+            failing = about in self.failing(name)
+            if self._applied.get(about) != service.current.hash or failing:
+                self._applied[about] = service.current.hash
+                done.append((*about, service.current.hash))
+        return done
+
+    def end(self, name: str, whole: World) -> tuple[list[Deployment], list[Event]]:
+        """Return the deployments of a sandbox that now run or are over, and what to tell."""
+        meant, made = whole.desired.sandboxes.get(name), self.plans.get(name)
+        if meant is None or made is None:
+            here = name in observation.sandboxes(whole.observed)
+            ended = [] if here else deployments.removed(name, self.deployments, whole.now)
+        else:
+            difference = diff(meant, whole.observed)
+            ended = list(deployments.settled(made, difference, self.deployments, whole.now))
+        for each in ended:
+            self.put(each)
+        return ended, [_ended(each, whole.now) for each in ended]
+
+    def gone(self, name: str) -> bool:
+        """Forget a sandbox that is neither desired nor observed; tell whether there was one."""
+        if name in self.desired.sandboxes or name in observation.sandboxes(self.observed):
+            return False
+        self.plans.pop(name, None)
+        self._protected.pop(name, None)
+        self._confirmed.discard(name)
+        self._applied = {k: v for k, v in self._applied.items() if k[0].lower() != name}
+        self._failures = {k: v for k, v in self._failures.items() if k[0].lower() != name}
+        known = self.deployments.items()
+        self.deployments = {k: each for k, each in known if k[0].lower() != name}
+        return True
+
+    def judge(
+        self, names: Iterable[str], whole: World, busy: Collection[str], served: Mapping[str, str]
+    ) -> list[Event]:
+        """Make the statuses of these sandboxes; return those that changed, as events."""
+        self._served.update(served)
+        happened: list[Event] = []
+        for name in sorted(names):
+            before = self.statuses.get(name)
+            if name not in self.plans:
+                if self.statuses.pop(name, None) and before:
+                    happened.append(Event(whole.now, "SANDBOX_REMOVED", before.name))
+                continue
+            made = status(name, whole, self.plans[name], busy, before, self._served.get(name, ""))
+            meant = whole.desired.sandboxes.get(name)
+            if made.sync == "Synced" and meant is not None:
+                self._synced_spec[name] = meant
+            self.statuses[name] = made
+            if _news(made) != _news(before):
+                data: dict[str, JsonValue] = _JSON.dump_python(made, mode="json")
+                happened.append(Event(whole.now, "STATUS", made.name, data=data))
+        return happened
+
+    def guarded(self, plans: Mapping[str, Plan], whole: World) -> dict[str, Plan]:
+        """Return plans with the deletions held that would be held."""
+        held = self._held(whole)
+        return {n: Plan(holds=(held[n],)) if n in held else made for n, made in plans.items()}
+
+    def _held(self, whole: World) -> dict[str, Hold]:
+        protected = [name for name, said in self._protected.items() if said]
+        known = self.desired.sandboxes.items()
+        protected += [n for n, sandbox in known if sandbox.protect]
+        return guard.held_deletions(whole, protected, self._too_many, self._confirmed)
+
+    def _watched(self, name: str, made: Plan) -> Plan:
+        """Return the plan, with a hold where its actions succeed again and again in vain."""
+        counted = self._successes.get(name)
+        if counted is None:
+            return made
+        keys = {each.key for each in made.actions}
+        self._successes[name] = collections.Counter(
+            {key: count for key, count in counted.items() if key in keys}
+        )
+        if not self._stuck(name):
+            return made
+        key = max(counted, key=lambda each: counted[each])
+        label = next(each.sandbox for each in made.actions)
+        message = f"{key} succeeded {PATIENCE} times, and its effect was never seen"
+        fix = f"look at what undoes it, then sdp sync {label}"
+        hold = Hold(label, "", "NotConverging", message, fix, failed=True)
+        return dataclasses.replace(made, holds=(*made.holds, hold))
+
+    def _stuck(self, name: str) -> bool:
+        return any(count >= PATIENCE for count in self._successes.get(name, {}).values())
+
+    def _drifted(self, name: str, whole: World) -> list[Event]:
+        meant = whole.desired.sandboxes.get(name)
+        if meant is None or meant.suspended:
+            return []
+        changed = _intent(self._synced_spec.get(name)) != _intent(meant)
+        made, difference = self.plans[name], diff(meant, whole.observed)
+        found = events.drifts(made, difference, whole, changed)
+        known = self._drifts.get(name, frozenset())
+        self._drifts[name] = frozenset(found) | (known & {each.key for each in made.actions})
+        return [event for key, event in found.items() if key not in known]
+
+
+def _intent(sandbox: DesiredSandbox | None) -> DesiredSandbox | None:
+    """Return what a sandbox should be, without where and when that was said."""
+    return sandbox and dataclasses.replace(sandbox, path="", revision="", problems=())
+
+
+def _news(made: SandboxStatus | None) -> SandboxStatus | None:
+    """Return a status without what every look at an unchanged sandbox changes."""
+    if made is None:
+        return None
+    routes = tuple(dataclasses.replace(each, verified_at=None) for each in made.routes)
+    return dataclasses.replace(made, routes=routes)
+
+
+def _shown(name: str, whole: World) -> str:
+    meant = whole.desired.sandboxes.get(name)
+    return meant.name if meant else name
+
+
+def _problem(problem: Problem, now: datetime.datetime) -> Event:
+    return Event(now, "SPEC_PROBLEM", reason=problem.severity, message=str(problem))
+
+
+def _ended(deployment: Deployment, now: datetime.datetime) -> Event:
+    kind = "DEPLOYED" if deployment.status == "RUNNING" else "DEPLOY_STOPPED"
+    about = (deployment.sandbox, deployment.service, deployment.id)
+    commit = f"{deployment.branch} @ {deployment.commit[:7]}".removeprefix(" @ ")
+    return Event(now, kind, *about, deployment.reason, commit)

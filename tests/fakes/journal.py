@@ -1,0 +1,79 @@
+"""A journal in memory, and waiting for what is written to it."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from typing_extensions import override
+
+from sdp.reconciler.deployments import Deployment
+from sdp.reconciler.events import Event
+from sdp.reconciler.history import Failure, History
+from sdp.reconciler.loop import Journal
+from sdp.reconciler.ports import Lease
+
+
+class FakeJournal(Journal):
+    """Remembers for as long as the test lasts."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.put: dict[str, Deployment] = {}
+        self.held: list[Lease] = []
+        self.applied: dict[tuple[str, str], str] = {}
+        self.failures: dict[tuple[str, str, str], Failure] = {}
+        self._news = asyncio.Condition()
+
+    async def until(self, holds: Callable[[], bool], seconds: float = 4) -> None:
+        """Wait until something holds; it is asked whenever anything is written."""
+        async with asyncio.timeout(seconds), self._news:
+            await self._news.wait_for(holds)
+
+    def kinds(self) -> list[str]:
+        return [each.kind for each in self.events]
+
+    def of(self, kind: str) -> list[Event]:
+        return [each for each in self.events if each.kind == kind]
+
+    @override
+    async def append(self, happened: Sequence[Event]) -> None:
+        self.events.extend(happened)
+        async with self._news:
+            self._news.notify_all()
+
+    @override
+    async def put_deployment(self, deployment: Deployment) -> None:
+        self.put[deployment.id] = deployment
+
+    @override
+    async def deployments(self) -> Sequence[Deployment]:
+        return tuple(self.put.values())
+
+    @override
+    async def history(self) -> History:
+        return History(dict(self.applied), dict(self.failures))
+
+    @override
+    async def set_applied(self, sandbox: str, service: str, version: str) -> None:
+        self.applied[sandbox, service] = version
+
+    @override
+    async def put_failure(self, failure: Failure) -> None:
+        about = failure.attempt
+        self.failures[about.sandbox, about.service, about.version] = failure
+
+    @override
+    async def clear_failures(self, sandbox: str, service: str) -> None:
+        about = (sandbox, service)
+        self.failures = {k: each for k, each in self.failures.items() if k[:2] != about}
+
+    @override
+    async def forget(self, sandbox: str) -> None:
+        self.applied = {k: v for k, v in self.applied.items() if k[0].lower() != sandbox}
+
+    @override
+    async def leases(self) -> Sequence[Lease]:
+        return tuple(self.held)
+
+    @override
+    async def replace_leases(self, leases: Iterable[Lease]) -> None:
+        self.held = list(leases)

@@ -1,0 +1,350 @@
+"""The loop: from a commit to what runs, through nodes in which every action takes effect."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from dulwich.refs import HEADREF, Ref
+from dulwich.repo import Repo
+
+from sdp.protocol.actions import Action, Fetch, Gate, StartService
+from sdp.protocol.frames import (
+    Failed,
+    Hello,
+    Outcome,
+    Perform,
+    Refresh,
+    Result,
+    Succeeded,
+    ToAgent,
+)
+from sdp.reconciler.commit import Committed, write
+from sdp.reconciler.loop import NodeSend, Reconciler
+from sdp.reconciler.source import Source
+from sdp.spec.load import load
+from sdp.spec.tree import Blob
+from tests.builders import GATEWAY, MICRO, PLATFORM, Simulation, desired, sandbox
+from tests.fakes.journal import FakeJournal
+
+A = sandbox("QA-A", "account: {branch: develop}")
+
+
+class Config:
+    """A served config repo."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tip = ""
+        path.mkdir()
+        with Repo.init_bare(path) as repo:
+            repo.refs.set_symbolic_ref(HEADREF, Ref(b"refs/heads/main"))
+        self.put(**{"platform.yaml": PLATFORM})
+
+    def put(self, **files: str | None) -> None:
+        changes = {
+            path: text.encode() if text is not None else None for path, text in files.items()
+        }
+        made = write(self.path, changes, "change", "A <a@company.example>", self.tip)
+        assert isinstance(made, Committed)
+        self.tip = made.sha
+
+    def sandboxes(self, **texts: str | None) -> None:
+        self.put(**{f"sandboxes/{name}.yaml": text for name, text in texts.items()})
+
+
+class Nodes:
+    """Two nodes whose agents do at once what they are told."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self.reconciler = reconciler
+        self.simulation = Simulation(desired())
+        self.performed: list[Action] = []
+        self.refreshed: list[tuple[str, ...]] = []
+        self.outcome: Callable[[Action], Outcome] = lambda _: Succeeded()
+        self.effects = True
+        self._frames: asyncio.Queue[tuple[str, ToAgent]] = asyncio.Queue()
+        self._generation = 1
+
+    async def connect(self, node: str) -> NodeSend:
+        async def send(frame: ToAgent) -> None:
+            self._frames.put_nowait((node, frame))
+
+        hello = Hello(protocol=1, node=node, instance="test", version="1", outbox="o")
+        await self.reconciler.connected(node, send, hello)
+        self.report(node)
+        return send
+
+    def report(self, node: str) -> None:
+        self._generation += 1
+        self.reconciler.reported(node, self.simulation.observed[node].report, self._generation)
+
+    async def run(self) -> None:
+        while True:
+            node, frame = await self._frames.get()
+            if isinstance(frame, Refresh):
+                self.refreshed.append(frame.repositories)
+            if not isinstance(frame, Perform):
+                continue
+            self.performed.append(frame.action)
+            outcome = self.outcome(frame.action)
+            if isinstance(outcome, Succeeded) and self.effects:
+                self.simulation.take_effect(node, frame.action)
+                self.report(node)
+            await self.reconciler.entry(node, Result(action_id=frame.action_id, outcome=outcome))
+
+
+class Platform:
+    """All of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = Config(folder / "config")
+        self.journal = FakeJournal()
+        self.reconciler = Reconciler(Source(str(self.config.path), "main", folder), self.journal)
+        self.nodes = Nodes(self.reconciler)
+
+    def is_synced(self, name: str) -> bool:
+        status = self.reconciler.status(name)
+        if status is None or status.observed_generation != self.config.tip:
+            return False
+        return (status.sync, status.health) == ("Synced", "Healthy")
+
+    async def synced(self, *names: str) -> None:
+        await self.journal.until(lambda: all(self.is_synced(name) for name in names))
+
+
+@contextlib.asynccontextmanager
+async def platform(folder: Path, **sandboxes: str) -> AsyncIterator[Platform]:
+    made = Platform(folder)
+    if sandboxes:
+        made.config.sandboxes(**sandboxes)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(made.reconciler.run()), group.create_task(made.nodes.run())]
+        await made.nodes.connect(MICRO)
+        await made.nodes.connect(GATEWAY)
+        yield made
+        for task in tasks:
+            task.cancel()
+
+
+async def test_a_commit_becomes_a_running_routed_sandbox(tmp_path: Path) -> None:
+    async with platform(tmp_path) as made:
+        made.config.sandboxes(a=A)
+        await made.synced("qa-a")
+        assert sorted(made.nodes.simulation.containers()) == [
+            "sandbox-qa-a-account",
+            "sandbox-qa-a-gateway",
+        ]
+        assert made.nodes.simulation.routes("QA-A")["account_url"] == "http://10.0.0.92:9001"
+        assert {each.status for each in made.journal.put.values()} == {"RUNNING"}
+        assert {"REVISION", "PLANNED", "CONTAINER_STARTED", "HEALTHY", "ROUTE_CHANGED"} <= {
+            *made.journal.kinds()
+        }
+        assert sorted(each.service for each in made.journal.of("DEPLOYED")) == [
+            "account",
+            "gateway",
+        ]
+        assert ("account",) in made.nodes.refreshed
+
+
+async def test_containers_carry_their_deployments(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        for container in made.nodes.simulation.containers().values():
+            assert made.journal.put[container.deployment].hash == container.hash
+
+
+async def test_a_changed_branch_redeploys_only_that_service(tmp_path: Path) -> None:
+    both = "account: {branch: develop}, user: {branch: develop}"
+    async with platform(tmp_path, a=sandbox("QA-A", both)) as made:
+        await made.synced("qa-a")
+        made.nodes.performed.clear()
+        made.config.sandboxes(a=sandbox("QA-A", both.replace("develop", "feature/a", 1)))
+        await made.synced("qa-a")
+        started = [
+            e.container.service for e in made.nodes.performed if isinstance(e, StartService)
+        ]
+        assert started == ["account"]
+        old = [each for each in made.journal.put.values() if each.status == "STOPPED"]
+        assert [(each.service, each.reason) for each in old] == [("account", "Superseded")]
+        assert not made.journal.of("DRIFT")
+
+
+async def test_a_killed_container_is_named_as_drift_and_healed(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        made.nodes.simulation.remove(MICRO, "sandbox-qa-a-account")
+        made.nodes.report(MICRO)
+        await made.journal.until(lambda: len(made.nodes.simulation.containers()) == 2)
+        await made.journal.until(lambda: made.is_synced("qa-a"))
+        assert [each.message for each in made.journal.of("DRIFT")] == [
+            "container sandbox-qa-a-account is gone"
+        ]
+
+
+async def test_a_stopped_container_is_named_as_drift_and_healed(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        made.nodes.simulation.edit(MICRO, "sandbox-qa-a-account", state="exited", health="none")
+        made.nodes.report(MICRO)
+        await made.journal.until(lambda: bool(made.journal.of("DRIFT")))
+        await made.journal.until(lambda: made.is_synced("qa-a"))
+        assert [each.message for each in made.journal.of("DRIFT")] == [
+            "container sandbox-qa-a-account is stopped"
+        ]
+
+
+async def test_a_removed_file_removes_the_sandbox(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        made.config.sandboxes(a=None)
+        await made.journal.until(lambda: "SANDBOX_REMOVED" in made.journal.kinds())
+        assert not made.nodes.simulation.containers()
+        assert not made.reconciler.statuses()
+        assert not made.journal.held
+        assert not made.journal.applied
+        assert {each.status for each in made.journal.put.values()} == {"STOPPED"}
+
+
+def reasons(made: Platform, name: str) -> set[str]:
+    status = made.reconciler.status(name)
+    return {each.reason for each in status.conditions} if status else set()
+
+
+async def test_a_protected_sandbox_outlives_its_file(tmp_path: Path) -> None:
+    protected = sandbox("QA-A", "account: {branch: develop}", more="lifecycle: {protect: true}")
+    async with platform(tmp_path, a=protected) as made:
+        await made.synced("qa-a")
+        made.config.sandboxes(a=None)
+        await made.journal.until(lambda: "Protected" in reasons(made, "qa-a"))
+        assert len(made.nodes.simulation.containers()) == 2
+
+
+async def test_a_broken_platform_file_removes_nothing(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        made.config.put(**{"platform.yaml": "platform: [", "sandboxes/a.yaml": "sandbox: ["})
+        await made.journal.until(lambda: "SPEC_PROBLEM" in made.journal.kinds())
+        await made.journal.until(lambda: "SpecProblem" in reasons(made, "qa-a"))
+        assert len(made.nodes.simulation.containers()) == 2
+
+
+async def test_many_deletions_at_once_wait_until_each_is_confirmed(tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    async with platform(tmp_path, **{n: sandbox(f"QA-{n}") for n in names}) as made:
+        await made.synced(*(f"qa-{n}" for n in names))
+        made.config.sandboxes(a=None, b=None, c=None)
+        await made.journal.until(lambda: "MassDeletion" in reasons(made, "qa-a"))
+        assert len(made.nodes.simulation.containers()) == 3
+        made.reconciler.sync("qa-a")
+        await made.journal.until(lambda: "SANDBOX_REMOVED" in made.journal.kinds())
+        assert sorted(made.reconciler.statuses()) == ["qa-b", "qa-c"]
+
+
+async def test_a_failed_build_is_told_with_its_lines_and_a_sync_tries_again(
+    tmp_path: Path,
+) -> None:
+    failure = Failed(
+        reason="BuildFailed", message="main.go:3: no", terminal=True, lines=("main.go:3: no",)
+    )
+    async with platform(tmp_path) as made:
+        made.nodes.outcome = lambda a: failure if isinstance(a, Fetch) else Succeeded()
+        made.config.sandboxes(a=A)
+        await made.journal.until(lambda: len(made.journal.of("DEPLOY_FAILED")) == 2)
+        event = made.journal.of("DEPLOY_FAILED")[0]
+        assert event.data["lines"] == ["main.go:3: no"]
+        deployment = made.journal.put[event.deployment]
+        assert (deployment.status, deployment.lines) == ("FAILED", ("main.go:3: no",))
+        made.nodes.outcome = lambda _: Succeeded()
+        nonce = made.reconciler.sync("QA-A")
+        await made.synced("qa-a")
+        status = made.reconciler.status("qa-a")
+        assert status is not None
+        assert status.served == nonce
+        assert not made.journal.failures
+        assert {each.status for each in made.journal.put.values()} == {"RUNNING"}
+
+
+async def test_a_failure_that_may_pass_is_tried_again_by_itself(tmp_path: Path) -> None:
+    seen: list[Action] = []
+
+    def once(action: Action) -> Outcome:
+        if isinstance(action, Gate) and not seen:
+            seen.append(action)
+            return Failed(reason="Unhealthy", message="not yet")
+        return Succeeded()
+
+    async with platform(tmp_path) as made:
+        made.nodes.outcome = once
+        made.config.sandboxes(a=A)
+        await made.synced("qa-a")
+        assert len(made.journal.of("DEPLOY_FAILED")) == 1
+
+
+async def test_what_succeeds_in_vain_is_given_up_and_says_so(tmp_path: Path) -> None:
+    async with platform(tmp_path) as made:
+        made.nodes.effects = False
+        made.config.sandboxes(a=A)
+        await made.journal.until(lambda: "NotConverging" in reasons(made, "qa-a"))
+        count = len(made.nodes.performed)
+        made.nodes.effects = True
+        made.reconciler.sync("qa-a")
+        await made.synced("qa-a")
+        assert count < 120
+
+
+async def test_a_silent_node_is_unknown_and_heals_when_it_is_back(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        send = await made.nodes.connect(MICRO)
+        await made.reconciler.disconnected(MICRO, send)
+        await made.journal.until(lambda: made.reconciler.statuses()["qa-a"].sync == "Unknown")
+        await made.nodes.connect(MICRO)
+        await made.synced("qa-a")
+
+
+async def test_the_end_of_a_replaced_session_changes_nothing(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        old = await made.nodes.connect(MICRO)
+        await made.nodes.connect(MICRO)
+        await made.reconciler.disconnected(MICRO, old)
+        assert "NODE_SILENT" not in made.journal.kinds()
+        await made.synced("qa-a")
+
+
+async def test_a_lost_database_restarts_nothing(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        simulation, config = made.nodes.simulation, made.config
+    (tmp_path / "again").mkdir()
+    again = Platform(tmp_path / "again")
+    again.config = config
+    again.reconciler = Reconciler(Source(str(config.path), "main", tmp_path), again.journal)
+    again.nodes = Nodes(again.reconciler)
+    again.nodes.simulation = simulation
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(again.reconciler.run())
+        await again.nodes.connect(MICRO)
+        await again.nodes.connect(GATEWAY)
+        await again.synced("qa-a")
+        task.cancel()
+    assert not again.nodes.performed
+    assert {each.status for each in again.journal.put.values()} == {"RUNNING"}
+    assert len(again.journal.held) == 2
+
+
+async def test_a_preview_changes_nothing_and_shows_what_a_commit_would(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        files = {
+            "platform.yaml": PLATFORM,
+            "sandboxes/a.yaml": A.replace("develop}", "feature/b}"),
+        }
+        tree = load(Blob(path, text, text.encode()) for path, text in files.items())
+        plans, _ = made.reconciler.preview(tree)
+        kinds = [each.action.kind for each in plans["qa-a"].actions]
+        assert "start-service" in kinds
+        assert made.is_synced("qa-a")
+        plan = made.reconciler.plan_of("qa-a")
+        assert plan is not None
+        assert plan.empty
