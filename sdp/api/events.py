@@ -18,6 +18,8 @@ from sdp.api.problems import missing
 
 PING_SECONDS = 15
 _NO_CURSOR = -1
+END = b"event: end\ndata: {}\n\n"
+"""The last of a stream that ends: whoever follows need not come back."""
 
 LastEventId = Annotated[str, Header(alias="Last-Event-ID")]
 Cursor = Annotated[str, Query(alias="last_event_id", description="As the header, for first use.")]
@@ -39,10 +41,15 @@ def router(ports: Ports) -> APIRouter:
         responses={200: {"model": views.EventView, "description": "Events, each as its data."}},
     )
     async def events(
-        last_event_id: LastEventId = "", cursor: Cursor = "", sandbox: str | None = None
+        last_event_id: LastEventId = "",
+        cursor: Cursor = "",
+        sandbox: str | None = None,
+        *,
+        follow: bool = True,
     ) -> EventSourceResponse:
-        """Follow the journal: after a cursor, or from now on."""
-        return _streamed(_events(journal, last_event_id or cursor, sandbox))
+        """Follow the journal: after a cursor, or from now on; or end at what is there now."""
+        until = None if follow else await journal.latest()
+        return _streamed(_events(journal, last_event_id or cursor, sandbox, until))
 
     @routes.get(
         "/deployments/{identifier}/logs",
@@ -67,7 +74,7 @@ def router(ports: Ports) -> APIRouter:
 
 
 async def _events(
-    journal: Journal, asked: str, sandbox: str | None
+    journal: Journal, asked: str, sandbox: str | None, until: int | None
 ) -> AsyncGenerator[bytes, None]:
     after = _number(asked) if asked else await journal.latest()
     if not asked:
@@ -75,12 +82,14 @@ async def _events(
         yield f"id: {after}\n\n".encode()
     while True:
         reason = ""
-        async for item in journal.follow(after, sandbox):
+        async for item in journal.follow(after, sandbox, until):
             if isinstance(item, Gone):
                 reason = item.reason
                 break
             yield item
         if not reason:
+            if until is not None:
+                yield END
             return
         after = await journal.latest()
         data = json.dumps({"reason": reason})
@@ -92,7 +101,7 @@ async def _log(
 ) -> AsyncGenerator[bytes, None]:
     async for lines in journal.log(deployment, after, follow=follow):
         yield b"".join(encode(line.seq, line) for line in lines)
-    yield b"event: end\ndata: {}\n\n"
+    yield END
 
 
 def _number(text: str) -> int:

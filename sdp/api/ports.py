@@ -69,8 +69,8 @@ class Plane(Protocol):
         """Return what the control plane would do if these were the config repo's files."""
         ...
 
-    def sync(self, name: str) -> int:
-        """Look at a sandbox afresh, failures forgotten; return the request's number."""
+    def sync(self, name: str) -> str:
+        """Look at a sandbox afresh, failures forgotten; return the request's nonce."""
         ...
 
     def unready(self) -> Sequence[Condition]:
@@ -85,8 +85,13 @@ class Journal(Protocol):
         """Return the number of the last event."""
         ...
 
-    def follow(self, after: int, sandbox: str | None) -> AsyncGenerator[bytes | Gone, None]:
-        """Yield events as ``events.encode`` writes them; a Gone is the last that comes."""
+    def follow(
+        self, after: int, sandbox: str | None, until: int | None = None
+    ) -> AsyncGenerator[bytes | Gone, None]:
+        """Yield events as ``events.encode`` writes them, endlessly or up to the one ``until``.
+
+        A Gone is the last that comes.
+        """
         ...
 
     async def deployments(

@@ -15,7 +15,6 @@ Sync: TypeAlias = Literal["Synced", "Pending", "Applying", "Held", "Failed", "Un
 RouteState: TypeAlias = Literal["Verified", "Drift", "Unverified"]
 DeploymentStatus: TypeAlias = Literal["QUEUED", "RUNNING", "FAILED", "STOPPED"]
 StageState: TypeAlias = Literal["started", "finished", "failed"]
-Change: TypeAlias = Literal["create", "update", "delete", "none"]
 
 
 class View(BaseModel):
@@ -27,6 +26,7 @@ class View(BaseModel):
 class Condition(View):
     """Something that waits, failed, or should be known: why, and what to do about it."""
 
+    type: str = "Held"
     service: str = ""
     reason: str
     message: str
@@ -38,28 +38,26 @@ class Condition(View):
 
 
 class ServiceView(View):
-    """One service of a sandbox, or its gateway."""
+    """One service of a sandbox, or its gateway; ``target`` says in words where it is from."""
 
     name: str
-    target: Literal["branch", "ocp", "url"]
-    branch: str = ""
-    commit: str = ""
-    url: str = ""
-    node: str = ""
-    container: str = ""
-    port: int | None = None
+    target: str
     health: Health
     sync: Sync
     reason: str = ""
+    node: str = ""
+    container: str = ""
+    port: int | None = None
+    commit: str = ""
+    restarts: int = 0
 
 
 class RouteView(View):
     """One route of a sandbox's gateway; ``actual`` is read back from config.php."""
 
     service: str
-    key: str
     wanted: str
-    actual: str | None
+    actual: str
     state: RouteState
     verified_at: datetime.datetime | None = None
 
@@ -74,7 +72,6 @@ class SandboxSummary(View):
     revision: str
     health: Health
     sync: Sync
-    reason: str = ""
     gateway_branch: str
     branches: int
     ocp: int
@@ -83,11 +80,18 @@ class SandboxSummary(View):
 
 
 class SandboxView(SandboxSummary):
-    """A sandbox, whole. ``served`` is the last sync request that a run has served."""
+    """A sandbox, whole.
 
+    ``observed_generation`` is the config commit that this was made at; ``served`` the nonce of
+    the last sync request that a run has served.
+    """
+
+    observed_generation: str = ""
     suspended: bool = False
     protect: bool = False
-    served: int = 0
+    served: str = ""
+    sync_since: datetime.datetime | None = None
+    health_since: datetime.datetime | None = None
     services: tuple[ServiceView, ...] = ()
     routes: tuple[RouteView, ...] = ()
     conditions: tuple[Condition, ...] = ()
@@ -115,12 +119,20 @@ class ActionView(View):
 
 
 class SandboxPlan(View):
-    """What would happen to one sandbox."""
+    """What is to be done about one sandbox, and what waits."""
 
     sandbox: str
-    change: Change
     actions: tuple[ActionView, ...] = ()
     holds: tuple[Condition, ...] = ()
+
+
+class PlanSummary(View):
+    """How many changes of each kind."""
+
+    add: int = 0
+    change: int = 0
+    destroy: int = 0
+    held: int = 0
 
 
 class Problem(View):
@@ -142,6 +154,7 @@ class PlanView(View):
 
     revision: str
     changes: bool
+    summary: PlanSummary = PlanSummary()
     sandboxes: tuple[SandboxPlan, ...]
     problems: tuple[Problem, ...] = ()
     text: str
@@ -159,7 +172,7 @@ class SyncRequested(View):
     """A sync that will be served; compare with a sandbox's ``served``."""
 
     sandbox: str
-    nonce: int
+    nonce: str
 
 
 class TemplateView(View):

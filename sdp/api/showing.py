@@ -1,0 +1,173 @@
+"""The reconciler's values as the API's views. Renames and counts; decides nothing. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from sdp.api import views
+from sdp.protocol.identity import digest
+from sdp.reconciler import render
+from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
+from sdp.reconciler.draft import Hold, Plan, World
+from sdp.reconciler.history import History
+from sdp.reconciler.status import Condition, SandboxStatus
+from sdp.spec.tree import Problem
+
+
+def sandbox(
+    status: SandboxStatus, desired: DesiredSandbox | None, plan: Plan, history: History
+) -> views.SandboxView:
+    """Return a sandbox whole; ``desired`` is None while it goes."""
+    counts = Counter(type(each.target) for each in desired.services.values()) if desired else {}
+    return views.SandboxView(
+        name=status.name,
+        path=status.path,
+        owner=status.owner,
+        environment=status.environment,
+        revision=status.revision,
+        observed_generation=status.observed_generation,
+        health=status.health,
+        sync=status.sync,
+        gateway_branch=desired.gateway.branch.name if desired else "",
+        branches=counts.get(Branch, 0),
+        ocp=counts.get(Ocp, 0),
+        addresses=counts.get(Address, 0),
+        url=status.url,
+        suspended=desired.suspended if desired else False,
+        protect=desired.protect if desired else False,
+        served=status.served,
+        sync_since=status.sync_since,
+        health_since=status.health_since,
+        services=tuple(
+            views.ServiceView(
+                name=each.name,
+                target=each.target,
+                health=each.health,
+                sync=each.sync,
+                reason=each.reason,
+                node=each.node,
+                container=each.container,
+                port=each.port,
+                commit=each.commit,
+                restarts=each.restarts,
+            )
+            for each in status.services
+        ),
+        routes=tuple(
+            views.RouteView(
+                service=each.service,
+                wanted=each.wanted,
+                actual=each.actual,
+                state=each.state,
+                verified_at=each.verified_at,
+            )
+            for each in status.routes
+        ),
+        conditions=tuple(_condition(each, plan, history) for each in status.conditions),
+    )
+
+
+def plan(
+    plans: Mapping[str, Plan],
+    whole: World,
+    problems: tuple[Problem, ...] = (),
+    title: str = "",
+    files: Mapping[str, str] | None = None,
+) -> views.PlanView:
+    """Return plans, by lower-cased sandbox name, as one view.
+
+    Args:
+        plans: what is to be done.
+        whole: the world that they were made from.
+        problems: of the specs that they are about.
+        title: first line of the text.
+        files: the specs, part of the identity.
+    """
+    shown = tuple(_plan(name, each) for name, each in sorted(plans.items()) if not each.empty)
+    total = render.summary(plans, whole)
+    # When something is tried again is no part of what is planned.
+    stable = [each.model_dump(exclude={"holds": {"__all__": {"until"}}}) for each in shown]
+    return views.PlanView(
+        revision=whole.desired.revision,
+        changes=any(each.actions for each in shown),
+        summary=views.PlanSummary(
+            add=total.add, change=total.change, destroy=total.destroy, held=total.held
+        ),
+        sandboxes=shown,
+        problems=tuple(problem(each) for each in problems),
+        text=render.text(plans, whole, title),
+        identity=digest([dict(files or {}), stable]),
+    )
+
+
+def problem(found: Problem) -> views.Problem:
+    """Return a problem of a spec."""
+    return views.Problem(
+        path=found.path,
+        line=found.line,
+        column=found.column,
+        message=found.message,
+        severity=found.severity,
+    )
+
+
+def named(desired: Desired, name: str) -> DesiredSandbox | None:
+    """Return the desired sandbox of that name, in any case."""
+    return desired.sandboxes.get(name.lower())
+
+
+def _plan(name: str, made: Plan) -> views.SandboxPlan:
+    actions = tuple(
+        views.ActionView(
+            key=each.key,
+            kind=each.action.kind,
+            node=each.node,
+            service=each.service,
+            cause=str(each.cause),
+            after=each.after,
+        )
+        for each in made.actions
+    )
+    holds = tuple(_hold(each) for each in made.holds)
+    written = [*(each.sandbox for each in made.actions), *(each.sandbox for each in made.holds)]
+    return views.SandboxPlan(sandbox=next(iter(written), name), actions=actions, holds=holds)
+
+
+def _hold(hold: Hold) -> views.Condition:
+    return views.Condition(
+        type="Failed" if hold.failed else "Held",
+        service=hold.service,
+        reason=hold.reason,
+        message=hold.message,
+        fix=hold.fix,
+        failed=hold.failed,
+        until=hold.until,
+    )
+
+
+def _condition(condition: Condition, made: Plan, history: History) -> views.Condition:
+    bare = views.Condition(
+        type=condition.type,
+        reason=condition.reason,
+        message=condition.message,
+        fix=condition.fix,
+        since=condition.since,
+    )
+    for hold in made.holds:
+        words = f"{hold.service}: {hold.message}" if hold.service else hold.message
+        if (hold.reason, words) == (condition.reason, condition.message):
+            known = {"since": condition.since, "lines": _lines(hold, history)}
+            return _hold(hold).model_copy(update=known)
+    return bare
+
+
+def _lines(hold: Hold, history: History) -> tuple[str, ...]:
+    """Return the last lines of the failure that a hold is about."""
+    if not hold.failed:
+        return ()
+    mine = (
+        failure
+        for (box, service, _), failure in history.failures.items()
+        if (box.lower(), service) == (hold.sandbox.lower(), hold.service)
+    )
+    same = (each.lines for each in mine if each.message == hold.message)
+    return next(same, ())

@@ -1,0 +1,177 @@
+"""The control plane over HTTP: requests, problems as errors, and streams that resume by cursor."""
+
+import contextlib
+import dataclasses
+import os
+import random
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import httpx2
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sdp.api.problems import MEDIA_TYPE, ProblemDocument
+
+DEFAULT_URL = "http://127.0.0.1:3452"
+FIRST_BACKOFF = 0.2
+LONGEST_BACKOFF = 10.0
+SILENCE_SECONDS = 40.0
+"""A stream that says nothing for so long, not even ping, is dead."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ClientError(Exception):
+    """The control plane can't be asked, or says no; ``fix`` says what to do."""
+
+    def __init__(self, message: str, fix: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.fix = fix
+        self.status = status
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Message:
+    """One server-sent event that carries data."""
+
+    id: str
+    event: str
+    data: str
+
+
+def find_url(option: str | None) -> str:
+    """Return the control plane's URL: as asked, from SDP_URL, or from the config file."""
+    if found := option or os.environ.get("SDP_URL"):
+        return found.rstrip("/")
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    path = Path(base) / "sdp" / "config.yaml"
+    if not path.is_file():
+        return DEFAULT_URL
+    try:
+        said: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ClientError(f"{path} can't be read: {error}", "write server: URL in it") from error
+    server = said.get("server") if isinstance(said, dict) else None
+    if not isinstance(server, str):
+        raise ClientError(f"{path} names no server", f"write server: {DEFAULT_URL} in it")
+    return server.rstrip("/")
+
+
+class Client:
+    """Asks one control plane. Blocking."""
+
+    def __init__(self, url: str, timeout: float = 30.0) -> None:
+        self.url = url
+        # No proxy from the environment: a control plane is in the same network.
+        self._http = httpx2.Client(base_url=url, timeout=timeout, trust_env=False)
+
+    def get(self, path: str, model: type[M], query: Mapping[str, str] | None = None) -> M:
+        """Return what a path answers."""
+        return self._parsed(self._request("GET", path, query=query), model)
+
+    def get_all(self, path: str, model: type[M]) -> list[M]:
+        """Return what a path answers with a list."""
+        try:
+            return [model.model_validate(each) for each in self._request("GET", path).json()]
+        except (ValidationError, ValueError, TypeError) as error:
+            raise self._foreign() from error
+
+    def post(self, path: str, model: type[M], body: object = None) -> M:
+        """Ask for something, and return the answer."""
+        return self._parsed(self._request("POST", path, body=body), model)
+
+    def follow(
+        self, path: str, cursor: str = "", deadline: float | None = None
+    ) -> Generator[Message, None, None]:
+        """Yield what a stream says, across lost connections; nothing lost, nothing doubled.
+
+        Args:
+            path: of the stream, with its query.
+            cursor: id of the last event seen; empty: from now on.
+            deadline: when to end, by ``time.monotonic``; None: never.
+        """
+        pause = FIRST_BACKOFF
+        while deadline is None or time.monotonic() < deadline:
+            try:
+                for message in self._connected(path, cursor, deadline):
+                    pause = FIRST_BACKOFF
+                    cursor = message.id or cursor
+                    if message.event == "end":
+                        return
+                    if message.data:
+                        yield message
+            except httpx2.TransportError:
+                pass  # ended by the network, or silent for too long: come back with the cursor
+            left = LONGEST_BACKOFF if deadline is None else deadline - time.monotonic()
+            time.sleep(max(0.0, min(pause * random.uniform(0.5, 1), left)))  # noqa: S311
+            pause = min(pause * 2, LONGEST_BACKOFF)
+
+    def _connected(
+        self, path: str, cursor: str, deadline: float | None
+    ) -> Generator[Message, None, None]:
+        headers = {"Accept": "text/event-stream"}
+        if cursor:
+            headers["Last-Event-ID"] = cursor
+        left = SILENCE_SECONDS if deadline is None else deadline - time.monotonic()
+        timeout = httpx2.Timeout(10, read=max(0.05, min(SILENCE_SECONDS, left)))
+        with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+            if response.status_code in {502, 503, 504}:
+                return
+            if response.is_error:
+                response.read()
+                raise self._problem(response)
+            for event in httpx2.EventSource(response):
+                yield Message(event.id, event.event, event.data)
+                if deadline is not None and time.monotonic() >= deadline:
+                    return
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> httpx2.Response:
+        try:
+            response = self._http.request(method, path, params=query, json=body)
+        except httpx2.ConnectError as error:
+            raise ClientError(
+                f"no control plane at {self.url}",
+                "start it: sdp serve --config-repo PATH --data-dir DIR; or name it with --server",
+            ) from error
+        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            raise ClientError(
+                f"the control plane at {self.url} did not answer: {reason}",
+                "look at its log, and at --server or SDP_URL",
+            ) from error
+        if response.is_error:
+            raise self._problem(response)
+        return response
+
+    def _problem(self, response: httpx2.Response) -> ClientError:
+        if response.headers.get("content-type", "").startswith(MEDIA_TYPE):
+            with contextlib.suppress(ValidationError):
+                document = ProblemDocument.model_validate_json(response.content)
+                return ClientError(document.detail, document.fix, document.status)
+        return ClientError(
+            f"{self.url} answered {response.status_code}",
+            "check that it is a control plane, and look at its log",
+            response.status_code,
+        )
+
+    def _parsed(self, response: httpx2.Response, model: type[M]) -> M:
+        try:
+            return model.model_validate_json(response.content)
+        except ValidationError as error:
+            raise self._foreign() from error
+
+    def _foreign(self) -> ClientError:
+        return ClientError(
+            f"{self.url} answers, but not as this sdp's control plane",
+            "check --server or SDP_URL, and that both are the same version",
+        )

@@ -1,0 +1,150 @@
+"""What every command shares: the server it asks, where words go, and how it fails.
+
+Data goes to stdout; progress and errors to stderr; no colour where nobody looks.
+"""
+
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Generator, Iterable, Sequence
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from sdp.api.views import SandboxPage, SandboxSummary
+from sdp.cli.client import Client, ClientError, find_url
+
+ERROR = 1
+USAGE = 64
+
+
+@dataclasses.dataclass(slots=True)
+class Shared:
+    """Options before the command."""
+
+    server: str | None = None
+
+
+def complete_sandbox(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the sandboxes that a name could become; nothing while the server is away."""
+    root = context.find_root().params.get("server")
+    server = root if isinstance(root, str) else None
+    with contextlib.suppress(ClientError):
+        client = Client(find_url(server), timeout=1.0)
+        page = client.get("/api/sandboxes", SandboxPage, {"q": incomplete, "limit": "200"})
+        low = incomplete.lower()
+        return [each.name for each in page.sandboxes if each.name.lower().startswith(low)]
+    return []
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+SandboxName = Annotated[
+    str, typer.Argument(help="The sandbox's name, in any case.", autocompletion=complete_sandbox)
+]
+SandboxOption = Annotated[
+    str | None,
+    typer.Option("--sandbox", help="Only this sandbox.", autocompletion=complete_sandbox),
+]
+
+
+def client(context: typer.Context) -> Client:
+    """Return the client for this command's server."""
+    shared = context.find_object(Shared)
+    return Client(find_url(shared.server if shared else None))
+
+
+def out() -> Console:
+    """Return where data goes."""
+    plain = not sys.stdout.isatty()
+    # Wide where nobody looks: a table in a file or a pipe must not be cut to 80 columns.
+    width = 1000 if plain else None
+    return Console(file=sys.stdout, no_color=plain, width=width, highlight=False, soft_wrap=plain)
+
+
+def say(text: str) -> None:
+    """Print progress."""
+    typer.echo(text, err=True)
+
+
+def fail(message: str, fix: str = "", code: int = ERROR) -> NoReturn:
+    """Print why not, and what to do; end."""
+    say(f"error: {message}")
+    if fix:
+        say(f"  fix: {fix}")
+    raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def failures() -> Generator[None, None, None]:
+    """Turn what the control plane can't do into an error on stderr and exit code 1."""
+    try:
+        yield
+    except ClientError as error:
+        fail(str(error), error.fix)
+
+
+def print_json(value: BaseModel | Sequence[BaseModel]) -> None:
+    """Print a value for programs."""
+    if isinstance(value, BaseModel):
+        typer.echo(value.model_dump_json(indent=2))
+    else:
+        typer.echo(json.dumps([each.model_dump(mode="json") for each in value], indent=2))
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a flat table."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def inert(line: str) -> str:
+    """Return a line that can't steer the terminal: compilers and containers say anything."""
+    return "".join(each if each.isprintable() or each == "\t" else "\ufffd" for each in line)
+
+
+COLOURS = {
+    "Healthy": "green",
+    "Synced": "green",
+    "Progressing": "blue",
+    "Applying": "blue",
+    "Degraded": "yellow",
+    "Pending": "yellow",
+    "Held": "yellow",
+    "Unhealthy": "red",
+    "Failed": "red",
+    "Unknown": "magenta",
+}
+
+
+def coloured(word: str) -> str:
+    """Return a status word in the colour of its state."""
+    colour = COLOURS.get(word, "bright_black")
+    return f"[{colour}]{word}[/]"
+
+
+def summary_row(sandbox: SandboxSummary) -> tuple[str, ...]:
+    """Return a sandbox's row: name, health, sync, gateway branch, counts, owner, URL."""
+    counts = [(sandbox.branches, "branch"), (sandbox.ocp, "OCP"), (sandbox.addresses, "URL")]
+    sync = coloured(sandbox.sync)
+    if sandbox.sync == "Synced" and sandbox.revision:
+        sync += f" @{sandbox.revision[:7]}"
+    return (
+        sandbox.name,
+        coloured(sandbox.health),
+        sync,
+        sandbox.gateway_branch,
+        " · ".join(f"{count} {what}" for count, what in counts if count),
+        sandbox.owner,
+        sandbox.url,
+    )
+
+
+SUMMARY = ("NAME", "HEALTH", "SYNC", "GATEWAY", "SERVICES", "OWNER", "URL")

@@ -1,0 +1,79 @@
+"""Commands that print what happens: events, and a deployment's log."""
+
+import json
+from typing import Annotated
+from urllib.parse import quote, urlencode
+
+import typer
+
+from sdp.api.views import EventView, LogLineView
+from sdp.cli import context as cli
+from sdp.cli import watch
+from sdp.cli.client import Message
+
+_LAST = 200
+
+
+def events(
+    context: typer.Context,
+    sandbox: cli.SandboxOption = None,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what happens from now.")
+    ] = False,
+    as_json: cli.AsJson = False,
+) -> None:
+    """Print the last events, a line each; with -f also what happens from now.
+
+    Examples: `sdp events`; `sdp events -f --sandbox qa-login-error`; `sdp events -f --json`.
+    """
+    with cli.failures():
+        client = cli.client(context)
+        if sandbox is not None:
+            sandbox = watch.sandbox(client, sandbox).name
+        start = max(0, watch.moment(client).seq - _LAST)
+        query = {"follow": "true" if follow else "false"}
+        query |= {"sandbox": sandbox} if sandbox else {}
+        for message in client.follow(f"/api/events?{urlencode(query)}", str(start)):
+            _print(message, as_json=as_json)
+
+
+def logs(
+    context: typer.Context,
+    deployment: Annotated[str, typer.Argument(help="A deployment's id: see sdp deployments.")],
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until it is done.")] = False,
+    as_json: cli.AsJson = False,
+) -> None:
+    """Print a deployment's log.
+
+    Examples: `sdp logs d-183`; `sdp logs d-183 -f`.
+    """
+    path = f"/api/deployments/{quote(deployment, safe='')}/logs"
+    with cli.failures():
+        asked = f"{path}?follow={'true' if follow else 'false'}"
+        for message in cli.client(context).follow(asked, "0"):
+            if message.event == "ping":
+                continue
+            if as_json:
+                typer.echo(message.data)
+                continue
+            line = LogLineView.model_validate_json(message.data)
+            typer.echo(f"{line.stage}: {cli.inert(line.text)}")
+
+
+def line(event: EventView) -> str:
+    """Return an event as a line for people."""
+    what = "/".join(part for part in (event.sandbox, event.service) if part)
+    words = (f"{event.at:%H:%M:%S}", what, event.kind, event.reason, cli.inert(event.message))
+    return " ".join(word for word in words if word)
+
+
+def _print(message: Message, *, as_json: bool) -> None:
+    if message.event == "resync":
+        reason = json.loads(message.data).get("reason", "")
+        cli.say(f"events are missing here: {reason}")
+    elif message.event == "message" and as_json:
+        typer.echo(message.data)
+    elif message.event == "message":
+        typer.echo(line(EventView.model_validate_json(message.data)))

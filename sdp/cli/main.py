@@ -1,0 +1,87 @@
+"""The sdp command: what commands there are, and what their exit codes mean."""
+
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+from typing_extensions import override
+
+from sdp.api.app import VERSION
+from sdp.cli import context as cli
+from sdp.cli import follow, plan, serve, show, specs
+from sdp.cli.apply import apply
+
+
+class Commands(TyperGroup):
+    """Usage errors end with 64 (EX_USAGE): 2 means that there are changes."""
+
+    @override
+    def main(self, *args, **kwargs):  # type: ignore[no-untyped-def]  # noqa: ANN002, ANN003, ANN201
+        usage = typer.BadParameter.__mro__[1]
+        usage.exit_code = cli.USAGE  # type: ignore[attr-defined]
+        return super().main(*args, **kwargs)
+
+
+app = typer.Typer(
+    name="sdp",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 -- typer's callback
+    if asked:
+        typer.echo(VERSION)
+        raise typer.Exit
+
+
+@app.callback()
+def shared(
+    context: typer.Context,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="URL of the control plane; else SDP_URL, else ~/.config/sdp/config.yaml."
+        ),
+    ] = None,
+    *,
+    version: Annotated[  # noqa: ARG001 -- done in the callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Your own running copy of the company's API, from YAML in git.
+
+    Edit `sandboxes/NAME.yaml`, look with `sdp plan`, make it so with `sdp apply`, see it with
+    `sdp status`, and ask `sdp explain NAME` when something waits.
+
+    Exit codes: 0 done; 1 an error; 2 `plan` found changes; 3 a saved plan is stale; 4 not healthy
+    in time; 64 the command was written wrongly.
+    """
+    context.obj = cli.Shared(server)
+
+
+for command in (
+    specs.validate,
+    specs.render,
+    plan.plan,
+    apply,
+    show.status,
+    show.explain,
+    follow.events,
+    follow.logs,
+    show.deployments,
+    show.nodes,
+    show.sync,
+    specs.schema,
+    serve.serve,
+    serve.agent,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

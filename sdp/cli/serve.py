@@ -1,0 +1,57 @@
+"""Commands that run until told to stop: the control plane and the agent. Parts load late."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdp.api.app import VERSION
+from sdp.cli import context as cli
+
+
+def serve(
+    config_repo: Annotated[
+        str, typer.Option("--config-repo", help="Path or URL of the config repo.")
+    ],
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", help="Folder for history and logs; made when missing.")
+    ],
+    branch: Annotated[str, typer.Option(help="The branch that is applied.")] = "main",
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 3452,
+) -> None:
+    """Run the control plane until SIGTERM.
+
+    Example: `sdp serve --config-repo /srv/sdp/config.git --data-dir /var/lib/sdp`.
+    """
+    # Late: every other command starts faster without a server.
+    from sdp import server  # noqa: PLC0415
+
+    try:
+        asyncio.run(server.serve(config_repo, branch, data_dir, host, port))
+    except server.CannotServeError as error:
+        cli.fail(str(error), error.fix)
+
+
+def agent(
+    config: Annotated[
+        Path,
+        typer.Option("--config", exists=True, dir_okay=False, help="The agent's own file."),
+    ],
+) -> None:
+    """Run a VM's agent until SIGTERM.
+
+    Example: `sdp agent --config /etc/sdp/agent.yaml`.
+    """
+    # Late: the agent's clients are of no use to other commands.
+    from sdp.agent.assembly import run  # noqa: PLC0415
+    from sdp.agent.config import ConfigError, load  # noqa: PLC0415
+    from sdp.agent.main import AlreadyRunningError  # noqa: PLC0415
+
+    try:
+        asyncio.run(run(load(config), VERSION))
+    except ConfigError as error:
+        cli.fail(str(error), "correct the agent's file")
+    except AlreadyRunningError as error:
+        cli.fail(str(error), "stop that one, or give this one its own state folder")

@@ -1,0 +1,223 @@
+"""Commands that show what is: status, explain, deployments, nodes; and sync, which asks."""
+
+import time
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from sdp.api import views
+from sdp.cli import context as cli
+from sdp.cli import watch as watching
+from sdp.cli.client import Client
+
+_NAME = typer.Argument(
+    help="A sandbox, in any case; without one, all.", autocompletion=cli.complete_sandbox
+)
+
+
+def status(
+    context: typer.Context,
+    name: Annotated[str | None, _NAME] = None,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show again on changes.")] = False,
+    as_json: cli.AsJson = False,
+) -> None:
+    """Show all sandboxes, or one with its services, routes and conditions.
+
+    Examples: `sdp status`; `sdp status qa-login-error --watch`; `sdp status --json`.
+    """
+    with cli.failures():
+        client = cli.client(context)
+        if name is not None and watch:
+            name = watching.sandbox(client, name).name
+        if not watch:
+            _show(client, name, as_json=as_json)
+            return
+        console = cli.out()
+        if not console.is_terminal or as_json:
+            for _ in watching.changes(client, name):
+                _show(client, name, as_json=as_json)
+            return
+        with Live(console=console, auto_refresh=False) as live:
+            for _ in watching.changes(client, name):
+                live.update(_drawn(client, name), refresh=True)
+
+
+def explain(context: typer.Context, name: cli.SandboxName, *, as_json: cli.AsJson = False) -> None:
+    """Say for every waiting or failed thing why, what to do, and its last lines.
+
+    Example: `sdp explain qa-login-error`.
+    """
+    with cli.failures():
+        found = watching.sandbox(cli.client(context), name)
+    if as_json:
+        cli.print_json(found.conditions)
+        return
+    typer.echo(f"{found.name}: {found.health}, {found.sync}")
+    if not found.conditions:
+        typer.echo("Nothing waits and nothing failed.")
+    for each in found.conditions:
+        typer.echo("")
+        _explain(each)
+
+
+def deployments(
+    context: typer.Context,
+    sandbox: cli.SandboxOption = None,
+    service: Annotated[str | None, typer.Option(help="Only this service.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many.")] = 20,
+    *,
+    as_json: cli.AsJson = False,
+) -> None:
+    """List deployments, newest first.
+
+    Examples: `sdp deployments`; `sdp deployments --sandbox qa-login-error --service account`.
+    """
+    asked = {"limit": str(limit), "sandbox": sandbox, "service": service}
+    query = {key: value for key, value in asked.items() if value}
+    with cli.failures():
+        page = cli.client(context).get("/api/deployments", views.DeploymentPage, query)
+    if as_json:
+        cli.print_json(page)
+        return
+    rows = [
+        (
+            each.id,
+            each.status,
+            each.sandbox,
+            each.service,
+            f"{each.branch} @{each.commit[:7]}",
+            f"{each.created_at:%Y-%m-%d %H:%M:%S}",
+            escape(each.reason or each.cause),
+        )
+        for each in page.deployments
+    ]
+    head = ("ID", "STATUS", "SANDBOX", "SERVICE", "VERSION", "CREATED (UTC)", "WHY")
+    cli.out().print(cli.table(head, rows))
+
+
+def nodes(context: typer.Context, *, as_json: cli.AsJson = False) -> None:
+    """List the VMs and what their agents last said.
+
+    Example: `sdp nodes`.
+    """
+    with cli.failures():
+        found = cli.client(context).get_all("/api/nodes", views.NodeView)
+    if as_json:
+        cli.print_json(found)
+        return
+    rows = [
+        (
+            each.id,
+            each.type,
+            each.ip_address,
+            _agent(each),
+            f"{each.heard_at:%Y-%m-%d %H:%M:%S}" if each.heard_at else "never",
+            str(each.containers),
+            escape(each.engine_error or each.engine_version),
+        )
+        for each in found
+    ]
+    head = ("NODE", "TYPE", "ADDRESS", "AGENT", "HEARD (UTC)", "CONTAINERS", "ENGINE")
+    cli.out().print(cli.table(head, rows))
+
+
+def sync(
+    context: typer.Context,
+    name: cli.SandboxName,
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until it is Synced and Healthy.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that --wait waits.")] = 600,
+) -> None:
+    """Look at a sandbox afresh, and try again what failed.
+
+    Exit code 4: with --wait, it was not Synced and Healthy in time.
+
+    Examples: `sdp sync qa-login-error`; `sdp sync qa-login-error --wait`.
+    """
+    deadline = time.monotonic() + timeout
+    with cli.failures():
+        client = cli.client(context)
+        asked = client.post(f"/api/sandboxes/{quote(name, safe='')}/sync", views.SyncRequested)
+        cli.say(f"sync of {asked.sandbox} is asked for")
+        if not wait:
+            return
+        for _ in watching.changes(client, asked.sandbox, deadline):
+            found = watching.sandbox(client, asked.sandbox)
+            if found.served == asked.nonce and watching.converged(found):
+                cli.say(f"{found.name} is Synced and Healthy")
+                return
+        cli.say(f"{asked.sandbox} is not Synced and Healthy in time: sdp explain {asked.sandbox}")
+        raise typer.Exit(4)
+
+
+def _show(client: Client, name: str | None, *, as_json: bool) -> None:
+    if as_json:
+        cli.print_json(watching.sandbox(client, name) if name else watching.all_sandboxes(client))
+    else:
+        cli.out().print(_drawn(client, name))
+
+
+def _drawn(client: Client, name: str | None) -> RenderableType:
+    if name is not None:
+        return _one(watching.sandbox(client, name))
+    found = watching.all_sandboxes(client)
+    if not found:
+        return Text("No sandboxes. Write sandboxes/NAME.yaml, then: sdp apply")
+    return cli.table(cli.SUMMARY, [cli.summary_row(each) for each in found])
+
+
+def _one(found: views.SandboxView) -> RenderableType:
+    parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)]), ""]
+    services = [
+        (
+            each.name,
+            cli.coloured(each.health),
+            f"{cli.coloured(each.sync)} {escape(each.reason)}".rstrip(),
+            escape(each.target),
+            each.node,
+            f":{each.port}" if each.port else "",
+        )
+        for each in found.services
+    ]
+    parts.append(cli.table(("SERVICE", "HEALTH", "SYNC", "FROM", "NODE", "PORT"), services))
+    routes = [
+        (each.service, each.state, escape(each.wanted), escape(_actual(each)))
+        for each in found.routes
+    ]
+    if routes:
+        parts += ["", cli.table(("ROUTE", "STATE", "WANTED", "ACTUAL"), routes)]
+    for each in found.conditions:
+        where = f"{each.service}: " if each.service else ""
+        fix = f"\n  fix: {each.fix}" if each.fix else ""
+        parts += ["", Text(f"{where}{each.reason}: {each.message}{fix}")]
+    return Group(*parts)
+
+
+def _explain(condition: views.Condition) -> None:
+    state = "failed" if condition.failed else "waits"
+    typer.echo(f"{condition.service or 'sandbox'} {state}: {condition.reason}")
+    typer.echo(f"  {condition.message}")
+    if condition.fix:
+        typer.echo(f"  fix: {condition.fix}")
+    if condition.until:
+        typer.echo(f"  tried again at {condition.until:%H:%M:%S} UTC")
+    for line in condition.lines:
+        typer.echo(f"  | {cli.inert(line)}")
+
+
+def _actual(route: views.RouteView) -> str:
+    if route.state == "Unverified":
+        return route.actual or "unknown"
+    return "" if route.actual == route.wanted else route.actual
+
+
+def _agent(node: views.NodeView) -> str:
+    return f"connected {node.agent_version}".rstrip() if node.connected else "silent"

@@ -1,0 +1,54 @@
+"""Reads of sandboxes, and waiting for what the journal says: list first, then follow."""
+
+from collections.abc import Generator
+from urllib.parse import quote, urlencode
+
+from sdp.api.views import SandboxPage, SandboxSummary, SandboxView
+from sdp.cli.client import Client, Message
+
+_PAGE = "500"
+
+
+def sandbox(client: Client, name: str) -> SandboxView:
+    """Return one sandbox."""
+    return client.get(f"/api/sandboxes/{quote(name, safe='')}", SandboxView)
+
+
+def all_sandboxes(client: Client) -> list[SandboxSummary]:
+    """Return all sandboxes, page by page."""
+    found: list[SandboxSummary] = []
+    cursor = ""
+    while True:
+        page = client.get("/api/sandboxes", SandboxPage, {"limit": _PAGE, "cursor": cursor})
+        found += page.sandboxes
+        cursor = page.following
+        if not cursor:
+            return found
+
+
+def moment(client: Client) -> SandboxPage:
+    """Return as of which config revision and journal entry the control plane answers now."""
+    return client.get("/api/sandboxes", SandboxPage, {"limit": "1"})
+
+
+def changes(
+    client: Client, name: str | None = None, deadline: float | None = None
+) -> Generator[Message | None, None, None]:
+    """Yield None for what is now, then every event after that; ends at the deadline.
+
+    Args:
+        client: whom to ask.
+        name: only this sandbox, as it is written.
+        deadline: by ``time.monotonic``; None: never.
+    """
+    cursor = str(moment(client).seq)
+    yield None
+    query = f"?{urlencode({'sandbox': name})}" if name else ""
+    for message in client.follow(f"/api/events{query}", cursor, deadline):
+        if message.event != "ping":
+            yield message
+
+
+def converged(found: SandboxSummary) -> bool:
+    """Whether a sandbox is as its spec wants it; a suspended one sleeps as wanted."""
+    return found.sync == "Synced" and found.health in {"Healthy", "Suspended"}
