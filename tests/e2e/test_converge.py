@@ -1,5 +1,7 @@
 """What a commit must bring about, as seen from the containers, the routes and the answers."""
 
+from typing import Any
+
 import pytest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -23,7 +25,7 @@ class Scenario:
     def remove(self) -> None:
         self.world.commit({self.path: None}, f"Remove {self.name}")
 
-    def status(self):
+    def status(self) -> Any:
         try:
             return self.world.api(f"/api/sandboxes/{self.name}")
         except OSError:
@@ -32,10 +34,10 @@ class Scenario:
     def conditions(self) -> str:
         return str(self.status().get("conditions", ""))
 
-    def ask(self, service: str):
+    def ask(self, service: str) -> str:
         url = self.status().get("url") or ""
         port = url.rpartition(":")[2].partition("/")[0]
-        return self.world.ask(int(port), f"{service}/hello").get("branch", "") if port else ""
+        return str(self.world.ask(int(port), f"{service}/hello").get("branch", "")) if port else ""
 
     def answers(self, service: str, branch: str, seconds: float = 90) -> None:
         self.world.until(
@@ -49,7 +51,7 @@ class Scenario:
 
         self.world.until(holds, f"{self.name} is Synced and Healthy", seconds)
 
-    def container(self, service: str):
+    def container(self, service: str) -> str:
         name = f"sandbox-{self.name.lower()}-{service}"
         form = "{{.Id}} {{.State.Running}}"
         try:
