@@ -283,7 +283,8 @@ class Reconciler:
         happened = memory.plan(names, whole)
         flying = tuple(self._dispatcher)
         chosen = ready(memory.startable(), flying, whole)
-        stale = superseded(flying, memory.plans.values(), memory.wanted(whole))
+        wanted = memory.wanted(whole, {each.planned.sandbox.lower() for each in flying})
+        stale = superseded(flying, memory.plans.values(), wanted)
         begun = memory.begin(names, whole, _new_deployment)
         await self._persist(begun)
         for planned in chosen:

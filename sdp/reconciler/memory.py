@@ -182,10 +182,11 @@ class Memory:
         """Return the sandboxes that an action's end matters to."""
         return frozenset(each.sandbox.lower() for each in (done, *self.planning(done)))
 
-    def wanted(self, whole: World) -> Wanted:
-        """Return which version of each service is wanted."""
+    def wanted(self, whole: World, names: Iterable[str]) -> Wanted:
+        """Return which version of each service of these sandboxes is wanted."""
         wanted: dict[tuple[str, str], str | None] = {}
-        for sandbox in whole.desired.sandboxes.values():
+        for name in frozenset(names) & whole.desired.sandboxes.keys():
+            sandbox = whole.desired.sandboxes[name]
             difference = diff(sandbox, whole.observed)
             for service in (difference.gateway, *difference.services):
                 about = (sandbox.name, service.service)
@@ -262,12 +263,13 @@ class Memory:
     def end(self, name: str, whole: World) -> tuple[list[Deployment], list[Event]]:
         """Return the deployments of a sandbox that now run or are over, and what to tell."""
         meant, made = whole.desired.sandboxes.get(name), self.plans.get(name)
+        known = {k: each for k, each in self.deployments.items() if k[0].lower() == name}
         if meant is None or made is None:
             here = name in observation.sandboxes(whole.observed)
-            ended = [] if here else deployments.removed(name, self.deployments, whole.now)
+            ended = [] if here else deployments.removed(name, known, whole.now)
         else:
             difference = diff(meant, whole.observed)
-            ended = list(deployments.settled(made, difference, self.deployments, whole.now))
+            ended = list(deployments.settled(made, difference, known, whole.now))
         for each in ended:
             self.put(each)
         return ended, [_ended(each, whole.now) for each in ended]
