@@ -1,0 +1,313 @@
+"""A control plane in memory, behind the API's ports: its state is set, its journal is real."""
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import socket
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+
+import uvicorn
+from typing_extensions import override
+
+from sdp.api import views
+from sdp.api.app import create_app
+from sdp.api.events import encode
+from sdp.api.ports import Gone, Ports, Send
+from sdp.protocol import frames
+from sdp.protocol.report import Delta, NodeReport
+from sdp.reconciler import observed as observation
+from sdp.reconciler.observed import Observed
+from sdp.spec.load import load
+from sdp.spec.models import Platform
+from sdp.spec.tree import Blob, Tree
+
+NOW = datetime.datetime(2026, 3, 4, 12, 0, tzinfo=datetime.UTC)
+REVISION = "9f3c1e7" + "0" * 33
+
+PLATFORM = """
+platform: acme
+nodes:
+  - {id: micro-92, ip_address: 172.18.136.92, type: MICRO}
+  - {id: gateway-91, ip_address: 172.18.136.91, type: GATEWAY}
+services:
+  account: {repository: account, node: micro-92, image: "alpine:3.20"}
+gateway:
+  {repository: gateway, node: gateway-91, image: "php:8", mount: /var/www, config: config.php}
+"""
+SANDBOX = "sandbox: QA-ONE\nowner: achmad\nenvironment: qa\ngateway: {branch: develop}\n"
+FILES = {
+    "platform.yaml": PLATFORM,
+    "sandboxes/qa-one.yaml": SANDBOX,
+    "templates/base.yaml": "template: BASE\nowner: sari\n",
+    "environments/qa.yaml": "environment: qa\nvariables: {MODE: qa}\n"
+    "secrets: {TOKEN: 'ENC[canary]'}\n",
+}
+
+
+def tree(files: Mapping[str, str] = FILES) -> Tree:
+    return load(Blob(path, text, text.encode()) for path, text in files.items())
+
+
+def sandbox(name: str = "QA-ONE", **changes: object) -> views.SandboxView:
+    bare = views.SandboxView(
+        name=name,
+        path=f"sandboxes/{name.lower()}.yaml",
+        owner="achmad",
+        environment="qa",
+        revision=REVISION,
+        observed_generation=REVISION,
+        health="Healthy",
+        sync="Synced",
+        gateway_branch="develop",
+        branches=1,
+        ocp=2,
+        addresses=0,
+        url="http://172.18.136.91:8080/",
+    )
+    return bare.model_copy(update=changes)
+
+
+def plan(*sandboxes: views.SandboxPlan, **changes: object) -> views.PlanView:
+    bare = views.PlanView(
+        revision=REVISION,
+        changes=any(each.actions for each in sandboxes),
+        sandboxes=sandboxes,
+        text="Plan: 1 to add.\n" if sandboxes else "Nothing to do: matches 9f3c1e7.\n",
+        identity="same",
+    )
+    return bare.model_copy(update=changes)
+
+
+def change(name: str = "QA-ONE") -> views.SandboxPlan:
+    action = views.ActionView(
+        key="k", kind="build", node="micro-92", service="account", cause="new", after=()
+    )
+    return views.SandboxPlan(sandbox=name, actions=(action,))
+
+
+def deployment(identifier: str = "d-1", **changes: object) -> views.DeploymentView:
+    bare = views.DeploymentView(
+        id=identifier,
+        sandbox="QA-ONE",
+        service="account",
+        node="micro-92",
+        repository="account",
+        branch="main",
+        commit="1" * 40,
+        hash="abc",
+        generation=REVISION,
+        status="RUNNING",
+        created_at=NOW,
+        finished_at=NOW,
+    )
+    return bare.model_copy(update=changes)
+
+
+class FakePlane:
+    def __init__(self) -> None:
+        self.revision = REVISION
+        self.tree: Tree | None = tree()
+        self.observed: Observed = {}
+        self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
+        self.plan = plan()
+        self.previewed: list[tuple[Mapping[str, str], str | None]] = []
+        self.asked: list[str] = []
+        self.reasons: tuple[views.Condition, ...] = ()
+        self.on_read: Callable[[], None] = lambda: None
+
+    @property
+    def platform(self) -> Platform | None:
+        return self.tree.platform.spec if self.tree and self.tree.platform else None
+
+    def sandboxes(self) -> Sequence[views.SandboxView]:
+        self.on_read()
+        return list(self.known.values())
+
+    def sandbox(self, name: str) -> views.SandboxView | None:
+        return self.known.get(name.lower())
+
+    def plan_of(self, name: str) -> views.PlanView | None:
+        return self.plan if name.lower() in self.known else None
+
+    async def preview(self, files: Mapping[str, str], only: str | None) -> views.PlanView:
+        self.previewed.append((files, only))
+        return self.plan
+
+    def sync(self, name: str) -> str:
+        self.asked.append(name)
+        return f"n{len(self.asked)}"
+
+    def unready(self) -> Sequence[views.Condition]:
+        return self.reasons
+
+
+class FakeJournal:
+    def __init__(self) -> None:
+        self.events: list[views.EventView] = []
+        self.pruned = 0
+        self.page = views.DeploymentPage(deployments=(deployment(),))
+        self.queries: list[tuple[object, ...]] = []
+        self.lines: list[views.LogLineView] = []
+        self._grown: set[asyncio.Event] = set()
+
+    def append(self, message: str, sandbox: str = "QA-ONE") -> int:
+        seq = len(self.events) + 1
+        event = views.EventView(seq=seq, at=NOW, kind="Noticed", sandbox=sandbox, message=message)
+        self.events.append(event)
+        for each in self._grown:
+            each.set()
+        return seq
+
+    async def latest(self) -> int:
+        return len(self.events)
+
+    async def follow(
+        self, after: int, sandbox: str | None, until: int | None = None
+    ) -> AsyncGenerator[bytes | Gone, None]:
+        if not self.pruned <= after <= len(self.events):
+            yield Gone("not there")
+            return
+        news = asyncio.Event()
+        self._grown.add(news)
+        try:
+            while True:
+                news.clear()
+                for event in self.events[after:until]:
+                    after = event.seq
+                    if sandbox in {None, event.sandbox}:
+                        yield encode(event.seq, event)
+                if until is not None:
+                    return
+                await news.wait()
+        finally:
+            self._grown.discard(news)
+
+    async def deployments(self, *query: object) -> views.DeploymentPage:
+        self.queries.append(query)
+        return self.page
+
+    async def deployment(self, identifier: str) -> views.DeploymentView | None:
+        found = [each for each in self.page.deployments if each.id == identifier]
+        return found[0] if found else None
+
+    async def log(
+        self, deployment: str, after: int, *, follow: bool
+    ) -> AsyncGenerator[Sequence[views.LogLineView], None]:
+        _ = deployment, follow
+        yield self.lines[after:]
+
+
+@dataclasses.dataclass
+class FakeAgents:
+    said: "asyncio.Queue[tuple[str, object]]" = dataclasses.field(default_factory=asyncio.Queue)
+    entries: list[tuple[int, frames.Body]] = dataclasses.field(default_factory=list)
+    sends: dict[str, Send] = dataclasses.field(default_factory=dict)
+    broken: bool = False
+
+    async def stored(self, node: str, outbox: str) -> int:
+        _ = node, outbox
+        return self.entries[-1][0] if self.entries else 0
+
+    async def connected(self, hello: frames.Hello, send: Send) -> None:
+        self.sends[hello.node] = send
+        self.said.put_nowait(("connected", hello.node))
+
+    async def reported(self, node: str, report: NodeReport, generation: int) -> None:
+        _ = report
+        if self.broken:
+            raise RuntimeError("planted")
+        self.said.put_nowait(("reported", (node, generation)))
+
+    async def changed(self, node: str, delta: Delta, generation: int) -> None:
+        _ = delta
+        self.said.put_nowait(("changed", (node, generation)))
+
+    async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
+        _ = hello
+        self.entries.append((seq, body))
+
+    async def disconnected(self, node: str) -> None:
+        self.said.put_nowait(("disconnected", node))
+
+
+@dataclasses.dataclass
+class FakeControlPlane:
+    plane: FakePlane = dataclasses.field(default_factory=FakePlane)
+    journal: FakeJournal = dataclasses.field(default_factory=FakeJournal)
+    agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(self.plane, self.journal, self.agents)
+
+    def observe(self, node: str, report: NodeReport) -> None:
+        self.plane.observed = observation.report(self.plane.observed, node, report, 1, NOW)
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = threading.Event()
+        self.ready: Callable[[], object] = lambda: None
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready()
+        self.listening.set()
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield  # the test process keeps its own
+
+
+def server(ports: Ports) -> _Server:
+    config = uvicorn.Config(
+        create_app(ports),
+        port=0,
+        log_config=None,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        ws="websockets-sansio",
+        ws_max_size=frames.MAX_FRAME,
+    )
+    return _Server(config)
+
+
+def port_of(running: uvicorn.Server) -> int:
+    return int(running.servers[0].sockets[0].getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def served(ports: Ports) -> AsyncGenerator[int, None]:
+    """Serve on a port of the loopback, in this loop; yield the port."""
+    running = server(ports)
+    ready = asyncio.Event()
+    running.ready = ready.set
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(running.serve())
+        await ready.wait()
+        try:
+            yield port_of(running)
+        finally:
+            running.force_exit = running.should_exit = True
+            await serving
+
+
+@contextlib.contextmanager
+def served_in_thread(ports: Ports) -> Generator[str, None, None]:
+    """Serve beside a test that blocks; yield the URL."""
+    running = server(ports)
+    thread = threading.Thread(target=lambda: asyncio.run(running.serve()))
+    thread.start()
+    try:
+        assert running.listening.wait(5)
+        yield f"http://127.0.0.1:{port_of(running)}"
+    finally:
+        running.force_exit = running.should_exit = True
+        thread.join(5)
