@@ -117,6 +117,7 @@ class Dispatcher:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._in_flight: dict[str, InFlight] = {}
+        self._cancelled: set[str] = set()
 
     def __iter__(self) -> Iterator[InFlight]:
         return iter(tuple(self._in_flight.values()))
@@ -138,12 +139,16 @@ class Dispatcher:
         )
 
     async def cancel(self, stale: Iterable[InFlight]) -> None:
-        """Tell nodes to stop; the results still come, and end what is in flight."""
+        """Tell nodes to stop, once; the results still come, and end what is in flight."""
         for each in stale:
+            if each.action_id in self._cancelled:
+                continue
+            self._cancelled.add(each.action_id)
             await self._send(each.planned.node, Cancel(action_id=each.action_id))
 
     def ended(self, action_id: str) -> InFlight | None:
         """Return what a result is about, and forget it; None: it was forgotten before."""
+        self._cancelled.discard(action_id)
         return self._in_flight.pop(action_id, None)
 
     def lost(self, node: str) -> None:
@@ -156,6 +161,7 @@ class Dispatcher:
 
     def _keep(self, keeps: Callable[[InFlight], bool]) -> None:
         self._in_flight = {k: each for k, each in self._in_flight.items() if keeps(each)}
+        self._cancelled &= self._in_flight.keys()
 
 
 def _service(planned: Planned) -> tuple[str, str]:

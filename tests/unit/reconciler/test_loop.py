@@ -8,8 +8,10 @@ from pathlib import Path
 from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
-from sdp.protocol.actions import Action, Fetch, Gate, StartService
+from sdp.protocol.actions import Action, Build, Fetch, Gate, StartService
 from sdp.protocol.frames import (
+    Cancel,
+    Cancelled,
     Failed,
     Hello,
     Outcome,
@@ -24,7 +26,7 @@ from sdp.reconciler.loop import NodeSend, Reconciler
 from sdp.reconciler.source import Source
 from sdp.spec.load import load
 from sdp.spec.tree import Blob
-from tests.builders import GATEWAY, MICRO, PLATFORM, Simulation, desired, sandbox
+from tests.builders import GATEWAY, MICRO, PLATFORM, Simulation, commit, desired, sandbox
 from tests.fakes.journal import FakeJournal
 
 A = sandbox("QA-A", "account: {branch: develop}")
@@ -63,6 +65,8 @@ class Nodes:
         self.refreshed: list[tuple[str, ...]] = []
         self.outcome: Callable[[Action], Outcome] = lambda _: Succeeded()
         self.effects = True
+        self.slow: Callable[[Action], bool] = lambda _: False
+        self.cancelled: list[str] = []
         self._frames: asyncio.Queue[tuple[str, ToAgent]] = asyncio.Queue()
         self._generation = 1
 
@@ -84,7 +88,14 @@ class Nodes:
             node, frame = await self._frames.get()
             if isinstance(frame, Refresh):
                 self.refreshed.append(frame.repositories)
+            if isinstance(frame, Cancel):
+                self.cancelled.append(frame.action_id)
+                done = Result(action_id=frame.action_id, outcome=Cancelled())
+                await self.reconciler.entry(node, done)
             if not isinstance(frame, Perform):
+                continue
+            if self.slow(frame.action):
+                self.performed.append(frame.action)
                 continue
             self.performed.append(frame.action)
             outcome = self.outcome(frame.action)
@@ -348,3 +359,16 @@ async def test_a_preview_changes_nothing_and_shows_what_a_commit_would(tmp_path:
         plan = made.reconciler.plan_of("qa-a")
         assert plan is not None
         assert plan.empty
+
+
+async def test_a_newer_commit_supersedes_a_build_that_is_under_way(tmp_path: Path) -> None:
+    old = commit("account", "develop")
+    async with platform(tmp_path) as made:
+        made.nodes.slow = lambda action: isinstance(action, Build) and action.commit == old
+        made.config.sandboxes(a=A)
+        await made.journal.until(lambda: any(map(made.nodes.slow, made.nodes.performed)))
+        made.config.sandboxes(a=sandbox("QA-A", "account: {branch: feature/a}"))
+        await made.synced("qa-a")
+        assert len(made.nodes.cancelled) == 1
+        stopped = [each for each in made.journal.put.values() if each.status == "STOPPED"]
+        assert [(each.commit, each.reason) for each in stopped] == [(old, "Superseded")]
