@@ -36,8 +36,13 @@ class Company:
 
     root: Path
 
+    @property
+    def origins(self) -> Path:
+        """The folder that a Git server would serve."""
+        return self.root / "origins"
+
     def origin(self, repository: str) -> Path:
-        return self.root / "origins" / f"{repository}.git"
+        return self.origins / f"{repository}.git"
 
     def clone(self, repository: str) -> Path:
         return self.root / "clones" / repository
@@ -76,17 +81,19 @@ class Company:
 
 
 def build_company(root: Path, ocp_url: str) -> Company:
-    """Make the repositories of the company.
+    """Make the repositories of the company, or return those that are there.
 
     Args:
-        root: a folder without `origins` and `clones`; it is made where it is absent.
+        root: the company's folder; it is made where it is absent.
         ocp_url: the OCP stand-in's address as containers see it, without a slash at the end.
 
     Raises:
-        FileExistsError: there is a company already.
+        FileExistsError: there is half a company, of a run that was broken off.
         GitError: git failed; the message has its words.
     """
     company = Company(root)
+    if company.clone(REPOSITORIES[-1]).exists():
+        return company
     for repository in REPOSITORIES:
         init_bare(company.origin(repository))
         commits = _gateway(ocp_url) if repository == GATEWAY else _service(repository)

@@ -30,26 +30,29 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
 ) -> str:
-    """Run a command and return its standard output; raise TestbedError with its words if it fails."""
+    """Run a command, return its standard output; raise TestbedError with its words if it fails."""
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             argv,
             cwd=cwd,
             env={**os.environ, **env} if env else None,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
     except FileNotFoundError as error:
         raise TestbedError(f"{argv[0]}: not found") from error
-    except subprocess.TimeoutExpired as error:
-        raise TestbedError(f"{_words(argv)}: no end after {timeout:g} s") from error
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise TestbedError(f"{_words(argv)}: exit {done.returncode}: {said[-2000:]}")
-    return done.stdout.decode(errors="replace")
+    with process:
+        try:
+            out, err = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise TestbedError(f"{_words(argv)}: no end after {timeout:g} s") from error
+    if process.returncode != 0:
+        said = (err or out).decode(errors="replace").strip()
+        raise TestbedError(f"{_words(argv)}: exit {process.returncode}: {said[-2000:]}")
+    return out.decode(errors="replace")
 
 
 def answers(argv: Sequence[str | Path], *, timeout: float = 60) -> bool:
@@ -96,15 +99,23 @@ class Daemon:
 
 def start(argv: Sequence[str | Path], log: Path, pidfile: Path) -> Daemon:
     """Start a daemon in its own session, its output appended to `log`, remembered in `pidfile`."""
-    with log.open("ab") as out:
-        child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-        )
-    started = _start_time(child.pid)
+    output = (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    pid = os.posix_spawnp(  # a Popen object would warn that its process outlives it
+        argv[0],
+        [os.fspath(word) for word in argv],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            output,
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    started = _start_time(pid)
     if started is None:
         raise TestbedError(f"{_words(argv)}: ended at once, see {log}")
-    pidfile.write_text(f"{child.pid} {started}\n")
-    return Daemon(child.pid, started)
+    pidfile.write_text(f"{pid} {started}\n")
+    return Daemon(pid, started)
 
 
 def remembered(pidfile: Path) -> Daemon | None:
