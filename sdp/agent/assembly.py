@@ -2,6 +2,7 @@
 
 from sdp import clock
 from sdp.agent import main
+from sdp.agent.apache import ApacheGateways
 from sdp.agent.config import AgentConfig
 from sdp.agent.containers import Place
 from sdp.agent.dockerd import DockerEngine
@@ -11,7 +12,6 @@ from sdp.agent.outbox import Outbox
 from sdp.agent.recipes import Workshop
 from sdp.agent.releases import Releases
 from sdp.agent.repositories import Repositories
-from sdp.agent.running_gateways import RunningGateways
 from sdp.agent.session import Identity
 
 
@@ -41,7 +41,7 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
     engine = DockerEngine(config.docker, config.instance)
     repositories = Repositories(config.repositories, caches, journal)
     releases = Releases(state, repositories, journal, shop, config.limits.builds)
-    copies = Copies(state / "copies", releases, RunningGateways(engine), journal, shop, clock.now)
+    copies = Copies(state / "copies", releases, ApacheGateways(engine), journal, shop, clock.now)
     releases.sweep()
     copies.sweep()
     return main.Parts(

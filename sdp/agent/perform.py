@@ -19,6 +19,7 @@ from sdp.agent.outbox import Outbox
 from sdp.protocol import actions
 from sdp.protocol.actions import Action, Recipe
 from sdp.protocol.frames import Cancelled, Failed, Outcome, Perform, Succeeded
+from sdp.protocol.identity import release_key
 
 START = "start container"
 
@@ -102,15 +103,20 @@ class Performers:
                 assert_never(action)
 
 
-def resource(action: Action) -> str:
+def resource(action: Action) -> str:  # noqa: PLR0911 - one flat case per kind
     """Return the name of what an action must have for itself."""
     match action:
-        case actions.Fetch() | actions.Build():
+        case actions.Fetch():
             return f"repository {action.repository}"
+        case actions.Build():
+            return f"release {release_key(action.repository, action.commit, action.recipe)}"
         case actions.StartService() | actions.StartGateway():
             return f"container {action.container.name}"
-        case actions.CopyGateway() | actions.Route() | actions.RemoveCopy():
+        case actions.CopyGateway() | actions.RemoveCopy():
             return f"gateway copy of {action.sandbox}"
+        case actions.Route():
+            # Copies patches what is asked for together at once, under its own lock.
+            return f"route {action.key} of {action.sandbox}"
         case actions.EnsureNetwork() | actions.RemoveNetwork():
             return f"network {action.name}"
         case _:

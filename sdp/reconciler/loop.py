@@ -118,6 +118,11 @@ class Reconciler:
         """Return the plan of one sandbox."""
         return self._memory.plans.get(name.lower())
 
+    @property
+    def tree(self) -> Tree | None:
+        """The specs of the revision that is applied."""
+        return next(iter(self._memory.trees), None)
+
     def world(self) -> World:
         """Return what plans are made from, as of now."""
         return self._memory.world(self._now())
