@@ -18,9 +18,10 @@ def main(words: list[str]) -> int:
             case ["up"]:
                 _images(_up())
             case ["images"]:
-                _images(_up())
+                engine = _up()
+                _images(engine)
                 for tag in images.TAGS:
-                    print(f"{tag}: {images.save(tag, images.cache_folder() / 'images', _up())}")
+                    print(f"{tag}: {images.save(tag, images.cache_folder() / 'images', engine)}")
             case ["down"]:
                 print(stop_engine(state_folder()))
             case _:

@@ -66,7 +66,8 @@ def ensure_engine(state: Path) -> Engine:
     if engine.host != SHARED:
         raise TestbedError(f"DOCKER_HOST is {engine.host}, and no engine answers there")
     if os.geteuid() != 0:
-        raise TestbedError("no Docker engine answers, and only root can start one (dockerd)")
+        packages.ensure(packages.ENGINE)
+        raise TestbedError(f"no Docker engine answers at {SHARED}, and only root can start one")
     with locked(state):
         packages.ensure(packages.ENGINE)
         if not engine.answers():

@@ -70,9 +70,12 @@ def ensure_image(engine: Engine, tag: str) -> bool:
     recipe = _recipe(tag)
     if _loaded(engine, tag) == recipe:
         return False
-    changes = [*CHANGES[tag], ENV_PATH, f"LABEL {RECIPE_LABEL}={recipe}"]
-    words = [word for change in changes for word in ("--change", change)]
-    engine.docker("import", *words, _root_tarball(tag, recipe), tag, timeout=300)
+    with locked(cache_folder()):
+        if _loaded(engine, tag) == recipe:  # another process made it while this one waited
+            return False
+        changes = [*CHANGES[tag], ENV_PATH, f"LABEL {RECIPE_LABEL}={recipe}"]
+        words = [word for change in changes for word in ("--change", change)]
+        engine.docker("import", *words, _root_tarball(tag, recipe), tag, timeout=300)
     return True
 
 
@@ -112,13 +115,15 @@ def _recipe(tag: str) -> str:
 
 def _root_tarball(tag: str, recipe: str) -> Path:
     """Return the image's file system from the cache, making it where it is absent."""
-    with locked(cache_folder()):
-        kept = cache_folder() / f"{_name(tag)}-{recipe}.root.tar"
-        if not kept.exists():
-            packages.ensure(packages.IMAGES)
-            partial = kept.with_suffix(".partial")
-            _make_gateway(partial) if tag == GATEWAY else _make_runtime(partial)
-            partial.rename(kept)
+    kept = cache_folder() / f"{_name(tag)}-{recipe}.root.tar"
+    if not kept.exists():
+        packages.ensure(packages.IMAGES)
+        partial = kept.with_suffix(".partial")
+        if tag == GATEWAY:
+            _make_gateway(partial)
+        else:
+            _make_runtime(partial)
+        partial.rename(kept)
     return kept
 
 

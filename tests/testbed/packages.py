@@ -10,9 +10,11 @@ from typing import Final
 
 from tests.testbed.process import TestbedError, run
 
+WAIT: Final = "-oDPkg::Lock::Timeout=300"  # another process may be installing too
 POLICY: Final = Path("/usr/sbin/policy-rc.d")
 
 ENGINE: Final = {
+    "docker": ("docker.io", "the docker command"),
     "dockerd": ("docker.io", "the Docker engine"),
     "containerd": ("containerd", "the engine's container supervisor"),
     "runc": ("runc", "starts the engine's containers"),
@@ -73,7 +75,7 @@ def _install(packages: list[str]) -> None:
         run(["apt-get", "update", "-q"], timeout=300, env=quiet)
     with _nothing_started():
         run(
-            ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages],
+            ["apt-get", "install", "-y", "-q", "--no-install-recommends", WAIT, *packages],
             timeout=900,
             env=quiet,
         )
