@@ -1,48 +1,48 @@
-"""The control plane: store, source, reconciler and API, wired together and run until told to stop.
+"""The control plane put together: store, source, reconciler and API in one process.
 
-The only place that knows all of them; the adapters here let none of them know another.
+Adapts each to what the next one asks for; decides nothing. There is no login yet, so it listens
+on the loopback only.
 """
 
 import asyncio
 import contextlib
 import dataclasses
-import hashlib
 import ipaddress
 import signal
 import socket
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from pathlib import Path
 
 import structlog
 import uvicorn
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from sse_starlette.sse import AppStatus
 from typing_extensions import override
 
-from sdp.api import events as stream
-from sdp.api import showing, views
-from sdp.api.agents import EndedError
+from sdp.api import views
 from sdp.api.app import create_app
+from sdp.api.events import encode
+from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, Ports, Send
-from sdp.api.problems import ProblemError
-from sdp.protocol.frames import MAX_FRAME, Body, Hello, LogLines, StageEvent, ToAgent
+from sdp.api.problems import ProblemError, response
+from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
+from sdp.reconciler import events
 from sdp.reconciler.deployments import Deployment
-from sdp.reconciler.draft import Plan
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
-from sdp.reconciler.loop import NodeSend, Reconciler
-from sdp.reconciler.observed import Observed
+from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.source import Source
-from sdp.spec import load, resolve
-from sdp.spec.models import Platform
-from sdp.spec.tree import Blob, Tree
 from sdp.store import values
 from sdp.store.deployments import BadCursorError
 from sdp.store.logfile import LogLine
 from sdp.store.store import Store
 
-PAGE = 500
-_MISSED = 1013
+STOP_SECONDS = 1
+_PAGE = 500
 
 log = structlog.get_logger(__name__)
 
@@ -55,125 +55,33 @@ class CannotServeError(Exception):
         self.fix = fix
 
 
-async def serve(config_repo: str, branch: str, data_dir: Path, host: str, port: int) -> None:
-    """Run the control plane until SIGTERM or SIGINT.
-
-    Args:
-        config_repo: path or URL.
-        branch: the branch that is applied.
-        data_dir: folder of history and logs.
-        host: a loopback address, since there is no login.
-        port: 0 for any.
-
-    Raises:
-        CannotServeError: it can't start here.
-    """
-    listening = _listen(host, port)
-    try:
-        source = Source(config_repo, branch, data_dir)
-    except ValueError as error:
-        raise CannotServeError(str(error), "give the URL without user name and password") from None
-    try:
-        async with Store.open(data_dir, encode=_encode) as store:
-            await _run(source, store, listening)
-    except values.StoreUnavailable as error:
-        raise CannotServeError(error.reason, error.fix) from error
-
-
-async def _run(source: Source, store: Store, listening: socket.socket) -> None:
-    reconciler = Reconciler(source, Past(store))
-    ports = Ports(Plane(reconciler), Journal(store), Agents(reconciler, store))
-    server = _server(ports)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.handle_exit, number, None)
-    address = "{}:{}".format(*listening.getsockname()[:2])
-    log.info("serving", address=address, config=source.location, branch=source.branch)
-    async with asyncio.TaskGroup() as group:
-        reconciling = group.create_task(reconciler.run())
-        await server.serve(sockets=[listening])
-        reconciling.cancel()
-
-
-class _Server(uvicorn.Server):
-    """A server whose signals are the caller's: uvicorn would raise them again at its end."""
-
-    @override
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _server(ports: Ports) -> uvicorn.Server:
-    return _Server(
-        uvicorn.Config(
-            create_app(ports),
-            log_level="warning",
-            access_log=False,
-            ws="websockets-sansio",
-            ws_max_size=MAX_FRAME,
-            ws_ping_interval=10,
-            ws_ping_timeout=10,
-            timeout_graceful_shutdown=1,
-        )
-    )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    address = "127.0.0.1" if host == "localhost" else host
-    try:
-        loopback = ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise CannotServeError(
-            f"there is no login yet, so the API listens on loopback only, not on {host}",
-            "leave --host out, and reach it through an ssh tunnel",
-        )
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((address, port))
-    except OSError as error:
-        listening.close()
-        raise CannotServeError(
-            f"can't listen on {address}:{port}: {error.strerror}",
-            "stop what listens there, or choose another --port",
-        ) from error
-    return listening
-
-
-def _encode(event: values.Event) -> bytes:
-    return stream.encode(event.seq, views.EventView(**event.model_dump()))
-
-
-class Past:
-    """What the reconciler has remembered, kept in the store."""
+class LoopJournal:
+    """The store, as the loop asks for it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def append(self, happened: Sequence[Event]) -> None:
         if happened:
-            fresh = [values.NewEvent(**_fields(each)) for each in happened]
-            await self._store.append(fresh)
+            await self._store.append([_new(each) for each in happened])
 
     async def put_deployment(self, deployment: Deployment) -> None:
-        await self._store.upsert(values.Deployment(**_fields(deployment)))
+        await self._store.upsert(values.Deployment.model_validate(dataclasses.asdict(deployment)))
         if deployment.finished_at is not None:
             self._store.logs.finish(deployment.id)
 
     async def deployments(self) -> Sequence[Deployment]:
-        latest = await self._store.latest_deployments()
-        return [Deployment(**each.model_dump(exclude={"stages"})) for each in latest]
+        names = {field.name for field in dataclasses.fields(Deployment)}
+        found = await self._store.latest_deployments()
+        return [Deployment(**each.model_dump(include=names)) for each in found]
 
     async def history(self) -> History:
         return await self._store.history()
 
     async def set_applied(self, sandbox: str, service: str, version: str) -> None:
-        done = values.Applied(sandbox=sandbox, service=service, hash=version)
-        await self._store.set_applied(done)
+        await self._store.set_applied(
+            values.Applied(sandbox=sandbox, service=service, hash=version)
+        )
 
     async def put_failure(self, failure: Failure) -> None:
         await self._store.put_failure(failure)
@@ -191,87 +99,8 @@ class Past:
         await self._store.replace_leases(leases)
 
 
-def _fields(value: Event | Deployment) -> dict[str, object]:
-    """Return the fields of a value, one level deep."""
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-
-
-class Plane:
-    """What the API reads of the reconciler."""
-
-    def __init__(self, reconciler: Reconciler) -> None:
-        self._reconciler = reconciler
-
-    @property
-    def revision(self) -> str:
-        return self._reconciler.world().desired.revision
-
-    @property
-    def platform(self) -> Platform | None:
-        return self._reconciler.world().desired.platform
-
-    @property
-    def tree(self) -> Tree | None:
-        return self._reconciler.tree
-
-    @property
-    def observed(self) -> Observed:
-        return self._reconciler.world().observed
-
-    def sandboxes(self) -> Sequence[views.SandboxView]:
-        names = self._reconciler.statuses()
-        return [view for name in names if (view := self.sandbox(name))]
-
-    def sandbox(self, name: str) -> views.SandboxView | None:
-        status, whole = self._reconciler.status(name), self._reconciler.world()
-        if status is None:
-            return None
-        plan = self._reconciler.plan_of(name) or Plan()
-        return showing.sandbox(status, showing.named(whole.desired, name), plan, whole.history)
-
-    def plan_of(self, name: str) -> views.PlanView | None:
-        plan = self._reconciler.plan_of(name)
-        if plan is None:
-            return None
-        return showing.plan({name.lower(): plan}, self._reconciler.world())
-
-    async def preview(self, files: Mapping[str, str], only: str | None) -> views.PlanView:
-        return await asyncio.to_thread(self._preview, files, only)
-
-    def _preview(self, files: Mapping[str, str], only: str | None) -> views.PlanView:
-        tree = load.load(_blob(path, text) for path, text in files.items())
-        plans, whole = self._reconciler.preview(tree, only)
-        applied = self._reconciler.world().desired.revision
-        title = f"Working tree against what runs (commit {applied[:7]} is applied)"
-        whole = dataclasses.replace(
-            whole, desired=dataclasses.replace(whole.desired, revision=applied)
-        )
-        return showing.plan(plans, whole, resolve.problems(tree), title, files)
-
-    def sync(self, name: str) -> str:
-        return self._reconciler.sync(name)
-
-    def unready(self) -> Sequence[views.Condition]:
-        trouble = self._reconciler.trouble
-        if trouble is not None:
-            return [
-                views.Condition(
-                    type="Source", reason=trouble.reason, message=trouble.message, fix=trouble.fix
-                )
-            ]
-        if not self.revision:
-            message = "the config repo has not been read yet"
-            return [views.Condition(type="Source", reason="Starting", message=message)]
-        return []
-
-
-def _blob(path: str, text: str) -> Blob:
-    content = text.encode()
-    return Blob(path, hashlib.sha256(content).hexdigest(), content)
-
-
-class Journal:
-    """What the API reads of the store."""
+class ApiJournal:
+    """The store, as the API asks for it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -282,34 +111,25 @@ class Journal:
     async def follow(
         self, after: int, sandbox: str | None, until: int | None = None
     ) -> AsyncGenerator[bytes | Gone, None]:
-        if after < 0:
-            yield Gone("the cursor is no event's number")
-            return
         if until is not None:
-            async for item in self._upto(after, sandbox, until):
-                yield item
+            async for part in self._up_to(after, sandbox, until):
+                yield part
             return
-        async with contextlib.aclosing(self._store.follow(after, sandbox)) as batches:
-            async for batch in batches:
-                if isinstance(batch, values.Resync):
-                    yield Gone(batch.reason)
-                    return
-                yield batch.encoded
+        async with contextlib.aclosing(self._store.follow(after, sandbox)) as items:
+            async for item in items:
+                yield Gone(item.reason) if isinstance(item, values.Resync) else item.encoded
 
-    async def _upto(
+    async def _up_to(
         self, after: int, sandbox: str | None, until: int
     ) -> AsyncGenerator[bytes | Gone, None]:
-        while after < until:
-            page = await self._store.events(after, PAGE, sandbox)
+        while page := await self._store.events(after, _PAGE, sandbox):
             if isinstance(page, values.Resync):
                 yield Gone(page.reason)
                 return
-            wanted = [event for event in page if event.seq <= until]
-            if wanted:
-                yield b"".join(_encode(event) for event in wanted)
-            if len(wanted) < PAGE:
+            yield b"".join(encode(each.seq, each) for each in page if each.seq <= until)
+            after = page[-1].seq
+            if after >= until:
                 return
-            after = wanted[-1].seq
 
     async def deployments(
         self,
@@ -325,64 +145,225 @@ class Journal:
             )
         except BadCursorError as error:
             raise ProblemError(
-                400, "bad-cursor", "Bad cursor", str(error), "list from the start"
+                400,
+                "bad-cursor",
+                "Bad cursor",
+                f"No page gave the cursor {cursor!r}.",
+                "Take following of the page before, or leave it out to start anew.",
             ) from error
-        shown = tuple(views.DeploymentView(**each.model_dump()) for each in page.deployments)
-        return views.DeploymentPage(deployments=shown, following=page.following)
+        return views.DeploymentPage.model_validate(page.model_dump())
 
     async def deployment(self, identifier: str) -> views.DeploymentView | None:
-        known = await self._store.deployment(identifier)
-        return views.DeploymentView(**known.model_dump()) if known else None
+        found = await self._store.deployment(identifier)
+        return views.DeploymentView.model_validate(found.model_dump()) if found else None
 
     async def log(
         self, deployment: str, after: int, *, follow: bool
     ) -> AsyncGenerator[Sequence[views.LogLineView], None]:
-        logs = self._store.logs
         if follow:
-            async with contextlib.aclosing(logs.follow(deployment, after)) as batches:
-                async for lines in batches:
-                    yield [_line(each) for each in lines]
+            async with contextlib.aclosing(self._store.logs.follow(deployment, after)) as parts:
+                async for lines in parts:
+                    yield _lines(lines)
             return
-        while lines := await logs.read(deployment, after, PAGE):
-            yield [_line(each) for each in lines]
+        while lines := await self._store.logs.read(deployment, after, _PAGE):
+            yield _lines(lines)
             after = lines[-1].seq
 
 
-def _line(line: LogLine) -> views.LogLineView:
-    return views.LogLineView(seq=line.seq, at=line.at, stage=line.stage, text=line.text)
-
-
-class Agents:
-    """Where agents' frames go: what must come once through the store, all into the reconciler."""
+class ReconcilerAgents:
+    """Store and reconciler, as agents' sessions hand on to them."""
 
     def __init__(self, reconciler: Reconciler, store: Store) -> None:
         self._reconciler = reconciler
         self._store = store
-        self._sends: dict[str, NodeSend] = {}
 
     async def stored(self, node: str, outbox: str) -> int:
         return await self._store.stored(node, outbox)
 
-    async def connected(self, hello: Hello, send: Send) -> None:
-        async def queue(frame: ToAgent) -> None:
-            send(frame)
-
-        self._sends[hello.node] = queue
-        await self._reconciler.connected(hello.node, queue, hello)
+    async def connected(self, hello: frames.Hello, send: Send) -> None:
+        await self._reconciler.connected(hello.node, send, hello)
 
     async def reported(self, node: str, report: NodeReport, generation: int) -> None:
         self._reconciler.reported(node, report, generation)
 
-    async def changed(self, node: str, delta: Delta, generation: int) -> None:
-        if not self._reconciler.changed(node, delta, generation):
-            raise EndedError(_MISSED, "a change was missed: connect again, and report whole")
+    async def changed(self, node: str, delta: Delta, generation: int) -> bool:
+        return self._reconciler.changed(node, delta, generation)
 
-    async def entry(self, hello: Hello, seq: int, body: Body) -> None:
-        effects = [body] if isinstance(body, StageEvent | LogLines) else []
-        fresh = await self._store.accept(hello.node, hello.outbox, seq, effects)
-        if fresh and not isinstance(body, LogLines):
+    async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
+        """Store first: what a crash keeps from the reconciler, it finds out by planning anew."""
+        new = await self._store.accept(hello.node, hello.outbox, seq, _effects(body))
+        if new and isinstance(body, frames.Result | frames.StageEvent):
             await self._reconciler.entry(hello.node, body)
 
-    async def disconnected(self, node: str) -> None:
-        if (send := self._sends.pop(node, None)) is not None:
-            await self._reconciler.disconnected(node, send)
+    async def disconnected(self, hello: frames.Hello, send: Send) -> None:
+        await self._reconciler.disconnected(hello.node, send)
+
+
+async def serve(
+    config_repo: str,
+    branch: str,
+    data_dir: Path,
+    host: str,
+    port: int,
+    listening: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        config_repo: path or URL of the config repo.
+        branch: the branch that is applied.
+        data_dir: folder for history and logs.
+        host: a loopback address.
+        port: to listen on; 0: any.
+        listening: told the port.
+
+    Raises:
+        CannotServeError: it can't start.
+    """
+    _log_to_stderr()
+    try:
+        source = Source(config_repo, branch, data_dir)
+    except ValueError as error:
+        raise CannotServeError(str(error), "name another --config-repo") from error
+    with _listener(host, port) as listener:
+        try:
+            await _run(source, data_dir, listener, listening)
+        except* values.StoreUnavailable as group:
+            reason, fix = _unavailable(group)
+            raise CannotServeError(reason, fix) from None
+
+
+async def _run(
+    source: Source, data_dir: Path, listener: socket.socket, listening: Callable[[int], None]
+) -> None:
+    async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
+        reconciler = Reconciler(source, LoopJournal(store))
+        plane = ReconcilerPlane(reconciler, source)
+        app = create_app(Ports(plane, ApiJournal(store), ReconcilerAgents(reconciler, store)))
+        app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=STOP_SECONDS,
+            ws="websockets-sansio",
+            ws_max_size=frames.MAX_FRAME,
+            ws_ping_interval=10,
+            ws_ping_timeout=10,
+        )
+        server = _Server(config, listening)
+        async with asyncio.TaskGroup() as group:
+            reconciling = group.create_task(reconciler.run())
+            await server.serve(sockets=[listener])
+            reconciling.cancel()
+    log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Ends in order on a signal: uvicorn's own would raise it again, past our clean-up."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = (sockets or [])[0].getsockname()[:2]
+        log.info("listening", url=f"http://{host}:{port}")
+        self._listening(port)
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # The streams' library listens in on handle_exit, and ends what follows.
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+            AppStatus.should_exit = False
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError as error:
+        raise CannotServeError(f"{host!r} is no address", "give --host 127.0.0.1") from error
+    if not address.is_loopback:
+        raise CannotServeError(
+            f"{host} is not a loopback address, and there is no login yet: anybody who reaches it "
+            "could change every sandbox",
+            "give --host 127.0.0.1, and reach it from elsewhere through ssh -L",
+        )
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
+    try:
+        return socket.create_server((str(address), port), family=family, backlog=2048)
+    except OSError as error:
+        raise CannotServeError(
+            f"{host}:{port} can't be listened on: {error.strerror}",
+            "stop what has the port, or give another --port",
+        ) from error
+
+
+def _unavailable(group: BaseExceptionGroup[values.StoreUnavailable]) -> tuple[str, str]:
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, values.StoreUnavailable)  # noqa: S101 -- the group's type
+    return first.reason, first.fix
+
+
+async def _store_unavailable(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, values.StoreUnavailable)  # noqa: S101 -- registered for it
+    problem = ProblemError(503, "store", "Store unavailable", error.reason, error.fix)
+    return response(problem.document)
+
+
+def _effects(body: frames.Body) -> Sequence[values.Effect]:
+    match body:
+        case frames.StageEvent() | frames.LogLines():
+            # Actions that belong to no deployment have no log.
+            return [body] if body.deployment else []
+        case frames.Noticed():
+            return [_new(events.of_notice(body))]
+        case frames.Result():
+            return []
+
+
+def _new(event: Event) -> values.NewEvent:
+    return values.NewEvent(
+        at=event.at,
+        kind=event.kind,
+        sandbox=event.sandbox,
+        service=event.service,
+        deployment=event.deployment,
+        reason=event.reason,
+        message=event.message,
+        data=dict(event.data),
+    )
+
+
+def _lines(lines: Sequence[LogLine]) -> list[views.LogLineView]:
+    return [
+        views.LogLineView(seq=each.seq, at=each.at, stage=each.stage, text=each.text)
+        for each in lines
+    ]
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -64,8 +64,8 @@ class Session:
         self._over = self._over or EndedError(code, reason)
         self._news.set()
 
-    def send(self, frame: frames.ToAgent) -> None:
-        """Queue a frame; an agent that does not read is cut."""
+    async def send(self, frame: frames.ToAgent) -> None:
+        """Queue a frame; an agent that does not read is cut. Async as its callers expect it."""
         self._queue.append(frame)
         if len(self._queue) > MAX_QUEUED:
             self.end(_POLICY, "the agent does not read what is sent")
@@ -75,7 +75,7 @@ class Session:
         """Speak until either side ends."""
         hello = self.hello
         self._stored = self._acknowledged = await self._agents.stored(hello.node, hello.outbox)
-        self.send(frames.Welcome(protocol=hello.protocol, stored=self._stored))
+        await self.send(frames.Welcome(protocol=hello.protocol, stored=self._stored))
         await self._agents.connected(hello, self.send)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._write())
@@ -94,7 +94,8 @@ class Session:
             case frames.Report():
                 await self._agents.reported(node, frame.report, frame.generation)
             case frames.Change():
-                await self._agents.changed(node, frame.delta, frame.generation)
+                if not await self._agents.changed(node, frame.delta, frame.generation):
+                    raise EndedError(_RETRY, "a change was missed: come again, report in full")
             case frames.Entry():
                 if frame.seq > self._stored:
                     await self._agents.entry(self.hello, frame.seq, frame.body)
@@ -169,7 +170,7 @@ class Sessions:
         finally:
             if self._sessions.get(node) is session:
                 del self._sessions[node]
-                await self._agents.disconnected(node)
+            await self._agents.disconnected(session.hello, session.send)
 
 
 def router(ports: Ports) -> APIRouter:

@@ -4,6 +4,7 @@ A journal's cursor that can't be continued gets a ``resync`` with the id to go o
 stream goes on there: list again, and nothing is missed.
 """
 
+import contextlib
 import json
 from collections.abc import AsyncGenerator
 from typing import Annotated
@@ -82,11 +83,12 @@ async def _events(
         yield f"id: {after}\n\n".encode()
     while True:
         reason = ""
-        async for item in journal.follow(after, sandbox, until):
-            if isinstance(item, Gone):
-                reason = item.reason
-                break
-            yield item
+        async with contextlib.aclosing(journal.follow(after, sandbox, until)) as items:
+            async for item in items:
+                if isinstance(item, Gone):
+                    reason = item.reason
+                    break
+                yield item
         if not reason:
             if until is not None:
                 yield END
@@ -99,8 +101,9 @@ async def _events(
 async def _log(
     journal: Journal, deployment: str, after: int, *, follow: bool
 ) -> AsyncGenerator[bytes, None]:
-    async for lines in journal.log(deployment, after, follow=follow):
-        yield b"".join(encode(line.seq, line) for line in lines)
+    async with contextlib.aclosing(journal.log(deployment, after, follow=follow)) as parts:
+        async for lines in parts:
+            yield b"".join(encode(line.seq, line) for line in lines)
     yield END
 
 

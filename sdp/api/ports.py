@@ -1,7 +1,7 @@
 """What the API reads and whom it hands on to, as protocols. The server adapts; fakes stand in."""
 
 import dataclasses
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from sdp.api.views import (
@@ -19,8 +19,8 @@ from sdp.reconciler.observed import Observed
 from sdp.spec.models import Platform
 from sdp.spec.tree import Tree
 
-Send: TypeAlias = Callable[[ToAgent], None]
-"""Queues a frame for an agent; never blocks."""
+Send: TypeAlias = Callable[[ToAgent], Awaitable[None]]
+"""Queues a frame for an agent; never waits for it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,9 +43,8 @@ class Plane(Protocol):
         """The platform of that revision."""
         ...
 
-    @property
-    def tree(self) -> Tree | None:
-        """Its specs."""
+    async def tree(self) -> Tree | None:
+        """Return its specs."""
         ...
 
     @property
@@ -131,16 +130,16 @@ class Agents(Protocol):
         """Take a full report."""
         ...
 
-    async def changed(self, node: str, delta: Delta, generation: int) -> None:
-        """Take what changed since the report before."""
+    async def changed(self, node: str, delta: Delta, generation: int) -> bool:
+        """Take what changed since the generation before; False: only a full report helps."""
         ...
 
     async def entry(self, hello: Hello, seq: int, body: Body) -> None:
         """Store an entry exactly once; return when it is on disk."""
         ...
 
-    async def disconnected(self, node: str) -> None:
-        """The node has no session any more."""
+    async def disconnected(self, hello: Hello, send: Send) -> None:
+        """Take the end of a session; of one that was replaced, too."""
         ...
 
 

@@ -26,11 +26,12 @@ def serve(
     Example: `sdp serve --config-repo /srv/sdp/config.git --data-dir /var/lib/sdp`.
     """
     # Late: every other command starts faster without a server.
-    from sdp import server  # noqa: PLC0415
+    from sdp.server import CannotServeError  # noqa: PLC0415
+    from sdp.server import serve as run  # noqa: PLC0415
 
     try:
-        asyncio.run(server.serve(config_repo, branch, data_dir, host, port))
-    except server.CannotServeError as error:
+        asyncio.run(run(config_repo, branch, data_dir, host, port))
+    except CannotServeError as error:
         cli.fail(str(error), error.fix)
 
 

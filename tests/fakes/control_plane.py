@@ -108,7 +108,7 @@ def deployment(identifier: str = "d-1", **changes: object) -> views.DeploymentVi
 class FakePlane:
     def __init__(self) -> None:
         self.revision = REVISION
-        self.tree: Tree | None = tree()
+        self.specs: Tree | None = tree()
         self.observed: Observed = {}
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
         self.plan = plan()
@@ -119,7 +119,10 @@ class FakePlane:
 
     @property
     def platform(self) -> Platform | None:
-        return self.tree.platform.spec if self.tree and self.tree.platform else None
+        return self.specs.platform.spec if self.specs and self.specs.platform else None
+
+    async def tree(self) -> Tree | None:
+        return self.specs
 
     def sandboxes(self) -> Sequence[views.SandboxView]:
         self.on_read()
@@ -205,6 +208,7 @@ class FakeAgents:
     entries: list[tuple[int, frames.Body]] = dataclasses.field(default_factory=list)
     sends: dict[str, Send] = dataclasses.field(default_factory=dict)
     broken: bool = False
+    missed: bool = False
 
     async def stored(self, node: str, outbox: str) -> int:
         _ = node, outbox
@@ -220,16 +224,18 @@ class FakeAgents:
             raise RuntimeError("planted")
         self.said.put_nowait(("reported", (node, generation)))
 
-    async def changed(self, node: str, delta: Delta, generation: int) -> None:
+    async def changed(self, node: str, delta: Delta, generation: int) -> bool:
         _ = delta
         self.said.put_nowait(("changed", (node, generation)))
+        return not self.missed
 
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         _ = hello
         self.entries.append((seq, body))
 
-    async def disconnected(self, node: str) -> None:
-        self.said.put_nowait(("disconnected", node))
+    async def disconnected(self, hello: frames.Hello, send: Send) -> None:
+        if self.sends[hello.node] == send:
+            self.said.put_nowait(("disconnected", hello.node))
 
 
 @dataclasses.dataclass

@@ -75,7 +75,7 @@ async def test_an_agent_that_is_not_ours_is_refused_with_the_reason(control, cha
 
 
 async def test_before_the_platform_is_known_an_agent_is_asked_to_come_again(control):
-    control.plane.tree = None
+    control.plane.specs = None
     async with served(control.ports) as port, agent(port) as connection:
         assert "platform.yaml" in await closed(connection)
 
@@ -125,7 +125,7 @@ async def test_what_the_reconciler_sends_reaches_the_agent(control):
     async with served(control.ports) as port, agent(port) as connection:
         await answer(connection)
         await control.agents.said.get()
-        control.agents.sends["micro-92"](frames.Cancel(action_id="a"))
+        await control.agents.sends["micro-92"](frames.Cancel(action_id="a"))
         assert await answer(connection) == frames.Cancel(action_id="a")
 
 
@@ -162,3 +162,10 @@ async def test_a_bug_ends_the_session_and_not_the_server(control):
             assert "control plane failed" in await closed(connection)
         async with agent(port) as connection:
             assert isinstance(await answer(connection), frames.Welcome)
+
+
+async def test_after_a_missed_change_the_agent_has_to_report_in_full(control):
+    control.agents.missed = True
+    async with served(control.ports) as port, agent(port) as connection:
+        await connection.send(frames.Change(generation=9, delta=Delta()).model_dump_json())
+        assert "in full" in await closed(connection)

@@ -1,0 +1,93 @@
+"""The reconciler, as the API reads it: its values shown as views."""
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from sdp.api import showing, views
+from sdp.api.sandboxes import blobs
+from sdp.reconciler.draft import Plan, World
+from sdp.reconciler.loop import Reconciler
+from sdp.reconciler.observed import Observed
+from sdp.reconciler.source import Source
+from sdp.reconciler.status import SandboxStatus
+from sdp.spec.load import load
+from sdp.spec.models import Platform
+from sdp.spec.resolve import problems
+from sdp.spec.tree import Tree
+
+
+class ReconcilerPlane:
+    """The reconciler, as the API reads it."""
+
+    def __init__(self, reconciler: Reconciler, source: Source) -> None:
+        self._reconciler = reconciler
+        self._source = source
+        self._read: tuple[str, Tree | None] = ("", None)
+
+    @property
+    def revision(self) -> str:
+        return self._world.desired.revision
+
+    @property
+    def platform(self) -> Platform | None:
+        return self._world.desired.platform
+
+    @property
+    def observed(self) -> Observed:
+        return self._world.observed
+
+    @property
+    def _world(self) -> World:
+        return self._reconciler.world()
+
+    async def tree(self) -> Tree | None:
+        if (revision := self.revision) and self._read[0] != revision:
+            self._read = (revision, await asyncio.to_thread(self._source.tree, revision))
+        return self._read[1]
+
+    def sandboxes(self) -> Sequence[views.SandboxView]:
+        whole = self._world
+        return [self._shown(each, whole) for each in self._reconciler.statuses().values()]
+
+    def sandbox(self, name: str) -> views.SandboxView | None:
+        status = self._reconciler.status(name)
+        return self._shown(status, self._world) if status else None
+
+    def _shown(self, status: SandboxStatus, whole: World) -> views.SandboxView:
+        desired = whole.desired.sandboxes.get(status.name.lower())
+        plan = self._reconciler.plan_of(status.name) or Plan()
+        return showing.sandbox(status, desired, plan, whole.history)
+
+    def plan_of(self, name: str) -> views.PlanView | None:
+        plan = self._reconciler.plan_of(name)
+        return None if plan is None else showing.plan({name.lower(): plan}, self._world)
+
+    async def preview(self, files: Mapping[str, str], only: str | None) -> views.PlanView:
+        tree = await asyncio.to_thread(lambda: load(blobs(dict(files))))
+        plans, whole = self._reconciler.preview(tree, only)
+        desired = dataclasses.replace(whole.desired, revision=self.revision)
+        title = f"Against what runs (commit {self.revision[:7] or 'none'} is applied)"
+        title += f", partial: sandbox {only} alone" if only else ""
+        return showing.plan(
+            plans, dataclasses.replace(whole, desired=desired), problems(tree), title, files
+        )
+
+    def sync(self, name: str) -> str:
+        return self._reconciler.sync(name)
+
+    def unready(self) -> Sequence[views.Condition]:
+        found: list[views.Condition] = []
+        if (trouble := self._reconciler.trouble) is not None:
+            found.append(
+                views.Condition(reason=trouble.reason, message=trouble.message, fix=trouble.fix)
+            )
+        if self.platform is None:
+            found.append(
+                views.Condition(
+                    reason="NoPlatform",
+                    message="no platform.yaml was loaded yet",
+                    fix="commit a platform.yaml that sdp validate finds right",
+                )
+            )
+        return found
