@@ -126,6 +126,12 @@ class World:
         self.start_control_plane()
         for node in (MICRO, GATEWAY):
             self.start_agent(node)
+        self.until(self.heard, "both agents are heard", 30)
+
+    def heard(self) -> bool:
+        """Whether the control plane hears every node."""
+        nodes = self.api("/api/nodes")
+        return isinstance(nodes, list) and [node["connected"] for node in nodes] == [True, True]
 
     def start_control_plane(self) -> None:
         """Start the control plane and wait until it is ready."""

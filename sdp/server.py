@@ -238,7 +238,7 @@ async def _run(
 ) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
-        plane = ReconcilerPlane(reconciler, source)
+        plane = ReconcilerPlane(reconciler)
         app = create_app(Ports(plane, ApiJournal(store), ReconcilerAgents(reconciler, store)))
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(

@@ -38,7 +38,7 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
     for folder in (caches, state / "copies", state / "access", config.images_folder):
         folder.mkdir(parents=True, exist_ok=True)
     shop = Workshop(caches, config.limits.build_timeout, config.limits.build_memory)
-    engine = DockerEngine(config.docker, config.instance)
+    engine = DockerEngine(config.docker, config.instance, config.node)
     repositories = Repositories(config.repositories, caches, journal)
     releases = Releases(state, repositories, journal, shop, config.limits.builds)
     copies = Copies(state / "copies", releases, ApacheGateways(engine), journal, shop, clock.now)

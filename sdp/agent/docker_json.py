@@ -82,6 +82,7 @@ class Item(TypedDict):
 class Network(TypedDict):
     Name: str
     Id: str
+    Created: str
     Labels: dict[str, str] | None
 
 

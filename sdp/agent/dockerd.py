@@ -35,6 +35,7 @@ from sdp.agent.docker_json import (
 )
 from sdp.agent.engine import (
     INSTANCE,
+    NODE,
     SANDBOX,
     Draft,
     EngineError,
@@ -59,9 +60,15 @@ PIDS = 512
 class DockerEngine:
     """One node's engine. ``close`` ends its threads; calls after that raise."""
 
-    def __init__(self, url: str, instance: str) -> None:
+    def __init__(self, url: str, instance: str, node: str) -> None:
+        """Take the engine's address, and whose containers are meant.
+
+        Several nodes may share an engine: each has its own containers, but a sandbox's network
+        is one, whichever node made it.
+        """
         self._url = url
         self._instance = instance
+        self._node = node
         self._label = f"{INSTANCE}={instance}"
         self._shared: docker.APIClient | None = None
         self._connecting = threading.Lock()
@@ -104,6 +111,15 @@ class DockerEngine:
             raise NotOurs(f"network {name} lacks the label {self._label}")
         raise NotFound(f"no network {name}")
 
+    def _yield_to_older(self, client: docker.APIClient, name: str, made: str) -> None:
+        """Remove the network just made where another node made it in the same moment.
+
+        The engine's own check for duplicates does not see a creation under way.
+        """
+        twins = _named(client, name)
+        if made != min(twins, key=lambda each: (each["Created"], each["Id"]))["Id"]:
+            client.remove_network(made)
+
     async def version(self) -> str:
         def ask(client: docker.APIClient) -> str:
             return str(client.version()["Version"])
@@ -112,7 +128,8 @@ class DockerEngine:
 
     async def containers(self) -> dict[str, Listed]:
         def ask(client: docker.APIClient) -> dict[str, Listed]:
-            items: list[Item] = client.containers(all=True, filters={"label": self._label})
+            mine = [self._label, f"{NODE}={self._node}"]
+            items: list[Item] = client.containers(all=True, filters={"label": mine})
             return {item["Id"]: listed(item) for item in items}
 
         return await self._call(ask)
@@ -137,7 +154,7 @@ class DockerEngine:
                 draft.image,
                 command=list(draft.command) or None,
                 name=draft.name,
-                labels={**draft.labels, INSTANCE: self._instance},
+                labels={**draft.labels, INSTANCE: self._instance, NODE: self._node},
                 environment=dict(draft.environment),
                 working_dir=draft.folder or None,
                 ports=list(draft.ports),
@@ -198,7 +215,10 @@ class DockerEngine:
                 self._own_network(client, name)
                 return
             labels = {INSTANCE: self._instance, SANDBOX: sandbox}
-            client.create_network(name, driver="bridge", check_duplicate=True, labels=labels)
+            made = client.create_network(
+                name, driver="bridge", check_duplicate=True, labels=labels
+            )
+            self._yield_to_older(client, name, made["Id"])
 
         await self._call(ask)
 

@@ -15,6 +15,7 @@ from sdp.protocol.actions import Limits
 from sdp.protocol.report import ContainerState
 
 INSTANCE = "sdp.instance"
+NODE = "sdp.node"
 SANDBOX = "sdp.sandbox"
 PROBE = "sdp.probe"
 PORT = "sdp.port"

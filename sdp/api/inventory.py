@@ -21,14 +21,12 @@ def router(ports: Ports) -> APIRouter:
     @routes.get("/templates")
     async def list_templates() -> tuple[views.TemplateView, ...]:
         """List the templates, and who uses them."""
-        tree = await plane.tree()
-        return templates(tree) if tree else ()
+        return templates(plane.tree) if plane.tree else ()
 
     @routes.get("/environments")
     async def list_environments() -> tuple[views.EnvironmentView, ...]:
         """List the environments: names of variables, secrets and files; never values."""
-        tree = await plane.tree()
-        return environments(tree) if tree else ()
+        return environments(plane.tree) if plane.tree else ()
 
     @routes.get("/nodes")
     async def list_nodes() -> tuple[views.NodeView, ...]:

@@ -9,7 +9,6 @@ from sdp.api.sandboxes import blobs
 from sdp.reconciler.draft import Plan, World
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Observed
-from sdp.reconciler.source import Source
 from sdp.reconciler.status import SandboxStatus
 from sdp.spec.load import load
 from sdp.spec.models import Platform
@@ -20,14 +19,12 @@ from sdp.spec.tree import Tree
 class ReconcilerPlane:
     """The reconciler, as the API reads it."""
 
-    def __init__(self, reconciler: Reconciler, source: Source) -> None:
+    def __init__(self, reconciler: Reconciler) -> None:
         self._reconciler = reconciler
-        self._source = source
-        self._read: tuple[str, Tree | None] = ("", None)
 
     @property
     def revision(self) -> str:
-        return self._world.desired.revision
+        return self._reconciler.revision
 
     @property
     def platform(self) -> Platform | None:
@@ -41,10 +38,9 @@ class ReconcilerPlane:
     def _world(self) -> World:
         return self._reconciler.world()
 
-    async def tree(self) -> Tree | None:
-        if (revision := self.revision) and self._read[0] != revision:
-            self._read = (revision, await asyncio.to_thread(self._source.tree, revision))
-        return self._read[1]
+    @property
+    def tree(self) -> Tree | None:
+        return self._reconciler.tree
 
     def sandboxes(self) -> Sequence[views.SandboxView]:
         whole = self._world

@@ -43,8 +43,9 @@ class Plane(Protocol):
         """The platform of that revision."""
         ...
 
-    async def tree(self) -> Tree | None:
-        """Return its specs."""
+    @property
+    def tree(self) -> Tree | None:
+        """Its specs."""
         ...
 
     @property

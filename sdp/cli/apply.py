@@ -60,7 +60,7 @@ def apply(
         refuse_errors(made)
         tree = checkout(root)
         paths = tree.changed()
-        affected = [each.sandbox for each in made.sandboxes if each.actions]
+        affected = [each.sandbox for each in made.sandboxes]
         if not paths and not affected and tree.head == made.revision:
             return
         if not yes and not _confirmed(paths):
@@ -159,7 +159,8 @@ class Follower:
         if news is None or news.event != "message":
             return
         event = EventView.model_validate_json(news.data)
-        if event.sandbox and event.sandbox.lower() not in self._names:
+        others = event.sandbox and event.sandbox.lower() not in self._names
+        if others or event.kind == "STATUS":  # what changes in a status has an event of its own
             return
         if live is not None:
             live.console.print(line(event), markup=False)

@@ -103,6 +103,8 @@ class Reconciler:
         self._requests: dict[str, str] = {}
         self._wake = asyncio.Event()
         self.trouble: Unavailable | None = None
+        self.revision = ""
+        """The config revision that statuses speak of."""
 
     # What the HTTP API asks.
 
@@ -298,6 +300,7 @@ class Reconciler:
         await self._settle(names, whole)
         busy = {each.planned.key for each in self._dispatcher}
         happened += memory.judge(names, whole, busy, requests)
+        self.revision = whole.desired.revision
         await self._journal.append(happened)
         # Only now: a request outlives a round that failed, and one that came meanwhile stays.
         self._requests = {n: x for n, x in self._requests.items() if requests.get(n) != x}

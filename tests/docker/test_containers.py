@@ -32,7 +32,7 @@ class Lines:
 class World:
     def __init__(self, folder: Path) -> None:
         self.instance = f"test-{uuid.uuid4().hex[:10]}"
-        self.engine = DockerEngine(URL, self.instance)
+        self.engine = DockerEngine(URL, self.instance, "micro-92")
         self.lines = Lines()
         self.folder = folder
         place = Place("micro-92", self.instance, folder, folder, folder)

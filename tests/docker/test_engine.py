@@ -68,7 +68,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
         yield made
         return
     names = [f"test-{uuid.uuid4().hex[:10]}" for _ in range(2)]
-    engine, other = (DockerEngine(URL, name) for name in names)
+    engine, other = (DockerEngine(URL, name, "micro-92") for name in names)
     made = World(engine, other, IMAGE)
     await engine.create_network(made.network, "s")
     try:
@@ -228,7 +228,7 @@ async def test_broken_archive_is_refused(world: World, tmp_path: Path) -> None:
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # docker-py leaves it unclosed
 async def test_absent_engine_is_down(tmp_path: Path) -> None:
-    engine = DockerEngine(f"unix://{tmp_path}/absent.sock", "mine")
+    engine = DockerEngine(f"unix://{tmp_path}/absent.sock", "mine", "micro-92")
     with pytest.raises(EngineDown):
         await engine.version()
     with pytest.raises(EngineDown):

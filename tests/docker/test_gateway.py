@@ -126,7 +126,7 @@ def free_port() -> int:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     if URL.startswith("unix:///var/run/"):
         ensure_image(ensure_engine(tmp_path / "engine"), GATEWAY)
-    engine = DockerEngine(URL, f"test-{uuid.uuid4().hex[:8]}")
+    engine = DockerEngine(URL, f"test-{uuid.uuid4().hex[:8]}", "gateway-186")
     world = World(engine, tmp_path)
     try:
         await world.start()

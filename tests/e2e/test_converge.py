@@ -55,7 +55,7 @@ class Scenario:
         name = f"sandbox-{self.name.lower()}-{service}"
         form = "{{.Id}} {{.State.Running}}"
         try:
-            return self.world.engine.docker("inspect", "-f", form, name).strip()
+            return str(self.world.engine.docker("inspect", "-f", form, name)).strip()
         except Exception:  # noqa: BLE001 -- whatever docker says, it is not there
             return ""
 

@@ -121,7 +121,8 @@ class FakePlane:
     def platform(self) -> Platform | None:
         return self.specs.platform.spec if self.specs and self.specs.platform else None
 
-    async def tree(self) -> Tree | None:
+    @property
+    def tree(self) -> Tree | None:
         return self.specs
 
     def sandboxes(self) -> Sequence[views.SandboxView]:
