@@ -220,12 +220,12 @@ async def serve(
     Raises:
         CannotServeError: it can't start.
     """
-    _log_to_stderr()
     try:
         source = Source(config_repo, branch, data_dir)
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
     with _listener(host, port) as listener:
+        _log_to_stderr()
         try:
             await _run(source, data_dir, listener, listening)
         except* values.StoreUnavailable as group:

@@ -68,6 +68,10 @@ class Client:
         # No proxy from the environment: a control plane is in the same network.
         self._http = httpx2.Client(base_url=url, timeout=timeout, trust_env=False)
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
     def get(self, path: str, model: type[M], query: Mapping[str, str] | None = None) -> M:
         """Return what a path answers."""
         return self._parsed(self._request("GET", path, query=query), model)
@@ -94,17 +98,21 @@ class Client:
             deadline: when to end, by ``time.monotonic``; None: never.
         """
         pause = FIRST_BACKOFF
+        reached = False
         while deadline is None or time.monotonic() < deadline:
             try:
                 for message in self._connected(path, cursor, deadline):
-                    pause = FIRST_BACKOFF
+                    pause, reached = FIRST_BACKOFF, True
                     cursor = message.id or cursor
                     if message.event == "end":
                         return
                     if message.data:
                         yield message
-            except httpx2.TransportError:
-                pass  # ended by the network, or silent for too long: come back with the cursor
+            except httpx2.TransportError as error:
+                # Ended by the network, or silent for too long: come back with the cursor. One
+                # that never answered is not waited for.
+                if not reached and isinstance(error, httpx2.ConnectError):
+                    raise self._away() from error
             left = LONGEST_BACKOFF if deadline is None else deadline - time.monotonic()
             time.sleep(max(0.0, min(pause * random.uniform(0.5, 1), left)))  # noqa: S311
             pause = min(pause * 2, LONGEST_BACKOFF)
@@ -139,10 +147,7 @@ class Client:
         try:
             response = self._http.request(method, path, params=query, json=body)
         except httpx2.ConnectError as error:
-            raise ClientError(
-                f"no control plane at {self.url}",
-                "start it: sdp serve --config-repo PATH --data-dir DIR; or name it with --server",
-            ) from error
+            raise self._away() from error
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise ClientError(
@@ -152,6 +157,12 @@ class Client:
         if response.is_error:
             raise self._problem(response)
         return response
+
+    def _away(self) -> ClientError:
+        return ClientError(
+            f"no control plane at {self.url}",
+            "start it: sdp serve --config-repo PATH --data-dir DIR; or name it with --server",
+        )
 
     def _problem(self, response: httpx2.Response) -> ClientError:
         if response.headers.get("content-type", "").startswith(MEDIA_TYPE):

@@ -33,11 +33,15 @@ def complete_sandbox(context: typer.Context, incomplete: str) -> list[str]:
     """Return the sandboxes that a name could become; nothing while the server is away."""
     root = context.find_root().params.get("server")
     server = root if isinstance(root, str) else None
-    with contextlib.suppress(ClientError):
-        client = Client(find_url(server), timeout=1.0)
-        page = client.get("/api/sandboxes", SandboxPage, {"q": incomplete, "limit": "200"})
+    with (
+        contextlib.suppress(ClientError),
+        contextlib.closing(Client(find_url(server), timeout=1.0)) as asked,
+    ):
+        page = asked.get("/api/sandboxes", SandboxPage, {"q": incomplete, "limit": "200"})
         low = incomplete.lower()
-        return [each.name for each in page.sandboxes if each.name.lower().startswith(low)]
+        names = [each.name for each in page.sandboxes if each.name.lower().startswith(low)]
+        # In the case that was typed: shells drop what does not begin as it does.
+        return [incomplete + name[len(incomplete) :] for name in names]
     return []
 
 
@@ -52,9 +56,11 @@ SandboxOption = Annotated[
 
 
 def client(context: typer.Context) -> Client:
-    """Return the client for this command's server."""
+    """Return the client for this command's server; closed with the command."""
     shared = context.find_object(Shared)
-    return Client(find_url(shared.server if shared else None))
+    made = Client(find_url(shared.server if shared else None))
+    context.call_on_close(made.close)
+    return made
 
 
 def out() -> Console:
