@@ -3,6 +3,7 @@
 import pytest
 
 from demo.world import World, free_ports, running
+from tests.e2e.scenarios import Scenario
 from tests.testbed import images
 from tests.testbed.__main__ import state_folder
 from tests.testbed.engine import ensure_engine
@@ -17,3 +18,13 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("world")
     with running(World(root, "e2e", engine, free_ports(21000))) as company:
         yield company
+
+
+@pytest.fixture
+def scenario(world, request):
+    """A scenario whose sandbox is gone afterwards."""
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:30].strip("-").upper()
+    made = Scenario(world, name)
+    yield made
+    if (world.config / made.path).exists():
+        made.remove()
