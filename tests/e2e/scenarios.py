@@ -1,6 +1,10 @@
 """A sandbox of a scenario: what it commits, and what is seen of it from outside."""
 
+import json
+import urllib.request
 from typing import Any
+
+from demo.company.build import identity
 
 
 def body(name: str, services: str) -> str:
@@ -54,3 +58,32 @@ class Scenario:
             return str(self.world.engine.docker("inspect", "-f", form, name)).strip()
         except Exception:  # noqa: BLE001 -- whatever docker says, it is not there
             return ""
+
+    def container_is_new(self, service: str, before: str) -> bool:
+        now = self.container(service)
+        return now.endswith("true") and now != before
+
+    def push(self, service: str, branch: str) -> str:
+        """Push a commit that no other scenario has: it has to be fetched and built."""
+        said = identity(service, branch).decode() + f"\n// for {self.name}\n"
+        files = {"identity.go": said}
+        return str(self.world.company.push_branch(service, branch, files, f"For {self.name}"))
+
+    def sync(self) -> None:
+        done = self.world.sdp("sync", self.name)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """Return what the journal tells of this sandbox, oldest first."""
+        url = f"{self.world.url}/api/events?follow=false&last_event_id=0"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        told = [json.loads(line.removeprefix("data: ")) for line in lines if line[:5] == "data:"]
+        return [
+            event
+            for event in told
+            if event.get("sandbox") == self.name and event.get("kind") == kind
+        ]
+
+    def drifts(self) -> str:
+        return "\n".join(event["message"] for event in self.events("DRIFT"))
