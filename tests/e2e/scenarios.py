@@ -4,7 +4,7 @@ import json
 import urllib.request
 from typing import Any
 
-from demo.company.build import identity
+from demo.company.build import SOURCES, identity
 
 
 def body(name: str, services: str) -> str:
@@ -68,6 +68,11 @@ class Scenario:
         said = identity(service, branch).decode() + f"\n// for {self.name}\n"
         files = {"identity.go": said}
         return str(self.world.company.push_branch(service, branch, files, f"For {self.name}"))
+
+    def mend(self, service: str, branch: str) -> None:
+        """Push what makes a broken branch serve again."""
+        sound = (SOURCES / "service" / "health.go").read_bytes()
+        self.world.company.push_branch(service, branch, {"health.go": sound}, "Mend it")
 
     def sync(self) -> None:
         done = self.world.sdp("sync", self.name)
