@@ -22,6 +22,10 @@ class Scenario:
     def commit(self, services: str) -> None:
         self.world.commit({self.path: body(self.name, services)}, f"Change {self.name}")
 
+    def write(self, text: str) -> None:
+        """Edit the file in the working tree, and commit nothing."""
+        (self.world.config / self.path).write_text(text)
+
     def remove(self) -> None:
         self.world.commit({self.path: None}, f"Remove {self.name}")
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -133,6 +134,13 @@ class Planner(RuleBasedStateMachine):
 
 
 Planner.TestCase.settings = hypothesis.settings(
-    max_examples=60, stateful_step_count=20, deadline=None
+    max_examples=60,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # the cores are shared
 )
-TestPlanner = Planner.TestCase
+
+
+@pytest.mark.timeout(60)
+class TestPlanner(Planner.TestCase):
+    """The machine, as pytest finds it."""
