@@ -5,7 +5,12 @@ import dataclasses
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from sdp.protocol.actions import Admit, Remove, Rename, Resume, Route, SetLimits, Stop
 from sdp.reconciler import observed as observation
@@ -133,7 +138,7 @@ class Planner(RuleBasedStateMachine):
         assert observation.sandboxes(self.simulation.observed) <= {n.lower() for n in self.bodies}
 
 
-Planner.TestCase.settings = hypothesis.settings(
+SETTINGS = hypothesis.settings(
     max_examples=60,
     stateful_step_count=20,
     deadline=None,
@@ -142,5 +147,5 @@ Planner.TestCase.settings = hypothesis.settings(
 
 
 @pytest.mark.timeout(60)
-class TestPlanner(Planner.TestCase):
-    """The machine, as pytest finds it."""
+def test_the_planner_converges_and_never_harms():
+    run_state_machine_as_test(Planner, settings=SETTINGS)
