@@ -10,13 +10,15 @@ from pydantic import ValidationError
 from rich.live import Live
 from rich.table import Table
 
-from sdp.api.views import Condition, EventView, SandboxPage, SandboxView
+from sdp.api.views import Condition, EventView, PlanView, SandboxPage, SandboxView
 from sdp.cli import context as cli
 from sdp.cli import watch
 from sdp.cli.client import Client, ClientError, Message
 from sdp.cli.follow import line
 from sdp.cli.plan import Directory, SavedPlan, ask, read_tree, refuse_errors, show
 from sdp.cli.publish import Checkout, checkout, publish
+from sdp.cli.specs import read_folder
+from sdp.spec.load import load
 from sdp.spec.quantities import duration
 
 STALE = 3
@@ -60,7 +62,7 @@ def apply(
         refuse_errors(made)
         tree = checkout(root)
         paths = tree.changed()
-        affected = [each.sandbox for each in made.sandboxes]
+        affected = _affected(made, root, paths)
         if not paths and not affected and tree.head == made.revision:
             return
         if not yes and not _confirmed(paths):
@@ -71,6 +73,18 @@ def apply(
         if not follower.run(deadline):
             raise typer.Exit(NOT_IN_TIME)
         cli.say(f"{target[:7]} is applied")
+
+
+def _affected(made: PlanView, root: Path, paths: list[str]) -> list[str]:
+    """Return the sandboxes to wait for: what is done something about, and what is committed.
+
+    One that only waits, and is no part of the commit, was waiting before.
+    """
+    files = load(read_folder(root)).sandboxes
+    written = {files[path].spec.sandbox.lower() for path in paths if path in files}
+    return [
+        each.sandbox for each in made.sandboxes if each.actions or each.sandbox.lower() in written
+    ]
 
 
 class Follower:
