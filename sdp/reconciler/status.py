@@ -354,7 +354,11 @@ def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Cond
     )
     engines = tuple(
         Condition(
-            "EngineUnavailable", "EngineError", f"{node}: {seen.report.engine.error}", "", at
+            "EngineUnavailable",
+            "EngineError",
+            f"{node}: {seen.report.engine.error}",
+            f"start the engine of {node}: systemctl start docker",
+            at,
         )
         for node, seen in sorted(whole.observed.items())
         for at in [whole.now]
