@@ -1,6 +1,10 @@
 """Processes and the database are lost at the worst moment, and what was asked for still comes."""
 
+import contextlib
+import sys
+
 import pytest
+import yaml
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -41,3 +45,56 @@ def test_a_deleted_database_restarts_nothing(scenario, world):
     assert all(state.endswith("true") for state in containers.values())
     assert scenario.status()["url"] == url
     assert scenario.ask("account") == "feature/login-error"
+
+
+ENGINE = "engine-of-micro"
+
+
+def connect_engine(world, socket) -> None:
+    engine = world.engine.host.removeprefix("unix://")
+    world.run(ENGINE, [sys.executable, "-m", "tests.testbed.relay", str(socket), engine])
+    world.until(socket.is_socket, "the engine's socket is there")
+
+
+def restart_agent(world) -> None:
+    world.kill("micro-92")
+    world.until(lambda: not world.heard(), "the agent is missed", 30)
+    world.start_agent("micro-92")
+    world.until(world.heard, "both agents are heard", 30)
+
+
+@contextlib.contextmanager
+def engine_of_its_own(world):
+    """The micro node's agent reaches its engine by a process that can be killed."""
+    file, socket = world.root / "agent-micro-92.yaml", world.root / "engine.sock"
+    before = file.read_text()
+    file.write_text(yaml.safe_dump({**yaml.safe_load(before), "docker": f"unix://{socket}"}))
+    connect_engine(world, socket)
+    restart_agent(world)
+    try:
+        yield socket
+    finally:
+        file.write_text(before)
+        restart_agent(world)
+        if ENGINE in world.processes:
+            world.kill(ENGINE)
+
+
+def test_an_engine_that_is_down_is_told_and_nothing_is_replaced(scenario, world):
+    scenario.commit("account: {branch: feature/login-error}")
+    scenario.answers("account", "feature/login-error")
+    scenario.synced()
+    before = scenario.container("account")
+    with engine_of_its_own(world) as socket:
+        scenario.synced()
+        world.kill(ENGINE)
+        socket.unlink()
+        world.until(lambda: "EngineUnavailable" in scenario.conditions(), "it is told", 30)
+        assert "start the engine of micro-92" in scenario.conditions()
+        assert scenario.status()["sync"] == "Unknown"
+        scenario.commit("account: {branch: feature/login-error}, payment: {branch: develop}")
+        assert scenario.ask("account") == "feature/login-error"
+        connect_engine(world, socket)
+        scenario.answers("payment", "develop")
+        scenario.synced()
+        assert scenario.container("account") == before
