@@ -82,11 +82,14 @@ class _Reader(Generic[T]):
     def _read(self, client: docker.APIClient) -> None:
         self._stream = self._start(client)
         self._hand(_Opened())
-        for item in self._stream:
-            self._room.acquire()
-            if self._ended.is_set():
-                return
-            self._hand((item,))
+        try:
+            for item in self._stream:
+                self._room.acquire()
+                if self._ended.is_set():
+                    return
+                self._hand((item,))
+        finally:
+            _let_go(self._stream)
 
     def _hand(self, item: tuple[T] | _Opened | EngineError | EngineDown | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
@@ -101,6 +104,14 @@ class _Reader(Generic[T]):
         if self._stream is not None:
             with contextlib.suppress(AttributeError, OSError, ValueError):  # ended by itself
                 self._stream.close()
+
+
+def _let_go(stream: object) -> None:
+    """Close the connection under a stream: docker-py's own close leaves the response open."""
+    response: object = getattr(stream, "_response", None)
+    if isinstance(response, requests.Response):
+        with contextlib.suppress(*LOST, ValueError):
+            response.close()
 
 
 async def read_stream(

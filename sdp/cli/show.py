@@ -174,13 +174,19 @@ def _drawn(client: Client, name: str | None) -> RenderableType:
     return cli.table(cli.SUMMARY, [cli.summary_row(each) for each in found])
 
 
+def _sync(service: views.ServiceView) -> str:
+    """Return a service's sync; why it fails or is held is told in full by a condition below."""
+    told = service.sync in {"Failed", "Held"}
+    return f"{cli.coloured(service.sync)} {'' if told else escape(service.reason)}".rstrip()
+
+
 def _one(found: views.SandboxView) -> RenderableType:
     parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)]), ""]
     services = [
         (
             each.name,
-            cli.coloured(each.health),
-            f"{cli.coloured(each.sync)} {escape(each.reason)}".rstrip(),
+            cli.coloured(each.health) if each.node else "-",
+            _sync(each),
             escape(each.target),
             each.node,
             f":{each.port}" if each.port else "",
