@@ -2,7 +2,7 @@
 
 import pytest
 
-from demo.world import World, free_ports, running
+from demo.world import World, free_ports, port_is_free, running
 from tests.e2e.scenarios import Scenario
 from tests.testbed import images
 from tests.testbed.__main__ import state_folder
@@ -15,8 +15,10 @@ def world(tmp_path_factory):
     engine = ensure_engine(state_folder())
     for tag in images.TAGS:
         images.ensure_image(engine, tag)
+    # Another run on this machine has ports, and an instance, of its own.
+    base = next(base for base in range(21000, 31000, 1000) if port_is_free(base))
     root = tmp_path_factory.mktemp("world")
-    with running(World(root, "e2e", engine, free_ports(21000))) as company:
+    with running(World(root, f"e2e-{base}", engine, free_ports(base))) as company:
         yield company
 
 
