@@ -1,6 +1,6 @@
 # `make demo` shows the product at work, `make test` proves it. Both set up what is missing.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo demo-once test lint unit docker e2e fuzz reference clean
+.PHONY: help setup lock demo demo-once test lint unit docker e2e reference clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -56,7 +56,7 @@ else echo "!!! SKIPPED, no Docker engine can run here: $(1)"; fi
 endef
 
 reference: setup ## Write docs/reference/spec.md from the models.
-	$(BIN)/python -m sdp.spec.reference > docs/reference/spec.md
+	$(BIN)/sdp schema --reference > docs/reference/spec.md
 
 clean: ## Remove what was built here; the caches of images stay.
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .demo dist

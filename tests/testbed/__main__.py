@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.testbed import images
+from tests.testbed import images, packages
 from tests.testbed.engine import Engine, ensure_engine, stop_engine
 from tests.testbed.process import TestbedError
 
@@ -16,6 +16,7 @@ def main(words: list[str]) -> int:
     try:
         match words:
             case ["up"]:
+                packages.ensure({**packages.COMPANY, **packages.GIT_SERVER})
                 _images(_up())
             case ["images"]:
                 engine = _up()
