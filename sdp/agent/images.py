@@ -43,7 +43,7 @@ async def ensure(engine: Engine, image: str, folder: Path, node: str) -> Failed 
             reason="ImageMissing",
             message=f"image {image} is not on node {node}",
             fix=f"bring it: docker save {image} -o {folder / name}.tar on a machine that has it "
-            f"and copy that to {node}, or docker load it there",
+            f"and copy that to {node}, then sdp sync; or docker load it there",
             terminal=True,
         )
     try:

@@ -101,6 +101,7 @@ class Reconciler:
         self._sessions: dict[str, tuple[NodeSend, Hello]] = {}
         self._dirty: set[str] = set()
         self._requests: dict[str, str] = {}
+        self._cured: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
         self.trouble: Unavailable | None = None
         self.revision = ""
@@ -186,6 +187,8 @@ class Reconciler:
         if known is None or not known.connected or generation != known.generation + 1:
             return False
         names = observation.touched(known.report, delta)
+        if delta.images:
+            self._cured |= self._memory.lacking_images()
         self._memory.fold(node, delta, generation, self._now())
         self._touch(names)
         return True
@@ -280,8 +283,9 @@ class Reconciler:
         if memory.desired.platform is None and not memory.desired.revision:
             return
         requests = {name: self._requests[name] for name in names & self._requests.keys()}
-        for name in requests:
+        for name in requests.keys() | self._cured:
             await self._retry(name)
+        self._cured = frozenset()
         await self._refresh(requests)
         await self._look_back(names)
         self._dispatcher.expire(now)

@@ -169,6 +169,12 @@ class Memory:
         """Return the services of a sandbox that have failures."""
         return sorted({key[:2] for key in self._failures if key[0].lower() == name})
 
+    def lacking_images(self) -> frozenset[str]:
+        """Return the sandboxes that failed for want of an image, by lower-cased name."""
+        failures = self._failures.values()
+        missing = (each.attempt for each in failures if each.reason == "ImageMissing")
+        return frozenset(each.sandbox.lower() for each in missing)
+
     def failure(self, attempt: Attempt) -> Failure | None:
         """Return the failure of the same version before."""
         return self._failures.get((attempt.sandbox, attempt.service, attempt.version))

@@ -52,13 +52,8 @@ def plan(sandbox: str, whole: World) -> Plan:
 
 def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
     draft = Draft(desired.name, whole)
-    for node in _silent_nodes(desired, whole):
-        draft.hold(
-            "",
-            "NodeSilent",
-            f"node {node} does not report; what it holds is unknown and left as it is",
-            f"look at its agent and its engine: sdp nodes, then {node} itself",
-        )
+    for node in _needed_nodes(desired, whole):
+        _hold_unknown(draft, node)
     difference = diff(desired, whole.observed)
     if desired.suspended:
         _suspend(draft, difference)
@@ -73,18 +68,33 @@ def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
     return draft.plan()
 
 
-def _silent_nodes(desired: DesiredSandbox, whole: World) -> list[str]:
-    """Return the nodes that matter to a sandbox and can't be seen."""
-    matter = {desired.gateway.node.id}
+def _needed_nodes(desired: DesiredSandbox, whole: World) -> list[str]:
+    """Return the nodes that a sandbox runs on, or should."""
+    needed = {desired.gateway.node.id}
     for service in desired.services.values():
         if isinstance(service.target, Branch):
-            matter.add(service.node.id)
-    matter.update(place.node for place in places_of(desired.name, whole.observed))
-    return sorted(
-        node
-        for node in matter
-        if not ((seen := whole.observed.get(node)) and seen.connected) or seen.report.engine.error
-    )
+            needed.add(service.node.id)
+    needed.update(place.node for place in places_of(desired.name, whole.observed))
+    return sorted(needed)
+
+
+def _hold_unknown(draft: Draft, node: str) -> None:
+    """Say why what a node holds is unknown and left as it is, where that is so."""
+    seen = draft.world.observed.get(node)
+    if seen is None or not seen.connected:
+        draft.hold(
+            "",
+            "NodeSilent",
+            f"node {node} does not report; what it holds is unknown and left as it is",
+            f"look at its agent: sdp nodes, then {node} itself",
+        )
+    elif seen.report.engine.error:
+        draft.hold(
+            "",
+            "EngineUnavailable",
+            f"the engine of {node} does not answer: {seen.report.engine.error}",
+            f"start the engine of {node}: systemctl start docker",
+        )
 
 
 def _suspend(draft: Draft, difference: Difference) -> None:
@@ -125,9 +135,11 @@ def _route(
         if url:
             _not_patchable(draft, service, key, copy)
         return after
+    edited = copy is not None and copy.edited
+    if copy is not None and key not in copy.routes and not edited:
+        return after  # it could not be read just now
     actual = copy.routes.get(key, "") if copy else ""
     wanted = url or (copy.defaults[key] if copy else "")
-    edited = copy is not None and copy.edited
     if actual == wanted and not edited:
         return after
     action = Route(sandbox=difference.sandbox, service=service.service, key=key, url=url or None)

@@ -182,7 +182,7 @@ def _sync(plan: Plan, service: str, busy: Collection[str]) -> Sync:
     planned = [each for each in plan.actions if service in {"", each.service}]
     found: set[Sync] = {"Synced"}
     for hold in holds:
-        if hold.reason == "NodeSilent":
+        if hold.reason in {"NodeSilent", "EngineUnavailable"}:
             found.add("Unknown")
         else:
             found.add("Failed" if hold.failed else "Held")
@@ -352,19 +352,7 @@ def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Cond
         )
         for problem in desired.problems
     )
-    engines = tuple(
-        Condition(
-            "EngineUnavailable",
-            "EngineError",
-            f"{node}: {seen.report.engine.error}",
-            f"start the engine of {node}: systemctl start docker",
-            at,
-        )
-        for node, seen in sorted(whole.observed.items())
-        for at in [whole.now]
-        if seen.report.engine.error and _concerns(desired, node)
-    )
-    return (*spec, *_held(plan.holds, whole.now), *engines)
+    return (*spec, *_held(plan.holds, whole.now))
 
 
 def _concerns(desired: DesiredSandbox, node: str) -> bool:

@@ -267,4 +267,4 @@ def test_an_engine_that_is_down_is_a_hold():
     engine = report.engine.model_copy(update={"error": "cannot connect to docker.sock"})
     report = report.model_copy(update={"engine": engine})
     simulation.observed = observation.report(simulation.observed, MICRO, report, 2, NOW)
-    assert "NodeSilent" in simulation.reasons()
+    assert "EngineUnavailable" in simulation.reasons()
