@@ -355,11 +355,6 @@ def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Cond
     return (*spec, *_held(plan.holds, whole.now))
 
 
-def _concerns(desired: DesiredSandbox, node: str) -> bool:
-    run = [each for each in desired.services.values() if isinstance(each.target, Branch)]
-    return node in {desired.gateway.node.id, *(each.node.id for each in run)}
-
-
 def _held(holds: Iterable[Hold], now: datetime.datetime) -> tuple[Condition, ...]:
     return tuple(
         Condition(

@@ -99,7 +99,6 @@ def test_a_missing_image(scenario, world):
             assert word in scenario.conditions()
         world.engine.docker("tag", images.RUNTIME, "absent/image:1")
         try:
-            scenario.sync()
             scenario.answers("user", "feature/profile")
             scenario.synced()
         finally:
