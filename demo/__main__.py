@@ -26,7 +26,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo")
     parser.add_argument("--once", action="store_true", help="check the answers, then tear down")
     once = parser.parse_args().once
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
+        signal.signal(number, signal.default_int_handler)
     try:
         return _demo(once=once)
     except KeyboardInterrupt:
@@ -103,8 +104,8 @@ Three things to try, in another terminal:
   cd {config} && export PATH={SDP.parent}:$PATH
   1. Change payment to {{branch: feature/refund}} in sandboxes/qa-login-error.yaml, then:
        sdp plan; sdp apply
-  2. Kill a container, and watch it come back:
-       docker rm -f sandbox-qa-login-error-account; sdp status --watch
+  2. Kill a container, and read how it came back:
+       docker rm -f sandbox-qa-login-error-account; sleep 2; sdp events
   3. Point account at the branch broken/compile, then ask why it does not deploy:
        sdp apply; sdp explain QA-LOGIN-ERROR
 

@@ -29,7 +29,7 @@ def router(ports: Ports) -> APIRouter:
     async def show_deployment(identifier: str) -> views.DeploymentView:
         """Show one deployment with its stages."""
         if (found := await journal.deployment(identifier)) is None:
-            raise missing("deployment", identifier, "/api/deployments")
+            raise missing("deployment", identifier, "sdp deployments")
         return found
 
     return routes

@@ -67,7 +67,7 @@ def router(ports: Ports) -> APIRouter:
         """Follow a deployment's log; ends when the deployment is done."""
         known = await journal.deployment(identifier)
         if known is None:
-            raise missing("deployment", identifier, "/api/deployments")
+            raise missing("deployment", identifier, "sdp deployments")
         after = max(0, _number(last_event_id or cursor))
         return _streamed(_log(journal, identifier, after, follow=follow and not known.done))
 

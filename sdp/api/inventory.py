@@ -43,7 +43,7 @@ def router(ports: Ports) -> APIRouter:
         """List a repository's branches with their tips."""
         seen = [repository for _, repository in _seen(plane.observed, name)]
         if not seen:
-            raise missing("repository", name, "/api/repositories")
+            raise missing("repository", name, "GET /api/repositories")
         return branches(name, seen)
 
     return routes

@@ -34,13 +34,13 @@ class ProblemError(Exception):
 
 
 def missing(kind: str, name: str, listing: str) -> ProblemError:
-    """Return the problem of a thing that is not there; ``listing`` is where those are that are."""
+    """Return the problem of a thing that is not there; ``listing`` is the command that shows those that are."""
     return ProblemError(
         404,
         f"no-such-{kind}",
         f"No such {kind}",
         f"There is no {kind} {name!r}.",
-        f"Look at {listing} for those that there are.",
+        f"see those that there are: {listing}",
     )
 
 

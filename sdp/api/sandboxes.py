@@ -89,7 +89,7 @@ def _reading(routes: APIRouter, plane: Plane, journal: Journal) -> None:
     async def show_plan(name: str) -> views.PlanView:
         """Show what is being done about a sandbox, and what waits."""
         if (plan := plane.plan_of(name)) is None:
-            raise missing("sandbox", name, "/api/sandboxes")
+            raise missing("sandbox", name, "sdp status")
         return plan
 
     @routes.get("/sandboxes/{name}/routes")
@@ -117,6 +117,10 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
     @routes.post("/plan", dependencies=[Depends(bounded)])
     async def plan(body: PlanRequest) -> views.PlanView:
         """Compare a tree of specs with what runs."""
+        if body.sandbox and plane.sandbox(body.sandbox) is None:
+            named = await asyncio.to_thread(_named, body.files)
+            if body.sandbox.lower() not in named:
+                raise missing("sandbox", body.sandbox, "sdp status")
         return await plane.preview(body.files, body.sandbox)
 
     @routes.post("/sandboxes/{name}/sync", status_code=202)
@@ -129,6 +133,13 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
 def blobs(files: dict[str, str]) -> list[Blob]:
     """Return files as the loader takes them; their own text stands for their hash."""
     return [Blob(path, text, text.encode(errors="replace")) for path, text in files.items()]
+
+
+def _named(files: dict[str, str]) -> frozenset[str]:
+    """Return the lower-cased names of the sandboxes in files, those that do not load too."""
+    tree = load(blobs(files))
+    loaded = (file.spec.sandbox for file in tree.sandboxes.values())
+    return frozenset(name.lower() for name in (*loaded, *tree.unloaded.values()) if name)
 
 
 def _problems(files: dict[str, str]) -> tuple[views.Problem, ...]:
@@ -146,7 +157,7 @@ def _problems(files: dict[str, str]) -> tuple[views.Problem, ...]:
 
 def _known(plane: Plane, name: str) -> views.SandboxView:
     if (known := plane.sandbox(name)) is None:
-        raise missing("sandbox", name, "/api/sandboxes")
+        raise missing("sandbox", name, "sdp status")
     return known
 
 

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from sdp.api.views import Condition, EventView, PlanView, SandboxPage, SandboxView
 from sdp.cli import context as cli
@@ -177,7 +178,7 @@ class Follower:
         if others or event.kind == "STATUS":  # what changes in a status has an event of its own
             return
         if live is not None:
-            live.console.print(line(event), markup=False)
+            live.console.print(Text(line(event)))
         else:
             cli.say(line(event))
 

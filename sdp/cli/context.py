@@ -105,7 +105,8 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Return a flat table."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in headings:
-        made.add_column(heading, overflow="fold")
+        # Names and ids are there to be copied: only the last column may be broken.
+        made.add_column(heading, overflow="fold", no_wrap=heading != headings[-1])
     for row in rows:
         made.add_row(*row)
     return made

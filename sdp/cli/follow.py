@@ -52,14 +52,18 @@ def logs(
     path = f"/api/deployments/{quote(deployment, safe='')}/logs"
     with cli.failures():
         asked = f"{path}?follow={'true' if follow else 'false'}"
+        empty = True
         for message in cli.client(context).follow(asked, "0"):
             if message.event == "ping":
                 continue
+            empty = False
             if as_json:
                 typer.echo(message.data)
                 continue
             line = LogLineView.model_validate_json(message.data)
             typer.echo(f"{line.stage}: {cli.inert(line.text)}")
+        if empty:
+            cli.say("no lines: what it needed was there already, or said nothing")
 
 
 def line(event: EventView) -> str:
@@ -76,4 +80,6 @@ def _print(message: Message, *, as_json: bool) -> None:
     elif message.event == "message" and as_json:
         typer.echo(message.data)
     elif message.event == "message":
-        typer.echo(line(EventView.model_validate_json(message.data)))
+        event = EventView.model_validate_json(message.data)
+        if event.kind != "STATUS":  # what changes in a status has an event of its own
+            typer.echo(line(event))

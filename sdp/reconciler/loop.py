@@ -262,6 +262,7 @@ class Reconciler:
     async def _head(self, head: Head) -> None:
         if head.trouble != self.trouble and head.trouble is not None:
             said = head.trouble
+            _log.warning(said.message, reason=said.reason, fix=said.fix)
             await self._journal.append(
                 [Event(self._now(), "SOURCE", reason=said.reason, message=said.message)]
             )

@@ -220,7 +220,7 @@ class Source:
         return Unavailable(
             "ConfigRepoMissing",
             f"{self.location} is no git repository",
-            f"make one: sdp init {self.location}",
+            f"make one: git init --bare {self.location}",
         )
 
     def _no_branch(self) -> Unavailable:

@@ -61,7 +61,7 @@ async def test_a_missing_repository_is_a_condition_with_a_fix_and_heals(tmp_path
         missing = await heads.get()
         assert missing.trouble is not None
         assert missing.trouble.reason == "ConfigRepoMissing"
-        assert "sdp init" in missing.trouble.fix
+        assert "git init --bare" in missing.trouble.fix
         repo = bare(tmp_path / "config")
         source.refresh()
         missing = await heads.get()
