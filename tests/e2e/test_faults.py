@@ -86,27 +86,51 @@ def test_drift_says_what_happened(scenario, world):
     scenario.synced()
 
 
-def test_a_missing_image(scenario, world):
-    path = world.config / "platform.yaml"
-    before = path.read_text()
+@contextlib.contextmanager
+def user_runs_in(world, image: str):
+    """For a while, the platform says another image for one service."""
+    before = (world.config / "platform.yaml").read_text()
     spec = yaml.safe_load(before)
-    spec["services"]["user"]["image"] = "absent/image:1"
+    spec["services"]["user"]["image"] = image
     world.commit({"platform.yaml": yaml.safe_dump(spec, sort_keys=False)}, "Take a new image")
     try:
+        yield
+    finally:
+        world.commit({"platform.yaml": before}, "Take the image that is here")
+
+
+def test_a_missing_image(scenario, world):
+    image = "absent/image:1"
+    with user_runs_in(world, image):
         scenario.commit("user: {branch: feature/profile}")
         world.until(lambda: "ImageMissing" in scenario.conditions(), "it is told", 60)
-        for word in ("absent/image:1", "micro-92", "docker save"):
+        for word in (image, "micro-92", "docker save"):
             assert word in scenario.conditions()
-        world.engine.docker("tag", images.RUNTIME, "absent/image:1")
+        world.engine.docker("tag", images.RUNTIME, image)
         try:
             scenario.answers("user", "feature/profile")
             scenario.synced()
         finally:
-            world.engine.docker("rmi", "absent/image:1")
-    finally:
-        world.commit({"platform.yaml": before}, "Take the image that is here")
+            world.engine.docker("rmi", image)
     scenario.synced()
     scenario.answers("user", "feature/profile")
+
+
+def test_an_image_in_the_agents_folder_is_loaded(scenario, world):
+    image = "carried/image:1"
+    archive = world.root / "agents" / "micro-92" / "images" / "carried.tar"
+    world.engine.docker("tag", images.RUNTIME, image)
+    world.engine.docker("save", "-o", archive, image)
+    world.engine.docker("rmi", image)
+    try:
+        with user_runs_in(world, image):
+            scenario.commit("user: {branch: feature/profile}")
+            scenario.answers("user", "feature/profile")
+            scenario.synced()
+            assert image in world.engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}")
+    finally:
+        archive.unlink()
+        world.engine.docker("rmi", image)
 
 
 def test_a_missing_repository(scenario, world):
