@@ -65,6 +65,7 @@ class Observer:
         self._hinted: set[str] = set()
         self._poke = asyncio.Event()
         self._looking = asyncio.Lock()
+        self._disk = asyncio.Lock()
         self._wanted: set[str] = set()
         self._refresh = asyncio.Event()
         self.report = NodeReport()
@@ -186,9 +187,10 @@ class Observer:
             self._publish(repositories={**self.report.repositories, name: told})
 
     async def _look_at_disk(self) -> None:
-        releases = await asyncio.to_thread(self._releases.scan)
-        copies = await asyncio.to_thread(self._copies.scan)
-        self._publish(releases=dict(releases), copies=dict(copies))
+        async with self._disk:  # a scan that began earlier must not be published later
+            releases = await asyncio.to_thread(self._releases.scan)
+            copies = await asyncio.to_thread(self._copies.scan)
+            self._publish(releases=dict(releases), copies=dict(copies))
 
     async def _watch_disk(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from sdp.store.database import unwritable
 from sdp.store.logfile import MAX_BYTES, NO_MARK, Batch, LogFile, LogLine, Mark
@@ -32,6 +33,8 @@ class Logs:
         self._threads = ThreadPoolExecutor(_THREADS, "sdp-logs")
         self._guard = threading.Lock()
         self._files: OrderedDict[str, LogFile] = OrderedDict()
+        # What was put out of _files while a thread still writes it must not be opened twice.
+        self._in_use: WeakValueDictionary[str, LogFile] = WeakValueDictionary()
         self._followers: dict[str, set[asyncio.Event]] = {}
         self._finished: set[asyncio.Event] = set()
 
@@ -117,6 +120,7 @@ class Logs:
             check(deployment)
             with self._guard:
                 self._files.pop(deployment, None)
+                self._in_use.pop(deployment, None)
                 self._path(deployment).unlink(missing_ok=True)
 
         await self._run(run)
@@ -128,12 +132,13 @@ class Logs:
     def _file(self, deployment: str) -> LogFile:
         check(deployment)
         with self._guard:
-            file = self._files.get(deployment)
+            file = self._in_use.get(deployment)
             if file is None:
-                file = self._files[deployment] = LogFile(self._path(deployment), self._max_bytes)
-                if len(self._files) > _OPEN:
-                    self._files.popitem(last=False)
+                file = self._in_use[deployment] = LogFile(self._path(deployment), self._max_bytes)
+            self._files[deployment] = file
             self._files.move_to_end(deployment)
+            if len(self._files) > _OPEN:
+                self._files.popitem(last=False)
             return file
 
     def _path(self, deployment: str) -> Path:
