@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import uuid
 from collections.abc import AsyncIterator
@@ -225,9 +224,6 @@ async def test_broken_archive_is_refused(world: World, tmp_path: Path) -> None:
         await world.engine.load(broken)
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # docker-py leaves it unclosed
 async def test_absent_engine_is_down(tmp_path: Path) -> None:
     engine = DockerEngine(f"unix://{tmp_path}/absent.sock", "mine", "micro-92")
     with pytest.raises(EngineDown):
@@ -235,4 +231,3 @@ async def test_absent_engine_is_down(tmp_path: Path) -> None:
     with pytest.raises(EngineDown):
         await anext(engine.events())
     engine.close()
-    gc.collect()  # the sockets that docker-py leaves open are found here, not in another test
