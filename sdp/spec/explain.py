@@ -91,9 +91,12 @@ def shown(found: object) -> str:
 
 
 def _shown_at(found: object, loc: yaml.Loc) -> str:
-    # What stands under secrets is not repeated, whatever is wrong with it.
-    if "secrets" in loc and isinstance(found, str | int | float):
-        return "a secret that is no text"
+    # What stands under secrets, or in a file, is not repeated, whatever is wrong with it.
+    if isinstance(found, str | int | float):
+        if "secrets" in loc:
+            return "a secret that is no text"
+        if loc[:1] == ("files",) and loc[-1] != _KEY:
+            return "a content that is no text"
     return shown(found)
 
 
