@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+from collections.abc import Callable
 
 from sdp.protocol.actions import (
     Action,
@@ -18,13 +19,23 @@ from sdp.protocol.actions import (
     Rename,
     Resume,
     Route,
+    SealedFile,
     SetLimits,
     StartGateway,
     StartService,
     Stop,
+    Unseal,
 )
 from sdp.protocol.identity import recipe_key, release_key
-from sdp.protocol.report import Container, Copy, Network, NodeReport, Release, Repository
+from sdp.protocol.report import (
+    Container,
+    Copy,
+    Network,
+    NodeReport,
+    Release,
+    Repository,
+    Sealed,
+)
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Desired, desire
 from sdp.reconciler.history import History
@@ -141,6 +152,9 @@ class Simulation:
     history: History = dataclasses.field(default_factory=History)
     leases: Leases = dataclasses.field(default_factory=dict)
     started: int = 0
+    opens: Callable[[SealedFile], Sealed] = lambda file: Sealed(
+        fingerprints=dict.fromkeys((*file.variables, *file.files), "same")
+    )
 
     def world(self) -> World:
         """Return the world as of now."""
@@ -233,6 +247,8 @@ class Simulation:
 
     def _after(self, report: NodeReport, action: Action) -> NodeReport:  # noqa: C901, PLR0911, PLR0912
         match action:
+            case Unseal(file=file):
+                return _with(report, "sealed", file.digest, self.opens(file))
             case EnsureNetwork():
                 made = Network(name=action.name, sandbox=action.sandbox)
                 return _with(report, "networks", action.name, made)

@@ -14,6 +14,7 @@ from sdp import clock
 from sdp.agent import images, listeners, probe
 from sdp.agent.engine import PORT, PROBE, Draft, Engine, EngineError, Inspected, Mount, NotFound
 from sdp.agent.gate import Gatekeeper, Lines
+from sdp.agent.seals import Plaintext
 from sdp.protocol import actions
 from sdp.protocol.actions import ContainerSpec
 from sdp.protocol.frames import Failed, Outcome, Succeeded
@@ -42,16 +43,20 @@ class Containers:
         self._journal = journal
         self._gatekeeper = Gatekeeper(engine, journal)
 
-    async def start_service(self, action: actions.StartService, release: Path) -> Outcome:
+    async def start_service(
+        self, action: actions.StartService, release: Path, opened: Plaintext
+    ) -> Outcome:
+        """Create and start a container, with what was opened in its environment and its files."""
         spec = action.container
         draft = dataclasses.replace(
             _draft(spec),
+            environment={**spec.environment, **opened.variables},
             command=(f"/src/app-{action.recipe.service}",),
             folder="/src",
             mounts=(Mount(release, "/src"),),
             drop=("ALL",),
         )
-        return await self._start(spec, draft)
+        return await self._start(spec, draft, {**spec.files, **opened.files})
 
     async def start_gateway(self, action: actions.StartGateway) -> Outcome:
         spec = action.container
@@ -66,9 +71,9 @@ class Containers:
                 Mount(access, action.access_log, read_only=False),
             ),
         )
-        return await self._start(spec, draft)
+        return await self._start(spec, draft, spec.files)
 
-    async def _start(self, spec: ContainerSpec, draft: Draft) -> Outcome:
+    async def _start(self, spec: ContainerSpec, draft: Draft, files: Mapping[str, str]) -> Outcome:
         found = await self._engine.inspect(spec.name)
         if found is not None:
             return await self._adopt(spec, found)
@@ -81,8 +86,8 @@ class Containers:
             return await self._port_taken(spec.host_port)
         created = await self._engine.create(draft)
         try:
-            if spec.files:
-                await self._engine.put(created, spec.files)
+            if files:
+                await self._engine.put(created, files)
             await self._engine.start(created)
         except EngineError as error:
             await self._engine.remove(created)

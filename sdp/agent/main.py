@@ -18,9 +18,10 @@ from sdp.agent import observe, perform
 from sdp.agent.containers import Containers, Place
 from sdp.agent.engine import Engine
 from sdp.agent.journal import Journal
-from sdp.agent.observe import Observer
+from sdp.agent.observe import Disk, Observer
 from sdp.agent.outbox import Outbox
 from sdp.agent.perform import Desk, Performers
+from sdp.agent.seals import Seals
 from sdp.agent.session import Identity, Session
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ class Parts:
     repositories: Repositories
     releases: Releases
     copies: Copies
+    seals: Seals
     poll_seconds: float
 
 
@@ -78,11 +80,12 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    observer = Observer(
-        parts.engine, parts.repositories, parts.releases, parts.copies, parts.poll_seconds
-    )
+    disk = Disk(parts.releases, parts.copies, parts.seals)
+    observer = Observer(parts.engine, parts.repositories, disk, parts.poll_seconds)
     containers = Containers(parts.engine, parts.place, journal)
-    performers = Performers(containers, parts.repositories, parts.releases, parts.copies)
+    performers = Performers(
+        containers, parts.repositories, parts.releases, parts.copies, parts.seals
+    )
     desk = Desk(performers, outbox, journal, observer)
     session = Session(parts.identity, outbox, observer, desk)
     async with asyncio.TaskGroup() as group:

@@ -6,6 +6,7 @@ minute. While the engine is down its containers stay as last seen, and ``engine.
 
 import asyncio
 import contextlib
+import dataclasses
 import random
 from collections.abc import Mapping
 from typing import Protocol
@@ -16,7 +17,7 @@ from sdp.agent.engine import PORT, SANDBOX, Engine, EngineDown, EngineError, Ins
 from sdp.agent.probe import Prober
 from sdp.protocol import actions, report
 from sdp.protocol.actions import Action
-from sdp.protocol.report import Container, Copy, NodeReport, Release, Repository
+from sdp.protocol.report import Container, Copy, NodeReport, Release, Repository, Sealed
 
 RELIST_SECONDS = 60.0
 COALESCE_SECONDS = 0.02
@@ -43,6 +44,19 @@ class Copies(Protocol):
     def scan(self) -> Mapping[str, Copy]: ...
 
 
+class Seals(Protocol):
+    def scan(self) -> Mapping[str, Sealed]: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Disk:
+    """What is looked at on this machine's disk."""
+
+    releases: Releases
+    copies: Copies
+    seals: Seals
+
+
 class Observer:
     """``report`` is the newest; ``changed`` is set whenever it may differ from before."""
 
@@ -50,14 +64,12 @@ class Observer:
         self,
         engine: Engine,
         repositories: Repositories,
-        releases: Releases,
-        copies: Copies,
+        disk: Disk,
         poll_seconds: float,
     ) -> None:
         self._engine = engine
         self._repositories = repositories
-        self._releases = releases
-        self._copies = copies
+        self._disk = disk
         self._poll_seconds = poll_seconds
         self._prober = Prober(self._health_turned)
         self._listed: dict[str, Listed] = {}
@@ -65,7 +77,7 @@ class Observer:
         self._hinted: set[str] = set()
         self._poke = asyncio.Event()
         self._looking = asyncio.Lock()
-        self._disk = asyncio.Lock()
+        self._scanning = asyncio.Lock()
         self._wanted: set[str] = set()
         self._refresh = asyncio.Event()
         self.report = NodeReport()
@@ -87,9 +99,12 @@ class Observer:
                 await self._look_at_clone(name)
             case actions.Build() | actions.CopyGateway() | actions.Route() | actions.RemoveCopy():
                 await self._look_at_disk()
+            case actions.Unseal():
+                await self._look_at_seals()
             case actions.EnsureNetwork() | actions.RemoveNetwork():
                 await self._look_at_engine(frozenset())
             case actions.StartService() | actions.StartGateway():
+                await self._look_at_seals()
                 await self._look_at_engine(frozenset({after.container.name}))
             case _:
                 await self._look_at_engine(frozenset({after.container}))
@@ -187,10 +202,16 @@ class Observer:
             self._publish(repositories={**self.report.repositories, name: told})
 
     async def _look_at_disk(self) -> None:
-        async with self._disk:  # a scan that began earlier must not be published later
-            releases = await asyncio.to_thread(self._releases.scan)
-            copies = await asyncio.to_thread(self._copies.scan)
-            self._publish(releases=dict(releases), copies=dict(copies))
+        async with self._scanning:  # a scan that began earlier must not be published later
+            releases = await asyncio.to_thread(self._disk.releases.scan)
+            copies = await asyncio.to_thread(self._disk.copies.scan)
+            sealed = await asyncio.to_thread(self._disk.seals.scan)
+            self._publish(releases=dict(releases), copies=dict(copies), sealed=dict(sealed))
+
+    async def _look_at_seals(self) -> None:
+        async with self._scanning:
+            sealed = await asyncio.to_thread(self._disk.seals.scan)
+            self._publish(sealed=dict(sealed))
 
     async def _watch_disk(self) -> None:
         while True:

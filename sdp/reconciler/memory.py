@@ -16,7 +16,7 @@ from sdp.reconciler import deployments, desired, events, guard
 from sdp.reconciler import observed as observation
 from sdp.reconciler.deployments import Deployment, Key
 from sdp.reconciler.desired import Desired, DesiredSandbox
-from sdp.reconciler.diff import Obstacle, Version, diff
+from sdp.reconciler.diff import Obstacle, Unread, Version, diff
 from sdp.reconciler.dispatch import Wanted
 from sdp.reconciler.draft import Hold, Plan, Planned, World, world
 from sdp.reconciler.events import Event
@@ -199,7 +199,7 @@ class Memory:
                 match service.wanted:
                     case Version(hash=version) if not sandbox.suspended:
                         wanted[about] = version
-                    case Obstacle():
+                    case Obstacle() | Unread():
                         wanted[about] = None
                     case _:
                         continue

@@ -10,6 +10,7 @@ import pytest
 from sdp.agent import probe
 from sdp.agent.containers import Containers, Place
 from sdp.agent.dockerd import DockerEngine
+from sdp.agent.seals import Plaintext
 from sdp.protocol import actions
 from sdp.protocol.actions import ContainerSpec, GoRecipe, Limits, Probe, StartService
 from sdp.protocol.frames import Failed, Outcome, Succeeded
@@ -43,6 +44,7 @@ class World:
         self.name = f"sandbox-{self.instance}-account"
         self.network = f"sandbox-{self.instance}"
         self.probe = Probe(path="/", deadline_seconds=5)
+        self.opened = Plaintext()
 
     def spec(self, **changes: object) -> ContainerSpec:
         spec = ContainerSpec(
@@ -73,7 +75,7 @@ class World:
         program.chmod(0o755)
         recipe = GoRecipe(service="account", package=".", flags=(), environment={})
         action = StartService(container=self.spec(**changes), repository="account", recipe=recipe)
-        return await self.containers.start_service(action, self.folder)
+        return await self.containers.start_service(action, self.folder, self.opened)
 
     async def gate(self) -> Outcome:
         return await self.containers.gate(
