@@ -7,7 +7,7 @@ from typing import assert_never
 
 from dulwich.errors import NotGitRepository
 
-from sdp.api import views
+from sdp.api import showing, views
 from sdp.api.problems import ProblemError
 from sdp.api.requests import ChangeRequest
 from sdp.reconciler import writer
@@ -61,13 +61,16 @@ class ConfigRepo:
         return writer.land(self._place(), edit, request.author, request.message, request.base)
 
     async def _shown(self, request: ChangeRequest) -> views.ChangeView:
-        edit = self._edit(request)
-        changed, diff, files = await asyncio.to_thread(writer.preview, self._place(), edit)
+        async with self._one_at_a_time:
+            shown = await asyncio.to_thread(writer.preview, self._place(), self._edit(request))
+        if isinstance(shown, writer.Unwritable):
+            return _told(shown)
         return views.ChangeView(
-            subject=changed.subject,
-            paths=tuple(changed.files),
-            diff=diff,
-            plan=await self._preview(dict(files)),
+            base=shown.base,
+            subject=shown.changed.subject,
+            paths=tuple(shown.changed.files),
+            diff=shown.diff,
+            plan=await self._preview(dict(shown.files)),
         )
 
     def _away(self, error: Exception) -> ProblemError:
@@ -100,22 +103,9 @@ def _told(outcome: writer.Outcome) -> views.ChangeView:
                 "Conflict",
                 f"{paths} changed since {outcome.base[:7]}",
                 "look at what changed, and make the change again on top of it",
-                conflict=_shown(outcome),
+                conflict=showing.conflict(outcome),
             )
         case writer.Unwritable():
             raise ProblemError(409, "not-writable", outcome.reason, outcome.message, outcome.fix)
         case _:
             assert_never(outcome)
-
-
-def _shown(conflict: writer.Conflict) -> views.ConflictView:
-    return views.ConflictView(
-        base=conflict.base,
-        tip=conflict.tip,
-        paths=conflict.paths,
-        commits=tuple(
-            views.CommitView(sha=each.sha, author=each.author, at=each.at, subject=each.subject)
-            for each in conflict.commits
-        ),
-        diff=conflict.diff,
-    )

@@ -92,6 +92,16 @@ class Conflict:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """What a change would be on top of a base: ``files`` are all of them afterwards."""
+
+    base: str
+    changed: Changed
+    diff: str
+    files: Files
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Nothing:
     """The files say so already."""
 
@@ -133,17 +143,19 @@ def land(place: Place, edit: Edit, author: str, why: str = "", base: str = "") -
     )
 
 
-def preview(place: Place, edit: Edit, base: str = "") -> tuple[Changed, str, Files]:
-    """Return what a change would be: itself, its diff, and all files afterwards; fetch nothing.
+def preview(place: Place, edit: Edit) -> Shown | Unwritable:
+    """Return what a change would be now, and commit nothing.
 
     Raises:
         CannotChangeError: the change itself can't be made.
     """
-    tip = base or _tip(place)
+    tip = _current(place)
+    if isinstance(tip, Unwritable):
+        return tip
     files = files_at(place.repo, tip)
     changed = edit(files, lambda path: past(place.repo, tip, path))
-    merged = {path: text for path, text in {**files, **changed.files}.items() if text is not None}
-    return changed, diff(files, changed.files), merged
+    after = {path: text for path, text in {**files, **changed.files}.items() if text is not None}
+    return Shown(tip, changed, diff(files, changed.files), after)
 
 
 def reverting(repo: Path, commit: str) -> Edit:
