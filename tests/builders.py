@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sdp.protocol.actions import (
     Action,
@@ -72,9 +72,11 @@ def sandbox(
     return f"sandbox: {name}\ngateway: {{{gateway}}}\nservices: {{{services}}}\n{more}\n"
 
 
-def desired(*sandboxes: str, platform: str = PLATFORM) -> Desired:
-    """Return what these sandbox files, in this order, say should exist."""
-    files = {"platform.yaml": platform}
+def desired(
+    *sandboxes: str, platform: str = PLATFORM, files: Mapping[str, str] | None = None
+) -> Desired:
+    """Return what these sandbox files, in this order, say should exist; ``files``: others."""
+    files = {"platform.yaml": platform, **(files or {})}
     files.update({f"sandboxes/{i}.yaml": text for i, text in enumerate(sandboxes)})
     tree = load(Blob(path, text, text.encode()) for path, text in files.items())
     errors = [str(each) for each in tree.problems if each.severity == "error"]

@@ -1,5 +1,6 @@
 """One value: what is encrypted comes back, and nothing else does."""
 
+import base64
 import os
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdp.sops import values
-from sdp.sops.form import is_encrypted
+from sdp.sops.form import ENCRYPTED, is_encrypted
 from sdp.sops.problem import SopsError
 
 KEY = bytes(range(32))
@@ -15,7 +16,7 @@ PATH = values.aad(("secrets", "DB_PASSWORD"))
 NUMBERS = st.integers(-(10**15), 10**15) | st.floats(allow_nan=False, allow_infinity=False)
 
 
-def encrypted(value, path=PATH):
+def encrypted(value: values.Scalar, path: bytes = PATH) -> str:
     return values.encrypt(value, KEY, path, os.urandom(32))
 
 
@@ -52,7 +53,7 @@ def test_a_value_at_another_path_is_refused():
 
 def test_every_flipped_bit_is_noticed():
     written = encrypted("hunter2")
-    found = values.ENCRYPTED.fullmatch(written)
+    found = ENCRYPTED.fullmatch(written)
     assert found is not None
     for part in ("data", "iv", "tag"):
         start, end = found.span(part)
@@ -67,10 +68,8 @@ def test_every_flipped_bit_is_noticed():
             assert "hunter2" not in str(caught.value)
 
 
-def _same_bytes(one, other, part):
-    import base64  # noqa: PLC0415 -- of this check alone
-
-    parts = [values.ENCRYPTED.fullmatch(each) for each in (one, other)]
+def _same_bytes(one: str, other: str, part: str) -> bool:
+    parts = [ENCRYPTED.fullmatch(each) for each in (one, other)]
     try:
         decoded = [base64.b64decode(each[part], validate=True) for each in parts if each]
     except ValueError:
