@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from sdp.agent import durable
-from sdp.agent.identity import IdentityFile, Unusable
+from sdp.agent.identity import IdentityFile, Stamp, Unusable
 from sdp.protocol.actions import SealedFile, Unseal
 from sdp.protocol.frames import Failed, Outcome, Succeeded
 from sdp.protocol.report import Sealed
@@ -58,19 +58,16 @@ class Seals:
         self._identity = identity
         self._state = state
         self._lock = threading.Lock()
-        self._stamp = identity.stamp()
-        self._troubles: dict[str, Sealed] = {}
+        self._troubles: dict[str, tuple[Stamp, Sealed]] = {}
         self._known = _read_known(state / KNOWN)
 
     def scan(self) -> Mapping[str, Sealed]:
-        """Return what is told of each file; troubles are forgotten when the identity changes."""
+        """Return what is told of each file; a trouble is forgotten when the identity changes."""
         with self._lock:
             stamp = self._identity.stamp()
-            if stamp != self._stamp:
-                self._stamp = stamp
-                self._troubles.clear()
+            self._troubles = {k: each for k, each in self._troubles.items() if each[0] == stamp}
             known = {key: Sealed(fingerprints=each) for key, each in self._known.items()}
-            return {**known, **self._troubles}
+            return {**known, **{key: each for key, (_, each) in self._troubles.items()}}
 
     async def unseal(self, action: Unseal) -> Outcome:
         """Open a file; what came of it shows in the report, also where it can't be opened."""
@@ -101,12 +98,13 @@ class Seals:
         return Plaintext(variables, contents)
 
     def _opened(self, file: SealedFile) -> Mapping[str, str] | Sealed:
+        stamp = self._identity.stamp()
         opened = _read(file, self._identity)
         with self._lock:
+            kept = [each for each in self._troubles.items() if each[0] != file.digest]
             if isinstance(opened, Sealed):
-                self._troubles[file.digest] = opened
-            else:
-                self._troubles.pop(file.digest, None)
+                kept.append((file.digest, (stamp, opened)))
+            self._troubles = dict(kept[-MOST:])
         return opened
 
     def _learn(self, file: SealedFile) -> None:
