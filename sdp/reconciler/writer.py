@@ -178,7 +178,7 @@ def reverting(repo: Path, commit: str) -> Edit:
             )
         undone = [Write(path=path, text=before.get(path)) for path in sorted(touched)]
         made = change(files, undone)
-        return Changed(made.files, (f'Revert "{subject}"',))
+        return Changed(made.files, f'Revert "{subject}"')
 
     return edit
 

@@ -52,17 +52,13 @@ class Changed:
 
     Attributes:
         files: path → new content, of what differs; None removes the file.
-        lines: what was done, in words, a line for each edit.
+        subject: what was done, in a line.
+        lines: the same, a line for each edit.
     """
 
     files: Mapping[str, str | None]
-    lines: tuple[str, ...]
-
-    @property
-    def subject(self) -> str:
-        """The first line of a commit's message."""
-        first, *more = self.lines
-        return f"{first}, and {len(more)} more" if more else first
+    subject: str
+    lines: tuple[str, ...] = ()
 
 
 def change(files: Files, edits: Sequence[AnyEdit], past: Past = lambda _: ()) -> Changed:
@@ -91,7 +87,16 @@ def change(files: Files, edits: Sequence[AnyEdit], past: Past = lambda _: ()) ->
         for path in sorted(files.keys() | now.keys())
         if files.get(path) != now.get(path)
     }
-    return Changed(differs, tuple(lines))
+    return Changed(differs, _subject(edits, lines), tuple(lines))
+
+
+def _subject(edits: Sequence[AnyEdit], lines: Sequence[str]) -> str:
+    """Return one line for all edits; how a new spec is filled in is part of making it."""
+    first, *rest = edits
+    if isinstance(first, Create | Clone):
+        about = (first.kind, first.name)
+        rest = [e for e in rest if not isinstance(e, Set) or (e.kind, e.name) != about]
+    return f"{lines[0]}, and {len(rest)} more" if rest else lines[0]
 
 
 def _apply(  # noqa: PLR0911 -- a kind each

@@ -46,9 +46,9 @@ def message(clone: Path) -> str:
 
 
 WRITES = (
-    (["new", "QA-TWO", "-t", "BASE", "--set", "services.account.branch=x"], "Create sandbox QA-TWO from template BASE, and 1 more"),
+    (["new", "QA-TWO", "-t", "BASE", "--set", "services.account.branch=x"], "Create sandbox QA-TWO from template BASE"),
     (["set", "qa-one", "owner=sari", "--unset", "gateway.port"], "Set owner of qa-one to sari, and 1 more"),
-    (["clone", "QA-ONE", "QA-TWO", "--set", "owner=sari"], "Clone sandbox QA-ONE as QA-TWO, and 1 more"),
+    (["clone", "QA-ONE", "QA-TWO", "--set", "owner=sari"], "Clone sandbox QA-ONE as QA-TWO"),
     (["delete", "QA-ONE", "--yes"], "Delete sandbox QA-ONE"),
     (["route", "QA-ONE", "account", "--to", "ocp"], "Route account of QA-ONE to ocp"),
     (["template", "new", "NEXT", "--from", "BASE"], "Clone template BASE as NEXT"),

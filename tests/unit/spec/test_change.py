@@ -145,7 +145,8 @@ def test_edits_are_one_change_and_the_last_word_counts():
         "sandboxes/one.yaml": None,
         "sandboxes/qa-two.yaml": "sandbox: QA-TWO\nowner: sari\n",
     }
-    assert made.subject == "Create sandbox QA-TWO, and 2 more"
+    assert made.subject == "Create sandbox QA-TWO, and 1 more"
+    assert len(made.lines) == 3
 
 
 def test_what_changes_nothing_is_no_change():
