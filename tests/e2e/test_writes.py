@@ -35,7 +35,7 @@ def sdp(world, *words: str, code: int = 0) -> str:
 
 
 def shown(world, path: str) -> str:
-    return git("diff", "HEAD~1", "--", path, cwd=world.config)
+    return str(git("diff", "HEAD~1", "--", path, cwd=world.config))
 
 
 def test_a_sandbox_from_a_template_with_one_command(scenario, world, template):
