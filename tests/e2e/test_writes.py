@@ -31,7 +31,7 @@ def template(world, scenario):
 def sdp(world, *words: str, code: int = 0) -> str:
     done = world.sdp(*words)
     assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return str(done.stdout + done.stderr)
 
 
 def shown(world, path: str) -> str:
