@@ -31,11 +31,11 @@ def template(world, scenario):
 def sdp(world, *words: str, code: int = 0) -> str:
     done = world.sdp(*words)
     assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return str(done.stdout + done.stderr)
 
 
 def shown(world, path: str) -> str:
-    return git("diff", "HEAD~1", "--", path, cwd=world.config)
+    return str(git("diff", "HEAD~1", "--", path, cwd=world.config))
 
 
 def test_a_sandbox_from_a_template_with_one_command(scenario, world, template):
