@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from sdp.api.app import VERSION
 from sdp.cli import context as cli
-from sdp.cli import edit, follow, plan, serve, show, specs, template
+from sdp.cli import edit, env, follow, plan, serve, show, specs, template
 from sdp.cli.apply import apply
 
 
@@ -94,6 +94,7 @@ for name, writing in (
     app.command(name)(writing)
 
 app.add_typer(template.app)
+app.add_typer(env.app)
 
 
 def main() -> None:

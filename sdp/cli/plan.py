@@ -14,7 +14,8 @@ from sdp.cli import context as cli
 from sdp.cli.client import Client
 from sdp.cli.specs import read_folder
 from sdp.reconciler.source import blobs
-from sdp.spec.tree import Blob
+from sdp.spec.load import load
+from sdp.spec.tree import PLATFORM_PATH, Blob
 
 CHANGES = 2
 
@@ -99,10 +100,22 @@ def refuse_errors(made: PlanView) -> None:
 
 def read_tree(directory: Path) -> dict[str, str]:
     """Return the specs in a folder as they are on disk."""
-    found = {blob.path: blob.content.decode(errors="replace") for blob in read_folder(directory)}
+    found = read_folder(directory)
     if not found:
         cli.fail(f"no specs in {directory.resolve()}", "name the config repo's folder with -C")
-    return found
+    _keep_secrets(found)
+    return {blob.path: blob.content.decode(errors="replace") for blob in found}
+
+
+def _keep_secrets(found: list[Blob]) -> None:
+    """End where an environment has errors: what is sent must hold no secret in plain text."""
+    environments = [blob for blob in found if blob.path.startswith("environments/")]
+    problems = load(environments).problems
+    wrong = [p for p in problems if p.severity == "error" and p.path != PLATFORM_PATH]
+    for each in wrong:
+        cli.say(str(each))
+    if wrong:
+        cli.fail("environments have errors, and may hold secrets", "correct them: sdp validate")
 
 
 def read_ref(directory: Path, ref: str) -> dict[str, str]:

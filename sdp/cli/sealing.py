@@ -76,7 +76,11 @@ def changed(text: str, changes: Sequence[Change], sealer: Sealer) -> str:
         CannotEditError: it does not load, or can't be edited by a program.
         SopsError: it must be opened for that, and can't be.
     """
-    file = opened(text, sealer.held) if _needs_key(text, changes) else None
+    whole = edit.document(text)
+    if SECTION in whole:
+        for each in changes:
+            _refuse_unselected(metadata.read(_section(whole)), each)
+    file = opened(text, sealer.held) if _needs_key(whole, changes) else None
     key, section, plaintext = _state(file, changes, sealer)
     for each in changes:
         before = plaintext.pop(each.place, None)
@@ -146,8 +150,7 @@ def sealed_again(before: str, edited: str, file: Opened | None, sealer: Sealer) 
     return _resealed(text, key, section, found, sealer)
 
 
-def _needs_key(text: str, changes: Sequence[Change]) -> bool:
-    whole = edit.document(text)
+def _needs_key(whole: Mapping[str, yaml.Value], changes: Sequence[Change]) -> bool:
     if SECTION not in whole:
         return False
     touched = any(each.secret or is_encrypted(_at(whole, each.place)) for each in changes)
@@ -159,8 +162,6 @@ def _state(
 ) -> tuple[bytes, Metadata | None, dict[Loc, Scalar]]:
     """Return data key, section and plain values to go on from; new ones for a first secret."""
     if file is not None:
-        for each in changes:
-            _refuse_unselected(file.metadata, each)
         return file.key, file.metadata, dict(file.values)
     if not any(each.secret and each.value for each in changes):
         return b"", None, {}
