@@ -76,7 +76,7 @@ class Containers:
     async def _start(self, spec: ContainerSpec, draft: Draft, files: Mapping[str, str]) -> Outcome:
         found = await self._engine.inspect(spec.name)
         if found is not None:
-            return await self._adopt(spec, found)
+            return await self._adopt(spec, found, files)
         missing = await images.ensure(
             self._engine, spec.image, self._place.images, self._place.node
         )
@@ -94,7 +94,9 @@ class Containers:
             return await self._refused(error, spec.host_port)
         return Succeeded()
 
-    async def _adopt(self, spec: ContainerSpec, found: Inspected) -> Outcome:
+    async def _adopt(
+        self, spec: ContainerSpec, found: Inspected, files: Mapping[str, str]
+    ) -> Outcome:
         if found.labels.get("sdp.instance") != self._place.instance:
             return Failed(
                 reason="NameTaken",
@@ -109,6 +111,8 @@ class Containers:
                 message=f"container {spec.name} exists with hash {found.labels.get('sdp.hash')}, "
                 f"not {spec.hash}",
             )
+        if found.state == "created" and files:  # who created it may not have come to the files
+            await self._engine.put(found.id, files)
         return await self._run(found)
 
     async def _run(self, found: Inspected) -> Outcome:

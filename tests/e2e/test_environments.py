@@ -16,6 +16,7 @@ from tests.e2e.scenarios import Scenario
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 CANARY = "canary-9f3c1e7-do-not-show"
+SEEN = "plain-9f3c1e7-may-be-shown"
 BOTH = "account: {{branch: develop}}, payment: {{branch: develop, environment: {0}-pay}}"
 
 
@@ -39,10 +40,8 @@ class Secretive:
 
     def start(self) -> None:
         """Commit a sandbox whose services use both environments, and wait until it runs."""
-        body = f"environment: {self.qa}\n{{}}"
-        services = BOTH.format(self.qa)
-        text = f"sandbox: {self.scenario.name}\ngateway: {{branch: develop}}\n"
-        text += f"services: {{{services}}}\n{body.format('')}"
+        text = f"sandbox: {self.scenario.name}\nenvironment: {self.qa}\n"
+        text += f"gateway: {{branch: develop}}\nservices: {{{BOTH.format(self.qa)}}}\n"
         self.world.commit({self.scenario.path: text}, f"Change {self.scenario.name}")
         self.scenario.answers("account", "develop")
         self.scenario.answers("payment", "develop")
@@ -59,12 +58,10 @@ class Secretive:
         return self.told(service, *meant) == {k: hashed(v) for k, v in meant.items()}
 
     def remove(self) -> None:
-        paths = (self.scenario.path, *(f"environments/{each}.yaml" for each in self.files()))
+        environments = [f"environments/{each}.yaml" for each in (self.qa, self.pay)]
+        paths = [self.scenario.path, *environments]
         gone: dict[str, str | None] = {p: None for p in paths if (self.world.config / p).exists()}
         self.world.commit(gone, f"Remove {self.scenario.name}")
-
-    def files(self) -> list[str]:
-        return [self.qa, self.pay]
 
     def plan(self) -> int:
         return self.world.sdp("plan", "--sandbox", self.scenario.name).returncode
@@ -205,6 +202,7 @@ def test_a_plain_secret_gets_no_further_than_validation(secretive: Secretive) ->
 
 
 def test_a_secret_is_found_nowhere_but_in_its_container(secretive: Secretive) -> None:
+    secretive.env("set", secretive.qa, f"SEEN={SEEN}")
     secretive.secret(secretive.qa, "DB_PASSWORD", CANARY)
     secretive.secret(secretive.pay, "TOKEN", f"{CANARY}-pay")
     secretive.start()
@@ -226,6 +224,7 @@ def test_a_secret_is_found_nowhere_but_in_its_container(secretive: Secretive) ->
     labels = world.engine.docker("inspect", "-f", "{{json .Config.Labels}}", name)
     places |= {"labels": labels.encode(), "log": world.engine.docker("logs", name).encode()}
     places["git"] = git("log", "--all", "-p", "--format=%B", cwd=world.config).encode()
+    assert any(SEEN.encode() in content for content in places.values())  # the search finds things
     assert [where for where, content in places.items() if CANARY.encode() in content] == []
 
 
