@@ -74,7 +74,7 @@ def unknown(what: str, name: str, known: Collection[str]) -> str:
 
 
 def shown(found: object) -> str:
-    """Return a value as a message may show it: short, printable, without a URL's credentials."""
+    """Return a value as a message may show it: short, printable, without credentials or keys."""
     match found:
         case None:
             return "nothing"
@@ -82,6 +82,7 @@ def shown(found: object) -> str:
             return json.dumps(found)
         case str():
             text = re.sub(r"//[^/@\s]*@", "//***@", found)
+            text = re.sub(r"(?i)AGE-SECRET-KEY-\S+", "AGE-SECRET-KEY-***", text)
             cut = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
             return repr(cut)
         case tuple() | list():

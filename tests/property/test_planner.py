@@ -1,6 +1,8 @@
 """What the planner never does, whatever people commit and whatever happens to the nodes."""
 
+import base64
 import dataclasses
+import re
 
 import hypothesis
 import pytest
@@ -12,7 +14,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from sdp.protocol.actions import Admit, Remove, Rename, Resume, Route, SetLimits, Stop
+from sdp.protocol.actions import (
+    Admit,
+    Remove,
+    Rename,
+    Resume,
+    Route,
+    SealedFile,
+    SetLimits,
+    Stop,
+)
+from sdp.protocol.report import Sealed
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Branch
 from sdp.reconciler.plan import Planned
@@ -29,21 +41,45 @@ TARGETS = st.one_of(
 )
 
 
+def environment(value: str, writing: int) -> str:
+    """Return an environment with one secret in encrypted form, written so many times."""
+    data = base64.b64encode(value.encode()).decode()
+    token = f"ENC[AES256_GCM,data:{data},iv:{writing:04},tag:AAAA,type:str]"
+    section = f"{{age: [{{recipient: r, enc: e}}], lastmodified: t, mac: '{token}', version: v}}"
+    return f"environment: qa\nsecrets: {{A: '{token}'}}\nsops: {section}\n"
+
+
 class Planner(RuleBasedStateMachine):
     """Commits, drift, silence and single steps in any order; then it must converge."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bodies: dict[str, dict[str, str]] = {}
-        self.simulation = Simulation(desired())
+        self.simulation = Simulation(desired(), opens=self.open)
         self.planned: list[Planned] = []
+        self.secret = "a"
+        self.writing = 0
+        self.blind = False
 
     def commit(self) -> None:
         files = [
-            sandbox(name, ", ".join(f"{k}: {{{v}}}" for k, v in sorted(services.items())))
+            sandbox(
+                name,
+                ", ".join(f"{k}: {{{v}}}" for k, v in sorted(services.items())),
+                more="environment: qa",
+            )
             for name, services in sorted(self.bodies.items())
         ]
-        self.simulation.desired = desired(*files)
+        qa = environment(self.secret, self.writing)
+        self.simulation.desired = desired(*files, files={"environments/qa.yaml": qa})
+
+    def open(self, file: SealedFile) -> Sealed:
+        """Do as an agent, with or without its identity."""
+        if self.blind:
+            return Sealed(reason="NoIdentity", message="it has none")
+        found = re.search("data:([A-Za-z0-9=]+),", file.text)
+        assert found is not None
+        return Sealed(fingerprints={"A": base64.b64decode(found[1]).decode()})
 
     @rule(name=NAMES, service=SERVICES, wanted=TARGETS)
     def someone_commits_a_service(self, name: str, service: str, wanted: str) -> None:
@@ -72,6 +108,22 @@ class Planner(RuleBasedStateMachine):
     def a_node_falls_silent_or_comes_back(self, node: str, speaks: bool) -> None:  # noqa: FBT001
         known = dataclasses.replace(self.simulation.observed[node], connected=speaks)
         self.simulation.observed = {**self.simulation.observed, node: known}
+
+    @rule(value=st.sampled_from("ab"))
+    def someone_sets_the_secret_or_encrypts_it_anew(self, value: str) -> None:
+        self.secret, self.writing = value, self.writing + 1
+        self.commit()
+
+    @rule(blind=st.booleans())
+    def the_identity_is_lost_or_found(self, blind: bool) -> None:  # noqa: FBT001
+        self.blind = blind
+        known = self.simulation.observed[MICRO]
+        kept = {k: each for k, each in known.report.sealed.items() if not each.reason}
+        report = known.report.model_copy(update={"sealed": kept})
+        self.simulation.observed = {
+            **self.simulation.observed,
+            MICRO: dataclasses.replace(known, report=report),
+        }
 
     @rule(steps=st.integers(1, 4))
     def the_loop_runs(self, steps: int) -> None:
@@ -133,7 +185,12 @@ class Planner(RuleBasedStateMachine):
         for node, known in self.simulation.observed.items():
             spoken = dataclasses.replace(known, connected=True, heard_at=NOW)
             self.simulation.observed = {**self.simulation.observed, node: spoken}
+        self.the_identity_is_lost_or_found(blind=False)
         self.simulation.converge()
+        before = self.simulation.containers()
+        self.someone_sets_the_secret_or_encrypts_it_anew(self.secret)
+        self.simulation.converge()
+        assert self.simulation.containers() == before
         assert self.simulation.kinds() == []
         assert observation.sandboxes(self.simulation.observed) <= {n.lower() for n in self.bodies}
 

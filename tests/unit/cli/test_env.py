@@ -1,6 +1,8 @@
 """The env commands in a person's clone: what they write, what they refuse, what they never show."""
 
 import json
+import os
+import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -370,6 +372,21 @@ def test_edit_that_comes_to_nothing_changes_nothing_and_leaves_nothing(
     assert head(clone) == before
     assert list((tmp_path / "memory").iterdir()) == []
     assert CANARY not in done.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_plain_copy_goes_when_the_command_is_told_to_end(number, tmp_path, monkeypatch):
+    monkeypatch.setattr(editor, "MEMORY", tmp_path)
+
+    def ended() -> None:
+        with editor.private_folder() as folder:
+            (folder / "qa.yaml").write_text(CANARY)
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(SystemExit):
+        ended()
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 def test_edit_needs_a_key_where_there_are_secrets(sdp, typed):
