@@ -84,6 +84,11 @@ def ready(
     return chosen
 
 
+def stoppable(flight: InFlight) -> bool:
+    """Whether stopping it in the middle undoes nothing: it makes a version that does not serve."""
+    return flight.planned.action.kind in _STOPPABLE and bool(flight.planned.version)
+
+
 def superseded(
     in_flight: Iterable[InFlight], plans: Iterable[Plan], wanted: Wanted
 ) -> list[InFlight]:
@@ -95,8 +100,7 @@ def superseded(
     return [
         each
         for each in in_flight
-        if each.planned.action.kind in _STOPPABLE
-        and each.planned.version
+        if stoppable(each)
         and each.planned.key not in needed
         and wanted.get((each.planned.sandbox, each.planned.service), "") is not None
         and wanted.get((each.planned.sandbox, each.planned.service)) != each.planned.version
@@ -141,7 +145,7 @@ class Dispatcher:
     async def cancel(self, stale: Iterable[InFlight]) -> None:
         """Tell nodes to stop, once; the results still come, and end what is in flight."""
         for each in stale:
-            if each.action_id in self._cancelled:
+            if each.action_id in self._cancelled or each.action_id not in self._in_flight:
                 continue
             self._cancelled.add(each.action_id)
             await self._send(each.planned.node, Cancel(action_id=each.action_id))

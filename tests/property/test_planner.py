@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 from sdp.protocol.actions import Admit, Remove, Rename, Resume, Route, SetLimits, Stop
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Branch
+from sdp.reconciler.history import History
 from sdp.reconciler.plan import Planned
 from tests.builders import BRANCHES, GATEWAY, MICRO, NOW, Simulation, desired, sandbox
 
@@ -73,6 +74,10 @@ class Planner(RuleBasedStateMachine):
         known = dataclasses.replace(self.simulation.observed[node], connected=speaks)
         self.simulation.observed = {**self.simulation.observed, node: known}
 
+    @rule(name=NAMES)
+    def someone_cancels(self, name: str) -> None:
+        self.simulation.cancel(name)
+
     @rule(steps=st.integers(1, 4))
     def the_loop_runs(self, steps: int) -> None:
         for _ in range(steps):
@@ -129,10 +134,15 @@ class Planner(RuleBasedStateMachine):
                         pass
 
     def teardown(self) -> None:
-        """Whatever happened: once all nodes speak, it converges, and then nothing is planned."""
+        """Whatever happened: once all nodes speak, it converges, and then nothing is planned.
+
+        What was cancelled stays so until a sync; what may be done comes to its end without it.
+        """
         for node, known in self.simulation.observed.items():
             spoken = dataclasses.replace(known, connected=True, heard_at=NOW)
             self.simulation.observed = {**self.simulation.observed, node: spoken}
+        self.simulation.converge()
+        self.simulation.history = History()
         self.simulation.converge()
         assert self.simulation.kinds() == []
         assert observation.sandboxes(self.simulation.observed) <= {n.lower() for n in self.bodies}
