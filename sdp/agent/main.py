@@ -84,7 +84,7 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
     containers = Containers(parts.engine, parts.place, journal)
     performers = Performers(containers, parts.repositories, parts.releases, parts.copies)
     desk = Desk(performers, outbox, journal, observer)
-    session = Session(parts.identity, outbox, observer, desk)
+    session = Session(parts.identity, outbox, observer, desk, parts.engine)
     async with asyncio.TaskGroup() as group:
         observing = group.create_task(observer.run())
         connected = group.create_task(session.run())

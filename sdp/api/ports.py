@@ -15,7 +15,7 @@ from sdp.api.views import (
 )
 from sdp.protocol.frames import Body, Hello, ToAgent
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler.observed import Observed
+from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
 from sdp.spec.tree import Tree
 
@@ -133,6 +133,10 @@ class Agents(Protocol):
 
     async def changed(self, node: str, delta: Delta, generation: int) -> bool:
         """Take what changed since the generation before; False: only a full report helps."""
+        ...
+
+    async def timed(self, node: str, skew: Skew) -> None:
+        """Take how far a node's clock is from ours."""
         ...
 
     async def entry(self, hello: Hello, seq: int, body: Body) -> None:

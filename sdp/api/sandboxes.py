@@ -157,7 +157,7 @@ def _problems(files: dict[str, str]) -> tuple[views.Problem, ...]:
 
 def _known(plane: Plane, name: str) -> views.SandboxView:
     if (known := plane.sandbox(name)) is None:
-        raise missing("sandbox", name, "sdp status")
+        raise missing("sandbox", name, "sdp status", [each.name for each in plane.sandboxes()])
     return known
 
 

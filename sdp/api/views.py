@@ -303,6 +303,13 @@ class LogLineView(View):
     text: str
 
 
+class ContainerLine(View):
+    """One line that a container said; ``at`` is the engine's own timestamp, in nanoseconds."""
+
+    at: str
+    text: str
+
+
 class Readiness(View):
     """Whether the control plane works, and if not why: reasons with their fixes."""
 

@@ -39,6 +39,7 @@ from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Attempt, Failure, History
 from sdp.reconciler.memory import Memory, causes
+from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.source import Head, Source, Unavailable
@@ -219,6 +220,10 @@ class Reconciler:
         self._memory.fold(node, delta, generation, self._now())
         self._touch(names)
         return True
+
+    def timed(self, node: str, skew: Skew) -> None:
+        """Take how far a node's clock is from ours; plans do not depend on it."""
+        self._memory.timed(node, skew)
 
     async def entry(self, node: str, body: Result | StageEvent | Noticed | LogLines) -> None:
         """Take what must not be lost. The caller sees to it that each comes once."""

@@ -22,7 +22,7 @@ from sdp.reconciler.dispatch import InFlight, Wanted
 from sdp.reconciler.draft import Hold, Plan, Planned, World, world
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Attempt, Failure, History
-from sdp.reconciler.observed import Observed
+from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
 from sdp.reconciler.ports import Lease, rebuild
 from sdp.reconciler.status import SandboxStatus, status
@@ -107,6 +107,10 @@ class Memory:
     def fold(self, node: str, delta: Delta, generation: int, now: datetime.datetime) -> None:
         """Take a change of a report."""
         self.observed = observation.fold(self.observed, node, delta, generation, now)
+
+    def timed(self, node: str, skew: Skew) -> None:
+        """Take how far a node's clock is from ours."""
+        self.observed = observation.timed(self.observed, node, skew)
 
     def silence(self, node: str) -> None:
         """Take it that a node is not heard any more."""

@@ -18,7 +18,7 @@ from sdp.api.ports import Gone, Ports, Send
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import observed as observation
-from sdp.reconciler.observed import Observed
+from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.load import load
 from sdp.spec.models import Platform
 from sdp.spec.tree import Blob, Tree
@@ -208,6 +208,7 @@ class FakeAgents:
     said: "asyncio.Queue[tuple[str, object]]" = dataclasses.field(default_factory=asyncio.Queue)
     entries: list[tuple[int, frames.Body]] = dataclasses.field(default_factory=list)
     sends: dict[str, Send] = dataclasses.field(default_factory=dict)
+    skews: dict[str, Skew] = dataclasses.field(default_factory=dict)
     broken: bool = False
     missed: bool = False
 
@@ -229,6 +230,10 @@ class FakeAgents:
         _ = delta
         self.said.put_nowait(("changed", (node, generation)))
         return not self.missed
+
+    async def timed(self, node: str, skew: Skew) -> None:
+        self.skews[node] = skew
+        self.said.put_nowait(("timed", node))
 
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         _ = hello

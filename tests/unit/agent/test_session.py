@@ -10,6 +10,7 @@ from sdp.agent.session import Identity, Session
 from sdp.protocol import frames
 from sdp.protocol.frames import Entry, Succeeded
 from sdp.protocol.report import NodeReport
+from tests.fakes.engine import FakeEngine
 
 
 class Observer:
@@ -62,7 +63,7 @@ async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> Non
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
-        session = Session(identity, outbox, Observer(), Desk())
+        session = Session(identity, outbox, Observer(), Desk(), FakeEngine("mine"))
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):
