@@ -2,7 +2,16 @@
 
 from fastapi import APIRouter, FastAPI, Response
 
-from sdp.api import agents, container_logs, deployments, events, inventory, problems, sandboxes
+from sdp.api import (
+    agents,
+    container_logs,
+    deployments,
+    events,
+    inventory,
+    nodes,
+    problems,
+    sandboxes,
+)
 from sdp.api.ports import Ports
 from sdp.api.problems import ProblemDocument
 from sdp.api.views import Readiness
@@ -28,6 +37,7 @@ def create_app(ports: Ports) -> FastAPI:
     sessions = agents.Sessions(ports)
     for part in (sandboxes, inventory, deployments, events):
         api.include_router(part.router(ports))
+    api.include_router(nodes.router(ports.plane, VERSION))
     api.include_router(container_logs.router(ports.plane, sessions))
     app.include_router(api)
     app.include_router(agents.router(sessions))

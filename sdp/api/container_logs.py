@@ -22,7 +22,8 @@ from typing_extensions import override
 from sdp.api import views
 from sdp.api.events import Cursor, LastEventId, streamed
 from sdp.api.ports import Plane
-from sdp.api.problems import ProblemError, missing
+from sdp.api.problems import ProblemError
+from sdp.api.sandboxes import service_of
 from sdp.api.standing import Absent, Nodes, Standing, over, silent, standing
 from sdp.protocol import frames
 
@@ -117,30 +118,19 @@ def router(plane: Plane, nodes: Nodes) -> APIRouter:
         cursor: Cursor = "",
     ) -> EventSourceResponse:
         """Read what a service's container says; ``gateway`` is a service too."""
-        known = service_of(plane, name, service)
         position = Position.parse(last_event_id or cursor)
-        reading = Reading(plane, nodes, (known.name, service), asked, position)
+        # Whoever was cut goes on as soon as that is possible, whatever came between.
+        resumes = asked.follow and position.container != ""
+        known = None if resumes else service_of(plane, name, service)
+        about = (known.name if known else name, service)
+        reading = Reading(plane, nodes, about, asked, position)
         opened = await reading.open()
-        if isinstance(opened, Absent) and not (asked.follow and position.container):
+        if isinstance(opened, Absent) and not resumes:
             said = f"{opened.reason[0].upper()}{opened.reason[1:]}."
             raise ProblemError(_CANNOT, opened.kind, "No log", said, opened.fix)
         return streamed(reading.told(opened))
 
     return routes
-
-
-def service_of(plane: Plane, name: str, service: str) -> views.SandboxView:
-    """Return the sandbox that has a service; its gateway is one.
-
-    Raises:
-        ProblemError: there is no such sandbox, or it has no such service.
-    """
-    if (known := plane.sandbox(name)) is None:
-        raise missing("sandbox", name, "sdp status", [each.name for each in plane.sandboxes()])
-    services = [each.name for each in known.services]
-    if service not in services:
-        raise missing("service", service, f"sdp status {known.name}", services)
-    return known
 
 
 class Reading:
@@ -186,12 +176,12 @@ class Reading:
 
     def _begin(self, found: Standing) -> AsyncGenerator[frames.LogPart | frames.LogEnd, None]:
         identity, follow = found.container.id, self._asked.follow
-        if self._position.container == identity[:ID]:
-            return self._nodes.log(found.node, identity, self._position.at, None, follow=follow)
-        if self._position.container:
-            return self._nodes.log(found.node, identity, "", None, follow=follow)
-        asked = self._asked
-        return self._nodes.log(found.node, identity, asked.since, asked.tail, follow=follow)
+        since, tail = self._asked.since, self._asked.tail
+        if self._position.container and self._position.container != identity[:ID]:
+            since, tail = "", None
+        elif self._position.at:
+            since, tail = self._position.at, None
+        return self._nodes.log(found.node, identity, since, tail, follow=follow)
 
     async def told(self, opened: Open | Absent) -> AsyncGenerator[bytes, None]:
         """Yield the log as a stream carries it."""
@@ -220,7 +210,8 @@ class Reading:
         if self._position.container != container.id[:ID]:
             replaced = bool(self._position.container)
             self._position = Position(container.id[:ID])
-            yield _event("container", _arrival(opened.standing, replaced=replaced))
+            arrival = _event("container", _arrival(opened.standing, replaced=replaced))
+            yield f"id: {self._position}\n".encode() + arrival
         async with contextlib.aclosing(opened.rest):
             yield self._lines(opened.first)
             async for part in opened.rest:

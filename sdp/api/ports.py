@@ -5,10 +5,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from typing import Protocol, TypeAlias
 
 from sdp.api.views import (
+    ActionInFlight,
+    Cancelled,
     Condition,
     DeploymentPage,
     DeploymentStatus,
     DeploymentView,
+    Finding,
     LogLineView,
     PlanView,
     SandboxView,
@@ -71,6 +74,18 @@ class Plane(Protocol):
 
     def sync(self, name: str) -> str:
         """Look at a sandbox afresh, failures forgotten; return the request's nonce."""
+        ...
+
+    async def cancel(self, name: str, service: str) -> Cancelled:
+        """End what is being brought about of a sandbox, or one service; return what that was."""
+        ...
+
+    def in_flight(self) -> Sequence[ActionInFlight]:
+        """Return what nodes are doing now."""
+        ...
+
+    def examine(self, version: str) -> Sequence[Finding]:
+        """Return what would fail, where this version of sdp is the right one."""
         ...
 
     def unready(self) -> Sequence[Condition]:

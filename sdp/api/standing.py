@@ -47,6 +47,8 @@ def standing(plane: Plane, nodes: Nodes, sandbox: str, service: str) -> Standing
     shown = (
         next((each for each in known.services if each.name == service), None) if known else None
     )
+    if known is None and not plane.revision:
+        return Absent("starting", "the control plane has just started", "try again in a moment")
     if known is None or shown is None:
         return Absent("no-such-sandbox", f"{sandbox} is gone", "see: sdp status", final=True)
     what = f"{service} of {sandbox}"

@@ -114,6 +114,9 @@ class FakePlane:
         self.plan = plan()
         self.previewed: list[tuple[Mapping[str, str], str | None]] = []
         self.asked: list[str] = []
+        self.cancelled = views.Cancelled(sandbox="QA-ONE", services=(), stopping=(), shared=())
+        self.flights: tuple[views.ActionInFlight, ...] = ()
+        self.findings: tuple[views.Finding, ...] = ()
         self.reasons: tuple[views.Condition, ...] = ()
         self.on_read: Callable[[], None] = lambda: None
 
@@ -142,6 +145,19 @@ class FakePlane:
     def sync(self, name: str) -> str:
         self.asked.append(name)
         return f"n{len(self.asked)}"
+
+    async def cancel(self, name: str, service: str) -> views.Cancelled:
+        self.asked.append(f"cancel {name} {service}".strip())
+        return self.cancelled
+
+    def in_flight(self) -> Sequence[views.ActionInFlight]:
+        """Return what is being done; each look finds one thing less."""
+        self.flights = self.flights[1:]
+        return self.flights
+
+    def examine(self, version: str) -> Sequence[views.Finding]:
+        _ = version
+        return self.findings
 
     def unready(self) -> Sequence[views.Condition]:
         return self.reasons
