@@ -126,8 +126,7 @@ def router(plane: Plane, nodes: Nodes) -> APIRouter:
         reading = Reading(plane, nodes, about, asked, position)
         opened = await reading.open()
         if isinstance(opened, Absent) and not resumes:
-            said = f"{opened.reason[0].upper()}{opened.reason[1:]}."
-            raise ProblemError(_CANNOT, opened.kind, "No log", said, opened.fix)
+            raise ProblemError(_CANNOT, opened.kind, "No log", f"{opened.reason}.", opened.fix)
         return streamed(reading.told(opened))
 
     return routes

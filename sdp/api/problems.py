@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from sdp.api.views import View
 
 MEDIA_TYPE = "application/problem+json"
+FEW = 12
+"""Names that are listed where none of them is near."""
 
 
 class ProblemDocument(View):
@@ -47,6 +49,8 @@ def missing(kind: str, name: str, listing: str, known: Sequence[str] = ()) -> Pr
     lowered = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), lowered, n=1)
     guess = f"did you mean {lowered[near[0]]}? " if near else ""
+    if known and not near and len(known) <= FEW:
+        guess = f"there are {', '.join(sorted(known))}; "
     return ProblemError(
         404,
         f"no-such-{kind}",
