@@ -20,9 +20,9 @@ from sdp.protocol.report import Archive, Disk, EngineFacts, Fact, Tool
 LOOK_SECONDS: Final = 30.0
 TOOL_SECONDS: Final = 20.0
 _ASK: Final = {
-    "git": ("git", "--version"),
-    "go": ("go", "version"),
-    "composer": ("composer", "--version"),
+    "git": "--version",
+    "go": "version",
+    "composer": "--version",
 }
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)*")
 
@@ -70,8 +70,9 @@ class Facts:
         if key is None:
             return Tool(version="")
         if key not in self._tools:
-            environment = runner.basics(self._state / "caches")
-            command = Command(_ASK[name], self._state, environment, TOOL_SECONDS)
+            environment = runner.basics(self._state / "caches", runner.PATH)
+            argv = (key[0], _ASK[name])
+            command = Command(argv, self._state, environment, TOOL_SECONDS)
             ended = await runner.run(command)
             said = ended.stdout.decode(errors="replace") if isinstance(ended, Finished) else ""
             version = _VERSION.search(said)

@@ -1,7 +1,7 @@
 """The cancel command: end what is being brought about, and wait until it has ended."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Annotated
 from urllib.parse import quote
 
@@ -37,23 +37,24 @@ def cancel(
         client = cli.client(context)
         path = f"/api/sandboxes/{quote(name, safe='')}/cancel"
         made = client.post(path, Cancelled, body)
-        if as_json:
-            cli.print_json(made)
-        elif not (made.services or made.stopping or made.shared):
-            what = f"{service} of {made.sandbox}" if service else made.sandbox
-            typer.echo(f"nothing to cancel: nothing of {what} is being brought about")
-        else:
-            _tell(made)
         left = _ended(client, made.stopping, time.monotonic() + timeout)
+    if as_json:
+        cli.print_json(made)
+    elif not (made.services or made.stopping or made.shared):
+        what = f"{service} of {made.sandbox}" if service else made.sandbox
+        typer.echo(f"nothing to cancel: nothing of {what} is being brought about")
+    else:
+        _tell(made, left)
     if left:
         cli.say(f"not ended in time: {', '.join(map(_words, left))}")
         cli.say("  fix: see whether its node answers: sdp nodes")
         raise typer.Exit(NOT_IN_TIME)
 
 
-def _tell(made: Cancelled) -> None:
+def _tell(made: Cancelled, left: Collection[ActionInFlight]) -> None:
     for each in made.stopping:
-        typer.echo(f"stopped    {_words(each)}")
+        if each not in left:
+            typer.echo(f"stopped    {_words(each)}")
     for each in made.shared:
         typer.echo(f"goes on    {_words(each)}: other sandboxes wait for it")
     for service in made.services:

@@ -87,5 +87,9 @@ def _print(found: Sequence[Finding]) -> None:
             typer.echo(f"           fix: {cli.inert(each.fix)}")
         typer.echo("")
     errors = sum(each.severity == "error" for each in found)
-    warnings = len(found) - errors
-    typer.echo(f"{errors} errors, {warnings} warnings" if found else "Nothing is wrong.")
+    counts = f"{_counted(errors, 'error')}, {_counted(len(found) - errors, 'warning')}"
+    typer.echo(counts if found else "Nothing is wrong.")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -111,23 +111,20 @@ def test_a_builds_log_is_found_by_its_service(scenario, world):
     assert ".go:" in read(world, target, "--build", "--grep", r"\.go:\d+", "-n", "100")
 
 
-@pytest.mark.parametrize(
-    ("target", "told"),
-    [
-        ("{name}x/account", "did you mean {name}"),
-        ("{name}/acount", "did you mean account"),
-        ("{name}/payment", "does not run here: OCP"),
-        ("{name}", "{name}/gateway"),
+def test_wrong_names(scenario, world):
+    target, name = runs(scenario), scenario.name
+    for wrong, told in (
+        (f"{name}X/account", f"did you mean {name}"),
+        (f"{name}/acount", "did you mean account"),
+        (f"{name}/payment", "does not run here: OCP"),
+        (name, f"{name}/gateway"),
         ("d-nope", "sdp deployments"),
-    ],
-)
-def test_wrong_names(scenario, world, target, told):
-    scenario.commit("account: {branch: feature/login-error}")
-    scenario.synced()
-    done = world.sdp("logs", target.format(name=scenario.name))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert told.format(name=scenario.name) in done.stderr
-    assert "fix:" in done.stderr
+    ):
+        done = world.sdp("logs", wrong)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert told in done.stderr
+        assert "fix:" in done.stderr
+    assert world.sdp("logs", target, "--since", "yesterday").returncode == 64
 
 
 def test_a_silent_node_is_said_at_once(scenario, world):
