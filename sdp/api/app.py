@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI, Response
 
 from sdp.api import (
     agents,
+    changes,
     container_logs,
     deployments,
     events,
@@ -35,7 +36,7 @@ def create_app(ports: Ports) -> FastAPI:
         },
     )
     sessions = agents.Sessions(ports)
-    for part in (sandboxes, inventory, deployments, events):
+    for part in (sandboxes, inventory, deployments, events, changes):
         api.include_router(part.router(ports))
     api.include_router(nodes.router(ports.plane, VERSION))
     api.include_router(container_logs.router(ports.plane, sessions))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from sdp.api import views
 from sdp.protocol.identity import digest
-from sdp.reconciler import render
+from sdp.reconciler import render, writer
 from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
 from sdp.reconciler.dispatch import InFlight
@@ -145,6 +145,20 @@ def finding(found: Finding) -> views.Finding:
         kind=found.kind,
         message=found.message,
         fix=found.fix,
+    )
+
+
+def conflict(found: writer.Conflict) -> views.ConflictView:
+    """Return what others did to the same files."""
+    return views.ConflictView(
+        base=found.base,
+        tip=found.tip,
+        paths=found.paths,
+        commits=tuple(
+            views.CommitView(sha=each.sha, author=each.author, at=each.at, subject=each.subject)
+            for each in found.commits
+        ),
+        diff=found.diff,
     )
 
 
