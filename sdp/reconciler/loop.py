@@ -166,8 +166,8 @@ class Reconciler:
         return await asked.answer
 
     def flying(self) -> tuple[InFlight, ...]:
-        """Return what nodes were told to do and have not answered."""
-        return tuple(self._dispatcher)
+        """Return what nodes were told to do and have not answered, silent ones too."""
+        return (*self._dispatcher, *self._dispatcher.adrift)
 
     def preview(self, tree: Tree, only: str | None = None) -> tuple[dict[str, Plan], World]:
         """Return the plans that another tree would lead to, and the world they are made from.
@@ -191,6 +191,7 @@ class Reconciler:
         """Take a node's new session; it replaces one that there was."""
         self._drop(node)
         self._sessions[node] = (send, hello)
+        await self._dispatcher.heard(node)
         about = {"version": hello.version}
         await self._journal.append(
             [Event(self._now(), "NODE_CONNECTED", message=node, data={**about})]
@@ -366,7 +367,7 @@ class Reconciler:
         memory, name = self._memory, asked.scope.sandbox.lower()
         whole = memory.world(self._now())
         await self._journal.append(memory.plan([name], whole))
-        made = memory.cancelling(asked.scope, tuple(self._dispatcher), whole)
+        made = memory.cancelling(asked.scope, self.flying(), whole)
         for attempt in made.attempts:
             failure = cancel.failure(attempt, self._now())
             await self._journal.put_failure(failure)

@@ -175,6 +175,21 @@ async def test_a_container_that_was_not_admitted_yet_goes(tmp_path: Path, kind: 
         await made.journal.until(lambda: reasons(made, "qa-a") == {"Cancelled"})
 
 
+async def test_what_a_silent_node_builds_is_cancelled_when_it_is_back(tmp_path: Path) -> None:
+    async with platform(tmp_path) as made:
+        made.nodes.slow = lambda action: isinstance(action, Build)
+        made.config.sandboxes(a=A)
+        await building(made, "develop")
+        (flight,) = (e for e in made.reconciler.flying() if e.planned.service == "account")
+        await made.reconciler.disconnected(MICRO, made.nodes.sends[MICRO])
+        done = await made.reconciler.cancel("QA-A", "account")
+        assert [each.action_id for each in done.stopping] == [flight.action_id]
+        await made.nodes.connect(MICRO)
+        await made.journal.until(lambda: reasons(made, "qa-a") == {"Cancelled"})
+        assert made.nodes.cancelled == [flight.action_id]
+        assert builds_of(made, "develop") == 1
+
+
 async def test_a_restarted_control_plane_still_holds_it(tmp_path: Path) -> None:
     async with platform(tmp_path) as made:
         made.nodes.slow = lambda action: isinstance(action, Build)

@@ -69,6 +69,7 @@ class Nodes:
         self.slow: Callable[[Action], bool] = lambda _: False
         self.cancelled: list[str] = []
         self.deaf = False
+        self.sends: dict[str, NodeSend] = {}
         self._frames: asyncio.Queue[tuple[str, ToAgent]] = asyncio.Queue()
         self._generation = 1
 
@@ -76,6 +77,7 @@ class Nodes:
         async def send(frame: ToAgent) -> None:
             self._frames.put_nowait((node, frame))
 
+        self.sends[node] = send
         hello = Hello(protocol=1, node=node, instance="test", version="1", outbox="o")
         await self.reconciler.connected(node, send, hello)
         self.report(node)
