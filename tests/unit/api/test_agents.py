@@ -1,14 +1,17 @@
 """The agents' endpoint, over a real server on the loopback."""
 
 import contextlib
+import datetime
 from collections.abc import AsyncGenerator
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from sdp.api.agents import measured
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
+from sdp.reconciler.observed import Skew
 from tests.fakes.control_plane import NOW, FakeControlPlane, served
 
 
@@ -173,3 +176,14 @@ async def test_after_a_missed_change_the_agent_has_to_report_in_full(control):
     async with served(control.ports) as port, agent(port) as connection:
         await connection.send(frames.Change(generation=9, delta=Delta()).model_dump_json())
         assert "in full" in await closed(connection)
+
+
+def test_a_clock_is_measured_right_but_for_half_of_the_way() -> None:
+    slow, ahead = datetime.timedelta(seconds=4), datetime.timedelta(seconds=60)
+    told = frames.Time(asked=NOW, now=NOW + slow / 2 + ahead)
+    assert measured(told, NOW + slow) == Skew(60.0, 2.0)
+    crooked = frames.Time(asked=NOW, now=NOW + slow)
+    skew = measured(crooked, NOW + slow)
+    assert skew is not None
+    assert abs(skew.seconds) <= skew.margin
+    assert measured(told, NOW - slow) is None
