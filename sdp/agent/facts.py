@@ -83,16 +83,18 @@ class Facts:
         found: dict[str, Fact] = {"disk/state": disk(self._state)}
         root = self._about.root if self._about else self._state
         # An engine elsewhere has its disk there; one on the same disk is told already.
-        if root.exists() and root.stat().st_dev != self._state.stat().st_dev:
-            found["disk/docker"] = disk(root)
+        with contextlib.suppress(OSError):
+            if root.stat().st_dev != self._state.stat().st_dev:
+                found["disk/docker"] = disk(root)
         return found
 
     def _images(self) -> dict[str, Fact]:
         tags: dict[tuple[str, int, int], frozenset[str]] = {}
         for path in sorted(self._archives.glob("*.tar")):
-            seen = path.stat()
-            key = (path.name, seen.st_mtime_ns, seen.st_size)
-            tags[key] = self._tags.get(key) or images.tags(path)
+            with contextlib.suppress(OSError):  # gone meanwhile
+                seen = path.stat()
+                key = (path.name, seen.st_mtime_ns, seen.st_size)
+                tags[key] = self._tags.get(key) or images.tags(path)
         self._tags = tags
         return {
             f"archive/{name}": Archive(images=tuple(sorted(held)))
@@ -103,12 +105,17 @@ class Facts:
 def _installed(name: str) -> tuple[str, int] | None:
     """Return what changes when a program does."""
     path = shutil.which(name, path=runner.PATH)
-    return (path, Path(path).stat().st_mtime_ns) if path else None
+    with contextlib.suppress(OSError):  # gone meanwhile
+        return (path, Path(path).stat().st_mtime_ns) if path else None
+    return None
 
 
 def disk(path: Path) -> Disk:
-    """Return how full the file system of a folder is, for who is not root."""
-    seen = os.statvfs(path)
+    """Return how full the file system of a folder is, for who is not root; one that is gone is."""
+    try:
+        seen = os.statvfs(path)
+    except OSError:
+        return Disk(path=str(path), total_bytes=0, free=0, inodes=0, writable=False)
     return Disk(
         path=str(path),
         total_bytes=seen.f_blocks * seen.f_frsize,

@@ -84,6 +84,8 @@ class _Reader(Generic[T]):
         self._stream = self._start(client)
         self._hand(_Opened())
         try:
+            if self._ended.is_set():  # closed before there was anything to close
+                return
             for item in self._stream:
                 self._room.acquire()
                 if self._ended.is_set():

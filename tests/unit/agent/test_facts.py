@@ -80,6 +80,11 @@ async def test_what_did_not_change_is_told_the_same(state) -> None:
     assert await facts.look() == await facts.look()
 
 
+def test_a_disk_that_is_gone_is_full_and_can_not_be_written_to(state) -> None:
+    gone = disk(state / "absent")
+    assert (gone.free, gone.writable) == (0, False)
+
+
 def test_a_disk_is_told_in_whole_per_cent(state) -> None:
     found = disk(state)
     assert isinstance(found, Disk)
