@@ -106,16 +106,25 @@ class Desired:
     unreadable: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Revision:
+    """A commit of the config repo: its specs, and its message."""
+
+    sha: str
+    tree: Tree
+    message: str = ""
+
+
 NOTHING = Desired("", None, types.MappingProxyType({}))
 
 
-def desire(revision: str, tree: Tree, ancestors: Iterable[tuple[str, Tree]] = ()) -> Desired:
+def desire(revision: str, tree: Tree, ancestors: Iterable[Revision] = ()) -> Desired:
     """Return what the tree of a revision says should exist.
 
     Args:
         revision: commit SHA of the config repo.
         tree: its specs.
-        ancestors: older revisions with their specs, newest first; read only as far as needed.
+        ancestors: older revisions, newest first; read only as far as needed.
     """
     past = _Past(ancestors)
     if tree.platform is None:
@@ -136,11 +145,11 @@ def desire(revision: str, tree: Tree, ancestors: Iterable[tuple[str, Tree]] = ()
 class _Past:
     """Older revisions, read lazily and at most once."""
 
-    def __init__(self, ancestors: Iterable[tuple[str, Tree]]) -> None:
+    def __init__(self, ancestors: Iterable[Revision]) -> None:
         self._rest = iter(ancestors)
-        self._read: list[tuple[str, Tree]] = []
+        self._read: list[Revision] = []
 
-    def __iter__(self) -> Iterator[tuple[str, Tree]]:
+    def __iter__(self) -> Iterator[Revision]:
         yield from self._read
         for each in self._rest:
             self._read.append(each)
@@ -148,9 +157,9 @@ class _Past:
 
 
 def _with_past_platform(tree: Tree, past: _Past) -> Tree:
-    for _, older in past:
-        if older.platform is not None:
-            return dataclasses.replace(tree, platform=older.platform)
+    for older in past:
+        if older.tree.platform is not None:
+            return dataclasses.replace(tree, platform=older.tree.platform)
     return tree
 
 
@@ -158,9 +167,9 @@ def _last_good(path: str, tree: Tree, past: _Past) -> DesiredSandbox | None:
     """Return the sandbox of a broken file as it was when the file, or its name, last held good."""
     declared = tree.unloaded.get(path)
     problems = tree.errors([path]) or _problems(path, tree)
-    for revision, older in past:
-        for candidate in (path, _path_of(declared, older)):
-            if candidate is not None and (sandbox := _sandbox(candidate, revision, older)):
+    for older in past:
+        for candidate in (path, _path_of(declared, older.tree)):
+            if candidate is not None and (sandbox := _sandbox(candidate, older.sha, older.tree)):
                 return dataclasses.replace(sandbox, path=path, problems=problems)
     return None
 

@@ -4,12 +4,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from sdp.reconciler import observed as observation
-from sdp.reconciler.desired import Branch, Desired, desire
+from sdp.reconciler.desired import Branch, Desired, Revision, desire
 from sdp.reconciler.draft import Hold, World
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.ports import Lease, Leases, rebuild
 from sdp.spec import names
-from sdp.spec.tree import Tree
 
 FEW: Final = 2
 """So many sandboxes may go at once whatever their share."""
@@ -54,11 +53,11 @@ def held_deletions(
     return holds
 
 
-def was_protected(name: str, ancestors: Iterable[tuple[str, Tree]]) -> bool:
+def was_protected(name: str, ancestors: Iterable[Revision]) -> bool:
     """Tell whether a sandbox's last spec before it was removed said ``protect: true``."""
-    for revision, tree in ancestors:
-        if any(file.spec.sandbox.lower() == name for file in tree.sandboxes.values()):
-            last = desire(revision, tree).sandboxes.get(name)
+    for older in ancestors:
+        if any(file.spec.sandbox.lower() == name for file in older.tree.sandboxes.values()):
+            last = desire(older.sha, older.tree).sandboxes.get(name)
             return last is not None and last.protect
     return False
 

@@ -32,7 +32,7 @@ from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import deployments, events, guard, history
 from sdp.reconciler import observed as observation
 from sdp.reconciler.deployments import Deployment
-from sdp.reconciler.desired import Desired, desire
+from sdp.reconciler.desired import Desired, Revision, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Attempt, Failure, History
@@ -149,7 +149,7 @@ class Reconciler:
             only: one sandbox's name; None: all.
         """
         meant = self._memory.desired
-        desired = desire("", tree, [(meant.revision, t) for t in self._memory.trees])
+        desired = desire("", tree, [Revision(meant.revision, t) for t in self._memory.trees])
         whole = self._memory.world(self._now(), desired)
         plans = plan_all(whole)
         plans = self._memory.guarded(plans, whole)
