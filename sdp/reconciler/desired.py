@@ -97,6 +97,8 @@ class Desired:
         sandboxes: by lower-cased name.
         unreadable: sandbox files that no revision explains; while there are any, nothing that is
             missing from ``sandboxes`` may be taken for deleted.
+        emptied: neither a platform nor a sandbox of this revision could be read: more likely an
+            accident than the wish to delete everything.
     """
 
     revision: str
@@ -104,6 +106,7 @@ class Desired:
     sandboxes: Mapping[str, DesiredSandbox]
     problems: tuple[Problem, ...] = ()
     unreadable: tuple[str, ...] = ()
+    emptied: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ def desire(revision: str, tree: Tree, ancestors: Iterable[Revision] = ()) -> Des
         ancestors: older revisions, newest first; read only as far as needed.
     """
     past = _Past(ancestors)
+    emptied = tree.platform is None and not tree.sandboxes
     if tree.platform is None:
         tree = _with_past_platform(tree, past)
     if tree.platform is None:
@@ -139,7 +143,9 @@ def desire(revision: str, tree: Tree, ancestors: Iterable[Revision] = ()) -> Des
             unreadable.append(path)
         else:
             sandboxes.setdefault(sandbox.name.lower(), sandbox)
-    return Desired(revision, tree.platform.spec, sandboxes, tree.problems, tuple(unreadable))
+    return Desired(
+        revision, tree.platform.spec, sandboxes, tree.problems, tuple(unreadable), emptied
+    )
 
 
 class _Past:

@@ -1,14 +1,15 @@
 """Guard: which deletions wait for a person, and which ports may be given back. Pure."""
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from sdp.reconciler import observed as observation
-from sdp.reconciler.desired import Branch, Desired, Revision, desire
+from sdp.reconciler.desired import Branch, Desired, DesiredSandbox, Revision, desire
 from sdp.reconciler.draft import Hold, World
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.ports import Lease, Leases, rebuild
-from sdp.spec import names
+from sdp.spec import names, trailers
 
 FEW: Final = 2
 """So many sandboxes may go at once whatever their share."""
@@ -16,50 +17,179 @@ SHARE: Final = 0.3
 """A larger share of all sandboxes does not go without a person's word."""
 
 
-def held_deletions(
-    whole: World, protected: Collection[str], before: Collection[str], confirmed: Collection[str]
-) -> dict[str, Hold]:
+def _nothing() -> Mapping[str, int]:
+    return {}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Departure:
+    """What git says of a sandbox that nobody desires any more.
+
+    Attributes:
+        seen: the revision as of which this was read.
+        protected: its last spec said ``protect: true``.
+        allowances: commits since it was desired whose messages let sandboxes go → how many.
+    """
+
+    seen: str
+    protected: bool = False
+    allowances: Mapping[str, int] = dataclasses.field(default_factory=_nothing)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Word:
+    """What is known of people's wishes about the sandboxes that nobody desires, by name.
+
+    Attributes:
+        departures: what git says of them.
+        before: names that were held as too many at once; they stay held.
+        confirmed: names that a person let go one by one.
+        let_go: commit → the names that it has let go; they count, also once they are gone.
+    """
+
+    departures: Mapping[str, Departure]
+    before: Collection[str] = ()
+    confirmed: Collection[str] = ()
+    let_go: Mapping[str, Collection[str]] = dataclasses.field(default_factory=dict)
+
+
+def leaving(whole: World) -> frozenset[str]:
+    """Return the sandboxes that are there and that nobody desires, by lower-cased name."""
+    return observation.sandboxes(whole.observed) - whole.desired.sandboxes.keys()
+
+
+def held_deletions(whole: World, word: Word) -> dict[str, Hold]:
     """Return why sandboxes that nobody desires any more stay, by lower-cased name.
 
-    Args:
-        whole: desired and observed.
-        protected: names whose last spec said ``protect: true``.
-        before: names that were held as too many at once; they stay held.
-        confirmed: names that a person let go.
+    ``protect`` is lifted by nothing but the file. An emptied tree is an accident of the repository
+    and not of one sandbox, so only a commit's own word lets its sandboxes go.
     """
-    leaving = observation.sandboxes(whole.observed) - whole.desired.sandboxes.keys()
-    holds = {
-        name: Hold(
-            name,
-            "",
-            "Protected",
-            f"{name} was protected when its file was removed",
-            "bring the file back with lifecycle.protect: false, then remove it again",
-        )
-        for name in leaving & frozenset(protected)
-    }
-    going = leaving - holds.keys() - frozenset(confirmed)
-    every = len(whole.desired.sandboxes) + len(leaving)
+    gone = leaving(whole)
+    holds = {name: _protected(name) for name in gone if _departure(name, word).protected}
+    allowed = frozenset(name for names in allowed_by(whole, word).values() for name in names)
+    going = _asked(whole, word) - allowed
+    if whole.desired.emptied:
+        return holds | {name: _emptied(name, len(going), word) for name in going}
+    every = len(whole.desired.sandboxes) + len(gone)
     if not (len(going) > FEW and len(going) > SHARE * every):
-        going &= frozenset(before)
-    for name in going:
-        holds[name] = Hold(
-            name,
-            "",
-            "MassDeletion",
-            f"{name} is one of {len(going)} of {every} sandboxes that would go at once",
-            f"let it go: sdp sync {name}; or bring its file back",
-        )
-    return holds
+        going &= frozenset(word.before)
+    return holds | {name: _too_many(name, len(going), every, word) for name in going}
 
 
-def was_protected(name: str, ancestors: Iterable[Revision]) -> bool:
-    """Tell whether a sandbox's last spec before it was removed said ``protect: true``."""
-    for older in ancestors:
-        if any(file.spec.sandbox.lower() == name for file in older.tree.sandboxes.values()):
-            last = desire(older.sha, older.tree).sandboxes.get(name)
-            return last is not None and last.protect
-    return False
+def _asked(whole: World, word: Word) -> frozenset[str]:
+    """Return the sandboxes that leave, without the protected and those let go one by one."""
+    confirmed = frozenset(() if whole.desired.emptied else word.confirmed)
+    return frozenset(
+        name for name in leaving(whole) - confirmed if not _departure(name, word).protected
+    )
+
+
+def allowed_by(whole: World, word: Word) -> dict[str, frozenset[str]]:
+    """Return which sandboxes each commit lets go.
+
+    Where they are more than it says, only those that it has let go before.
+    """
+    asked: dict[str, set[str]] = {}
+    most: dict[str, int] = {}
+    for name in _asked(whole, word):
+        for commit, number in _departure(name, word).allowances.items():
+            asked.setdefault(commit, set()).add(name)
+            most[commit] = number
+    before = {commit: frozenset(word.let_go.get(commit, ())) for commit in asked}
+    return {
+        commit: frozenset(names) & before[commit]
+        if len(names | before[commit]) > most[commit]
+        else frozenset(names)
+        for commit, names in asked.items()
+    }
+
+
+def departures(
+    known: Mapping[str, Departure | None], history: Iterable[Revision]
+) -> dict[str, Departure]:
+    """Return what git says of sandboxes that nobody desires at the newest revision.
+
+    Args:
+        known: lower-cased name → what was read before, if anything.
+        history: the newest revision and its ancestors; read only as far as needed.
+    """
+    rest, newest = dict(known), ""
+    allowances: dict[str, int] = {}
+    found: dict[str, Departure] = {}
+    for revision in history:
+        newest = newest or revision.sha
+        last = _last_specs(rest, revision)
+        for name, before in tuple(rest.items()):
+            if before is not None and before.seen == revision.sha:
+                both = {**before.allowances, **allowances}
+                found[name] = Departure(newest, before.protected, both)
+            elif name in last:
+                found[name] = Departure(newest, last[name].protect, dict(allowances))
+        rest = {name: before for name, before in rest.items() if name not in found}
+        if not rest:
+            return found
+        if number := trailers.allowed_deletes(revision.message):
+            allowances[revision.sha] = number
+    # They left longer ago than is looked back: what was read before still holds.
+    for name, before in rest.items():
+        past = before or Departure("")
+        both = {**past.allowances, **allowances}
+        found[name] = Departure(newest, past.protected, both)
+    return found
+
+
+def _last_specs(names: Iterable[str], revision: Revision) -> Mapping[str, DesiredSandbox]:
+    """Return these sandboxes as a revision desires them, where it does and they resolve."""
+    declared = {file.spec.sandbox.lower() for file in revision.tree.sandboxes.values()}
+    if declared.isdisjoint(names):
+        return {}
+    return desire(revision.sha, revision.tree).sandboxes
+
+
+def _departure(name: str, word: Word) -> Departure:
+    return word.departures.get(name, Departure(""))
+
+
+def _protected(name: str) -> Hold:
+    return Hold(
+        name,
+        "",
+        "Protected",
+        f"{name} was protected when its file was removed",
+        "bring the file back with lifecycle.protect: false, then remove it again",
+    )
+
+
+def _too_many(name: str, number: int, every: int, word: Word) -> Hold:
+    return Hold(
+        name,
+        "",
+        "MassDeletion",
+        f"{name} is one of {number} of {every} sandboxes that would go at once"
+        + _too_few_allowed(name, number, word),
+        f"let them go: sdp apply --allow-deletes {number}; or this one: sdp sync {name}; "
+        "or bring its file back",
+    )
+
+
+def _emptied(name: str, number: int, word: Word) -> Hold:
+    return Hold(
+        name,
+        "",
+        "EmptyTree",
+        f"the config repo has no platform.yaml and no sandbox left, and {name} would go with them"
+        + _too_few_allowed(name, number, word),
+        f"bring the files back: git revert; or let them go: sdp apply --allow-deletes {number}",
+    )
+
+
+def _too_few_allowed(name: str, number: int, word: Word) -> str:
+    allowances = _departure(name, word).allowances
+    if not allowances:
+        return ""
+    commit, most = max(allowances.items(), key=lambda each: each[1])
+    who = f"commit {commit[:7]}" if commit else "it"
+    return f"; {who} allows {most}, {number} would go"
 
 
 def kept_leases(

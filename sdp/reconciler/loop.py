@@ -7,6 +7,7 @@ revision, on what nodes say, on a result, on a request, and on time. Only here i
 import asyncio
 import contextlib
 import datetime
+import itertools
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -141,18 +142,21 @@ class Reconciler:
         self._touch([name.lower()])
         return nonce
 
-    def preview(self, tree: Tree, only: str | None = None) -> tuple[dict[str, Plan], World]:
+    def preview(
+        self, tree: Tree, only: str | None = None, deletes: int = 0
+    ) -> tuple[dict[str, Plan], World]:
         """Return the plans that another tree would lead to, and the world they are made from.
 
         Args:
             tree: such as that of a working tree.
             only: one sandbox's name; None: all.
+            deletes: how many sandboxes its commit would let go.
         """
         meant = self._memory.desired
         desired = desire("", tree, [Revision(meant.revision, t) for t in self._memory.trees])
         whole = self._memory.world(self._now(), desired)
         plans = plan_all(whole)
-        plans = self._memory.guarded(plans, whole)
+        plans = self._memory.guarded(plans, whole, deletes)
         if only is None:
             return plans, whole
         return {name: each for name, each in plans.items() if name == only.lower()}, whole
@@ -269,15 +273,19 @@ class Reconciler:
         self.trouble = head.trouble
         if not head.revision or head.revision == self._memory.desired.revision:
             return
-        tree, desired = await asyncio.to_thread(self._load, head.revision)
-        happened, changed = self._memory.apply(tree, desired, self._now())
+        trees, desired = await asyncio.to_thread(self._load, head.revision)
+        happened, changed = self._memory.apply(trees, desired, self._now())
         await self._journal.append(happened)
         self._touch(None)
         await self._refresh(changed)
 
-    def _load(self, revision: str) -> tuple[Tree, Desired]:
+    def _load(self, revision: str) -> tuple[tuple[Tree, ...], Desired]:
         tree = self._source.tree(revision)
-        return tree, desire(revision, tree, self._source.ancestors(revision))
+        trees: tuple[Tree, ...] = (tree,)
+        if tree.platform is None:
+            older = (each.tree for each in self._source.ancestors(revision))
+            trees = (tree, *itertools.islice((each for each in older if each.platform), 1))
+        return trees, desire(revision, tree, self._source.ancestors(revision))
 
     async def _round(self, names: frozenset[str]) -> None:
         memory, now = self._memory, self._now()
@@ -288,7 +296,7 @@ class Reconciler:
             await self._retry(name)
         self._cured = frozenset()
         await self._refresh(requests)
-        await self._look_back(names)
+        await self._look_back()
         self._dispatcher.expire(now)
         # From here to the choice nothing is awaited: plans and what is in flight belong together.
         whole = memory.world(self._now())
@@ -310,11 +318,11 @@ class Reconciler:
         # Only now: a request outlives a round that failed, and one that came meanwhile stays.
         self._requests = {n: x for n, x in self._requests.items() if requests.get(n) != x}
 
-    async def _look_back(self, names: Iterable[str]) -> None:
-        """Ask the past about sandboxes that were observed after their files were gone."""
-        for name in self._memory.strangers(names):
-            past = self._source.ancestors(self._memory.desired.revision)
-            self._memory.met(name, await asyncio.to_thread(guard.was_protected, name, past))
+    async def _look_back(self) -> None:
+        """Ask the past about sandboxes that nobody desires; more may turn up meanwhile."""
+        while strangers := self._memory.strangers():
+            history = self._source.history(self._memory.desired.revision)
+            self._memory.met(await asyncio.to_thread(guard.departures, strangers, history))
 
     async def _retry(self, name: str) -> None:
         for sandbox, service in self._memory.failing(name):

@@ -20,6 +20,7 @@ from sdp.reconciler.diff import Obstacle, Version, diff
 from sdp.reconciler.dispatch import Wanted
 from sdp.reconciler.draft import Hold, Plan, Planned, World, world
 from sdp.reconciler.events import Event
+from sdp.reconciler.guard import Departure, Word
 from sdp.reconciler.history import Attempt, Failure, History
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.plan import plan
@@ -55,7 +56,8 @@ class Memory:
         self._synced_spec: dict[str, DesiredSandbox] = {}
         self._drifts: dict[str, frozenset[str]] = {}
         self._successes: dict[str, collections.Counter[str]] = {}
-        self._protected: dict[str, bool] = {}
+        self._departures: dict[str, Departure] = {}
+        self._let_go: dict[str, set[str]] = {}
         self._too_many: frozenset[str] = frozenset()
         self._confirmed: set[str] = set()
         self._planned_at: datetime.datetime | None = None
@@ -73,15 +75,21 @@ class Memory:
         self.deployments = {each.key: each for each in known}
 
     def apply(
-        self, tree: Tree, new: Desired, now: datetime.datetime
+        self, trees: tuple[Tree, ...], new: Desired, now: datetime.datetime
     ) -> tuple[list[Event], frozenset[str]]:
-        """Take a new revision; return what to tell, and which sandboxes changed."""
+        """Take a new revision; return what to tell, and which sandboxes changed.
+
+        Args:
+            trees: the revision's, and one that explains its platform where its own does not load.
+            new: what it desires.
+            now: when.
+        """
         old = self.desired
-        gone = old.sandboxes.keys() - new.sandboxes.keys()
-        self._protected.update({name: old.sandboxes[name].protect for name in gone})
         for name in new.sandboxes:
-            self._protected.pop(name, None)
+            self._departures.pop(name, None)
             self._confirmed.discard(name)
+            for names in self._let_go.values():
+                names.discard(name)
         changed = frozenset(
             name
             for name in old.sandboxes.keys() | new.sandboxes.keys()
@@ -89,7 +97,7 @@ class Memory:
         )
         for name in changed:
             self._successes.pop(name, None)
-        self.desired, self.trees = new, (tree, *self.trees[:1])
+        self.desired, self.trees = new, (*trees, *self.trees[:1])
         listed: list[JsonValue] = [*sorted(changed)]
         data: dict[str, JsonValue] = {"revision": new.revision, "changed": listed}
         applied = Event(now, "REVISION", message=new.revision, data=data)
@@ -136,9 +144,9 @@ class Memory:
         """Take a deployment as it is now."""
         self.deployments[deployment.key] = deployment
 
-    def met(self, name: str, protected: bool) -> None:  # noqa: FBT001 -- a fact, kept as such
-        """Take whether a sandbox that nobody desires was protected."""
-        self._protected[name] = protected
+    def met(self, departures: Mapping[str, Departure]) -> None:
+        """Take what git says of sandboxes that nobody desires."""
+        self._departures.update(departures)
 
     # What is asked.
 
@@ -147,10 +155,12 @@ class Memory:
         seen = observation.sandboxes(self.observed)
         return frozenset(self.desired.sandboxes.keys() | seen | self.statuses.keys())
 
-    def strangers(self, names: Iterable[str]) -> list[str]:
-        """Return the observed sandboxes that nobody desires and whose past is not known."""
+    def strangers(self) -> dict[str, Departure | None]:
+        """Return the observed sandboxes that nobody desires, whose past must be looked at."""
         seen = observation.sandboxes(self.observed) - self.desired.sandboxes.keys()
-        return sorted(seen & frozenset(names) - self._protected.keys())
+        known = {name: self._departures.get(name) for name in sorted(seen)}
+        revision = self.desired.revision
+        return {name: each for name, each in known.items() if not each or each.seen != revision}
 
     def world(self, now: datetime.datetime, meant: Desired | None = None) -> World:
         """Return the world as of now, or as it would be with another intent."""
@@ -220,8 +230,11 @@ class Memory:
     def plan(self, names: Collection[str], whole: World) -> list[Event]:
         """Make the plans of these sandboxes; return what is new in them, and the drifts."""
         self._planned_at = whole.now
-        held = self._held(whole)
+        word = self._word(whole)
+        held = guard.held_deletions(whole, word)
         self._too_many = frozenset(n for n, h in held.items() if h.reason == "MassDeletion")
+        for commit, names_let_go in guard.allowed_by(whole, word).items():
+            self._let_go.setdefault(commit, set()).update(names_let_go)
         happened: list[Event] = []
         for name in sorted({*names, *held} & self.every()):
             before = self.plans.get(name, Plan())
@@ -285,7 +298,7 @@ class Memory:
         if name in self.desired.sandboxes or name in observation.sandboxes(self.observed):
             return False
         self.plans.pop(name, None)
-        self._protected.pop(name, None)
+        self._departures.pop(name, None)
         self._confirmed.discard(name)
         self._applied = {k: v for k, v in self._applied.items() if k[0].lower() != name}
         self._failures = {k: v for k, v in self._failures.items() if k[0].lower() != name}
@@ -315,16 +328,28 @@ class Memory:
                 happened.append(Event(whole.now, "STATUS", made.name, data=data))
         return happened
 
-    def guarded(self, plans: Mapping[str, Plan], whole: World) -> dict[str, Plan]:
-        """Return plans with the deletions held that would be held."""
-        held = self._held(whole)
+    def guarded(self, plans: Mapping[str, Plan], whole: World, deletes: int) -> dict[str, Plan]:
+        """Return plans with the deletions held that would be held.
+
+        Args:
+            plans: by lower-cased name.
+            whole: what they were made from.
+            deletes: how many sandboxes the commit that is thought of lets go.
+        """
+        held = guard.held_deletions(whole, self._word(whole, deletes))
         return {n: Plan(holds=(held[n],)) if n in held else made for n, made in plans.items()}
 
-    def _held(self, whole: World) -> dict[str, Hold]:
-        protected = [name for name, said in self._protected.items() if said]
-        known = self.desired.sandboxes.items()
-        protected += [n for n, sandbox in known if sandbox.protect]
-        return guard.held_deletions(whole, protected, self._too_many, self._confirmed)
+    def _word(self, whole: World, deletes: int = 0) -> Word:
+        """Return people's word on those that leave; of those still desired, their spec's."""
+        departures = dict(self._departures)
+        for name in guard.leaving(whole):
+            said = departures.get(name, Departure(""))
+            if (still := self.desired.sandboxes.get(name)) is not None:
+                said = Departure("", still.protect)
+            more = {"": deletes} if deletes else {}
+            both = {**said.allowances, **more}
+            departures[name] = dataclasses.replace(said, allowances=both)
+        return Word(departures, self._too_many, self._confirmed, self._let_go)
 
     def _watched(self, name: str, made: Plan) -> Plan:
         """Return the plan, with a hold where its actions succeed again and again in vain."""
