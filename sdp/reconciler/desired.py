@@ -9,7 +9,10 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
+from pydantic import TypeAdapter
+
 from sdp.protocol.actions import Limits, Probe
+from sdp.protocol.identity import digest
 from sdp.spec import models, quantities
 from sdp.spec.resolve import Resolved, resolve
 from sdp.spec.tree import Problem, Tree
@@ -86,7 +89,21 @@ class DesiredSandbox:
     services: Mapping[str, DesiredService]
     suspended: bool
     protect: bool
+    heal: models.Heal = "auto"
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def intent(self) -> str:
+        """Return 12 digits that change with what should run, and how.
+
+        They do not with where that was said, who owns it, and what may be done to it.
+        """
+        said = _JSON.dump_python(self, mode="json", exclude=_NOT_RUN)
+        return digest(said)
+
+
+_JSON = TypeAdapter(DesiredSandbox)
+_NOT_RUN = {"path", "revision", "owner", "environment", "protect", "heal", "problems"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -214,6 +231,7 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         },
         suspended=bool(lifecycle.suspended),
         protect=bool(lifecycle.protect),
+        heal=body.heal or "auto",
     )
 
 

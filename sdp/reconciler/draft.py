@@ -76,12 +76,22 @@ class Hold:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Drift:
+    """Something that was changed behind the platform's back; ``key`` is the healing action's."""
+
+    key: str
+    service: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, what waits, and the ports that it takes."""
+    """What to do, what waits, the ports that it takes, and what was found changed."""
 
     actions: tuple[Planned, ...] = ()
     holds: tuple[Hold, ...] = ()
     leases: tuple[Lease, ...] = ()
+    drifts: tuple[Drift, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -91,7 +101,12 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
-    """What plans of all sandboxes are made from, as of one moment."""
+    """What plans of all sandboxes are made from, as of one moment.
+
+    Attributes:
+        reserved: the specs' pins.
+        healing: lower-cased names whose drift a person asked to heal, whatever their specs say.
+    """
 
     desired: Desired
     observed: Observed
@@ -99,6 +114,7 @@ class World:
     leases: Leases
     reserved: Mapping[tuple[str, int], str]
     now: datetime.datetime
+    healing: frozenset[str] = frozenset()
 
 
 def world(

@@ -19,6 +19,7 @@ from sdp.reconciler.desired import Desired, DesiredSandbox
 from sdp.reconciler.diff import Obstacle, Version, diff
 from sdp.reconciler.dispatch import Wanted
 from sdp.reconciler.draft import Hold, Plan, Planned, World, world
+from sdp.reconciler.drift import INTENT
 from sdp.reconciler.events import Event
 from sdp.reconciler.guard import Departure, Word
 from sdp.reconciler.history import Attempt, Failure, History
@@ -54,6 +55,7 @@ class Memory:
         self._failures: dict[Key, Failure] = {}
         self._served: dict[str, str] = {}
         self._synced_spec: dict[str, DesiredSandbox] = {}
+        self._healing: set[str] = set()
         self._drifts: dict[str, frozenset[str]] = {}
         self._successes: dict[str, collections.Counter[str]] = {}
         self._departures: dict[str, Departure] = {}
@@ -135,9 +137,11 @@ class Memory:
         self._failures = {k: each for k, each in self._failures.items() if k[:2] != about}
 
     def confirm(self, name: str) -> None:
-        """Take a person's word for a sandbox: it may be tried again, and it may go."""
+        """Take a person's word for a sandbox: it may be tried again or healed, or it may go."""
         self._successes.pop(name, None)
-        if name not in self.desired.sandboxes:
+        if name in self.desired.sandboxes:
+            self._healing.add(name)
+        else:
             self._confirmed.add(name)
 
     def put(self, deployment: Deployment) -> None:
@@ -166,7 +170,8 @@ class Memory:
         """Return the world as of now, or as it would be with another intent."""
         history = History(dict(self._applied), dict(self._failures))
         leases = rebuild(self.leases, self.observed)
-        return world(meant or self.desired, self.observed, history, leases, now)
+        made = world(meant or self.desired, self.observed, history, leases, now)
+        return dataclasses.replace(made, healing=frozenset(self._healing))
 
     def patience(self, now: datetime.datetime, most: float) -> float:
         """Return the seconds until something is due by itself."""
@@ -277,7 +282,22 @@ class Memory:
             if self._applied.get(about) != service.current.hash or failing:
                 self._applied[about] = service.current.hash
                 done.append((*about, service.current.hash))
+        # What runs elsewhere now is new, not drift, when it is to run here again.
+        left = [each.service for each in difference.services if each.wanted is None]
+        done += [(meant.name, each, "") for each in left if self._applied.get((meant.name, each))]
+        if made.empty:
+            self._healing.discard(name)
+            done += self._in_sync(name, meant)
+        self._applied.update({(sandbox, each): version for sandbox, each, version in done})
         return done
+
+    def _in_sync(self, name: str, meant: DesiredSandbox) -> list[Key]:
+        """Return as what a sandbox is in sync, where that is news."""
+        if _intent(self._synced_spec.get(name)) == _intent(meant):
+            return []
+        self._synced_spec[name] = meant
+        about = (meant.name, INTENT)
+        return [(*about, meant.intent)] if self._applied.get(about) != meant.intent else []
 
     def end(self, name: str, whole: World) -> tuple[list[Deployment], list[Event]]:
         """Return the deployments of a sandbox that now run or are over, and what to tell."""
@@ -300,6 +320,8 @@ class Memory:
         self.plans.pop(name, None)
         self._departures.pop(name, None)
         self._confirmed.discard(name)
+        self._healing.discard(name)
+        self._synced_spec.pop(name, None)
         self._applied = {k: v for k, v in self._applied.items() if k[0].lower() != name}
         self._failures = {k: v for k, v in self._failures.items() if k[0].lower() != name}
         known = self.deployments.items()
@@ -319,9 +341,6 @@ class Memory:
                     happened.append(Event(whole.now, "SANDBOX_REMOVED", before.name))
                 continue
             made = status(name, whole, self.plans[name], busy, before, self._served.get(name, ""))
-            meant = whole.desired.sandboxes.get(name)
-            if made.sync == "Synced" and meant is not None:
-                self._synced_spec[name] = meant
             self.statuses[name] = made
             if _news(made) != _news(before):
                 data: dict[str, JsonValue] = _JSON.dump_python(made, mode="json")
@@ -376,12 +395,11 @@ class Memory:
         meant = whole.desired.sandboxes.get(name)
         if meant is None or meant.suspended:
             return []
-        changed = _intent(self._synced_spec.get(name)) != _intent(meant)
-        made, difference = self.plans[name], diff(meant, whole.observed)
-        found = events.drifts(made, difference, whole, changed)
-        known = self._drifts.get(name, frozenset())
+        made, known = self.plans[name], self._drifts.get(name, frozenset())
+        found = {each.key: each for each in made.drifts}
         self._drifts[name] = frozenset(found) | (known & {each.key for each in made.actions})
-        return [event for key, event in found.items() if key not in known]
+        new = [each for key, each in found.items() if key not in known]
+        return [events.of_drift(each, meant.name, whole.now) for each in new]
 
 
 def _intent(sandbox: DesiredSandbox | None) -> DesiredSandbox | None:

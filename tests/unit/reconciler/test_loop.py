@@ -375,12 +375,61 @@ async def test_the_end_of_a_replaced_session_changes_nothing(tmp_path: Path) -> 
         await made.synced("qa-a")
 
 
+REPORT = sandbox("QA-A", "account: {branch: develop}", more="heal: report")
+
+
+async def test_reported_drift_is_told_once_held_and_healed_once_by_a_sync(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=REPORT) as made:
+        await made.synced("qa-a")
+        made.nodes.simulation.remove(MICRO, "sandbox-qa-a-account")
+        made.nodes.report(MICRO)
+        await made.journal.until(lambda: "Drift" in reasons(made, "qa-a"))
+        made.nodes.report(MICRO)
+        made.reconciler.sync("qa-b")
+        assert len(made.nodes.simulation.containers()) == 1
+        status = made.reconciler.status("qa-a")
+        assert status is not None
+        assert status.sync == "Held"
+        made.reconciler.sync("qa-a")
+        await made.journal.until(lambda: made.is_synced("qa-a"))
+        assert len(made.journal.of("DRIFT")) == 1
+        made.nodes.simulation.remove(MICRO, "sandbox-qa-a-account")
+        made.nodes.report(MICRO)
+        await made.journal.until(lambda: "Drift" in reasons(made, "qa-a"))
+
+
+async def test_drift_while_the_control_plane_was_away_is_reported_too(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=REPORT) as made:
+        await made.synced("qa-a")
+    account = "sandbox-qa-a-account"
+    made.nodes.simulation.edit(MICRO, account, state="exited", health="none")
+    async with restarted(made, tmp_path, made.journal) as again:
+        await again.journal.until(lambda: "Drift" in reasons(again, "qa-a"))
+        assert made.nodes.simulation.containers()[account].state == "exited"
+        again.config.sandboxes(a=REPORT.replace("develop}", "feature/a}"))
+        await again.synced("qa-a")
+
+
+async def test_a_service_that_comes_back_from_ocp_is_no_drift(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=REPORT) as made:
+        await made.synced("qa-a")
+        made.config.sandboxes(a=sandbox("QA-A", "account: {use_ocp: true}", more="heal: report"))
+        await made.synced("qa-a")
+        assert len(made.nodes.simulation.containers()) == 1
+        made.config.sandboxes(a=REPORT)
+        await made.synced("qa-a")
+        assert not made.journal.of("DRIFT")
+
+
 @contextlib.asynccontextmanager
-async def restarted(before: Platform, folder: Path) -> AsyncIterator[Platform]:
-    """Start the control plane anew, with another database, over what runs."""
+async def restarted(
+    before: Platform, folder: Path, journal: FakeJournal | None = None
+) -> AsyncIterator[Platform]:
+    """Start the control plane anew over what runs, with another database unless one is given."""
     (folder / "again").mkdir()
     again = Platform(folder / "again")
     again.config = before.config
+    again.journal = journal or again.journal
     again.reconciler = Reconciler(Source(str(again.config.path), "main", folder), again.journal)
     again.nodes = Nodes(again.reconciler)
     again.nodes.simulation = before.nodes.simulation
