@@ -98,12 +98,17 @@ class DesiredSandbox:
 
         They do not with where that was said, who owns it, and what may be done to it.
         """
-        said = _JSON.dump_python(self, mode="json", exclude=_NOT_RUN)
-        return digest(said)
+        return digest(_JSON.dump_python(self, mode="json", exclude=_SAID | _NOT_RUN))
+
+    @property
+    def definition(self) -> str:
+        """Return 12 digits that change with anything that is said of it, wherever it is said."""
+        return digest(_JSON.dump_python(self, mode="json", exclude=_SAID))
 
 
 _JSON = TypeAdapter(DesiredSandbox)
-_NOT_RUN = {"path", "revision", "owner", "environment", "protect", "heal", "problems"}
+_SAID = {"path", "revision", "problems"}
+_NOT_RUN = {"owner", "environment", "protect", "heal"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

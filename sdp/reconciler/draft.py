@@ -8,7 +8,7 @@ functions.
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from typing_extensions import override
 
@@ -97,6 +97,20 @@ class Plan:
     def empty(self) -> bool:
         """Whether there is nothing to do and nothing waits."""
         return not self.actions and not self.holds
+
+    def narrowed(self, meant: Callable[[str], bool]) -> "Plan":
+        """Return what is about some services, with what their actions come after.
+
+        Args:
+            meant: tells whether a service's name is one of them.
+        """
+        kept: set[str] = set()
+        for planned in reversed(self.actions):
+            if meant(planned.service) or planned.key in kept:
+                kept |= {planned.key, *planned.after}
+        actions = tuple(planned for planned in self.actions if planned.key in kept)
+        holds = tuple(hold for hold in self.holds if not hold.service or meant(hold.service))
+        return dataclasses.replace(self, actions=actions, holds=holds)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
+from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
 RESYNC: Final = 30.0
@@ -143,23 +144,22 @@ class Reconciler:
         return nonce
 
     def preview(
-        self, tree: Tree, only: str | None = None, deletes: int = 0
+        self, tree: Tree, selection: Selection = WHOLE, deletes: int = 0
     ) -> tuple[dict[str, Plan], World]:
         """Return the plans that another tree would lead to, and the world they are made from.
 
         Args:
             tree: such as that of a working tree.
-            only: one sandbox's name; None: all.
+            selection: whose plans to return, and of which services.
             deletes: how many sandboxes its commit would let go.
         """
-        meant = self._memory.desired
-        desired = desire("", tree, [Revision(meant.revision, t) for t in self._memory.trees])
+        applied = self._memory.desired.revision
+        desired = desire("", tree, [Revision(applied, t) for t in self._memory.trees])
         whole = self._memory.world(self._now(), desired)
         plans = plan_all(whole)
         plans = self._memory.guarded(plans, whole, deletes)
-        if only is None:
-            return plans, whole
-        return {name: each for name, each in plans.items() if name == only.lower()}, whole
+        meant = {name: each for name, each in plans.items() if selection.takes(name)}
+        return {name: _narrowed(name, each, selection) for name, each in meant.items()}, whole
 
     # What nodes' sessions say.
 
@@ -427,6 +427,12 @@ class Reconciler:
         self._dispatcher.lost(node)
         self._memory.silence(node)
         self._touch(None)
+
+
+def _narrowed(name: str, made: Plan, selection: Selection) -> Plan:
+    if not selection.partly(name):
+        return made
+    return made.narrowed(lambda service: selection.takes_service(name, service))
 
 
 def _new_deployment() -> str:

@@ -21,6 +21,7 @@ from sdp.reconciler import observed as observation
 from sdp.reconciler.observed import Observed
 from sdp.spec.load import load
 from sdp.spec.models import Platform
+from sdp.spec.select import Selection
 from sdp.spec.tree import Blob, Tree
 
 NOW = datetime.datetime(2026, 3, 4, 12, 0, tzinfo=datetime.UTC)
@@ -75,7 +76,7 @@ def plan(*sandboxes: views.SandboxPlan, **changes: object) -> views.PlanView:
         changes=any(each.actions for each in sandboxes),
         sandboxes=sandboxes,
         text="Plan: 1 to add.\n" if sandboxes else "Nothing to do: matches 9f3c1e7.\n",
-        identity="same",
+        instance="acme",
     )
     return bare.model_copy(update=changes)
 
@@ -112,7 +113,7 @@ class FakePlane:
         self.observed: Observed = {}
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
         self.plan = plan()
-        self.previewed: list[tuple[Mapping[str, str], str | None]] = []
+        self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
         self.reasons: tuple[views.Condition, ...] = ()
         self.on_read: Callable[[], None] = lambda: None
@@ -135,8 +136,10 @@ class FakePlane:
     def plan_of(self, name: str) -> views.PlanView | None:
         return self.plan if name.lower() in self.known else None
 
-    async def preview(self, files: Mapping[str, str], only: str | None) -> views.PlanView:
-        self.previewed.append((files, only))
+    async def preview(
+        self, files: Mapping[str, str], selection: Selection, deletes: int
+    ) -> views.PlanView:
+        self.previewed.append((files, selection, deletes))
         return self.plan
 
     def sync(self, name: str) -> str:

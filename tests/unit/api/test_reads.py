@@ -8,6 +8,7 @@ from sdp.api.problems import MEDIA_TYPE
 from sdp.api.views import Condition
 from sdp.protocol.actions import Limits
 from sdp.protocol.report import Container, Engine, NodeReport, Repository
+from sdp.spec.select import Selection
 from tests.fakes.control_plane import FILES, NOW, FakeControlPlane, change, plan, sandbox
 
 
@@ -136,11 +137,14 @@ def test_validate_names_every_problem_with_its_place(client):
     assert ("sandboxes/bad.yaml", 2) in {(p["path"], p["line"]) for p in answer["problems"]}
 
 
-def test_plan_is_asked_with_the_files_and_the_one_sandbox(control, client):
+def test_plan_is_asked_with_the_files_and_what_to_show_of_it(control, client):
     control.plane.plan = plan(change())
-    answer = client.post("/api/plan", json={"files": {"a": "b"}, "sandbox": "QA-ONE"})
+    asked = {"sandboxes": ["QA-ONE"], "services": ["account"], "exclude": ["qa-two"]}
+    answer = client.post("/api/plan", json={"files": {"a": "b"}, **asked, "allow_deletes": 2})
     assert answer.json()["text"] == "Plan: 1 to add.\n"
-    assert control.plane.previewed == [({"a": "b"}, "QA-ONE")]
+    assert control.plane.previewed == [
+        ({"a": "b"}, Selection.of(["qa-one"], ["account"], ["QA-TWO"]), 2)
+    ]
 
 
 def test_a_body_without_a_length_is_refused(client):
