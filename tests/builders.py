@@ -202,7 +202,7 @@ class Simulation:
             for service in (difference.gateway, *difference.services):
                 if service.current is not None:
                     applied[sandbox.name, service.service] = service.current.hash
-            applied[sandbox.name, INTENT] = sandbox.intent
+            applied[sandbox.name, INTENT] = sandbox.intent_digest
         self.history = dataclasses.replace(self.history, applied=applied)
 
     def report(self, node: str, report: NodeReport) -> None:

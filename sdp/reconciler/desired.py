@@ -93,7 +93,7 @@ class DesiredSandbox:
     problems: tuple[Problem, ...] = ()
 
     @property
-    def intent(self) -> str:
+    def intent_digest(self) -> str:
         """Return 12 digits that change with what should run, and how.
 
         They do not with where that was said, who owns it, and what may be done to it.
@@ -101,7 +101,7 @@ class DesiredSandbox:
         return digest(_JSON.dump_python(self, mode="json", exclude=_SAID | _NOT_RUN))
 
     @property
-    def definition(self) -> str:
+    def definition_digest(self) -> str:
         """Return 12 digits that change with anything that is said of it, wherever it is said."""
         return digest(_JSON.dump_python(self, mode="json", exclude=_SAID))
 
@@ -168,6 +168,20 @@ def desire(revision: str, tree: Tree, ancestors: Iterable[Revision] = ()) -> Des
     return Desired(
         revision, tree.platform.spec, sandboxes, tree.problems, tuple(unreadable), emptied
     )
+
+
+def differing(old: Desired, new: Desired) -> frozenset[str]:
+    """Return the sandboxes that are meant to be otherwise, come, or go, by lower-cased name."""
+    return frozenset(
+        name
+        for name in old.sandboxes.keys() | new.sandboxes.keys()
+        if intent(old.sandboxes.get(name)) != intent(new.sandboxes.get(name))
+    )
+
+
+def intent(sandbox: DesiredSandbox | None) -> DesiredSandbox | None:
+    """Return what a sandbox should be, without where and when that was said."""
+    return sandbox and dataclasses.replace(sandbox, path="", revision="", problems=())
 
 
 class _Past:

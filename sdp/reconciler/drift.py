@@ -55,7 +55,7 @@ def _found(plan: Plan, difference: Difference, whole: World) -> tuple[Drift, ...
         if isinstance(service.wanted, Version)
         and applied.get((difference.sandbox, service.service)) == service.wanted.hash
     }
-    same = applied.get((difference.sandbox, INTENT)) == difference.desired.intent
+    same = applied.get((difference.sandbox, INTENT)) == difference.desired.intent_digest
     meant = frozenset(converged) if same else frozenset[str]()
     return tuple(
         Drift(planned.key, planned.service, message)

@@ -92,11 +92,7 @@ class Memory:
             self._confirmed.discard(name)
             for names in self._let_go.values():
                 names.discard(name)
-        changed = frozenset(
-            name
-            for name in old.sandboxes.keys() | new.sandboxes.keys()
-            if _intent(old.sandboxes.get(name)) != _intent(new.sandboxes.get(name))
-        )
+        changed = desired.differing(old, new)
         for name in changed:
             self._successes.pop(name, None)
         self.desired, self.trees = new, (*trees, *self.trees[:1])
@@ -293,11 +289,15 @@ class Memory:
 
     def _in_sync(self, name: str, meant: DesiredSandbox) -> list[Key]:
         """Return as what a sandbox is in sync, where that is news."""
-        if _intent(self._synced_spec.get(name)) == _intent(meant):
+        if desired.intent(self._synced_spec.get(name)) == desired.intent(meant):
             return []
         self._synced_spec[name] = meant
         about = (meant.name, INTENT)
-        return [(*about, meant.intent)] if self._applied.get(about) != meant.intent else []
+        return (
+            [(*about, meant.intent_digest)]
+            if self._applied.get(about) != meant.intent_digest
+            else []
+        )
 
     def end(self, name: str, whole: World) -> tuple[list[Deployment], list[Event]]:
         """Return the deployments of a sandbox that now run or are over, and what to tell."""
@@ -400,11 +400,6 @@ class Memory:
         self._drifts[name] = frozenset(found) | (known & {each.key for each in made.actions})
         new = [each for key, each in found.items() if key not in known]
         return [events.of_drift(each, meant.name, whole.now) for each in new]
-
-
-def _intent(sandbox: DesiredSandbox | None) -> DesiredSandbox | None:
-    """Return what a sandbox should be, without where and when that was said."""
-    return sandbox and dataclasses.replace(sandbox, path="", revision="", problems=())
 
 
 def _news(made: SandboxStatus | None) -> SandboxStatus | None:

@@ -154,14 +154,14 @@ def test_nothing_is_built_for_what_is_held():
     ],
 )
 def test_intent_is_what_runs_and_not_whose_it_is(more, same):
-    plain = desired(sandbox("QA", BOTH)).sandboxes["qa"].intent
-    assert (desired(sandbox("QA", BOTH, more=more)).sandboxes["qa"].intent == plain) is same
+    plain = desired(sandbox("QA", BOTH)).sandboxes["qa"].intent_digest
+    assert (desired(sandbox("QA", BOTH, more=more)).sandboxes["qa"].intent_digest == plain) is same
 
 
 def test_intent_changes_with_a_branch():
-    plain = desired(sandbox("QA", BOTH)).sandboxes["qa"].intent
+    plain = desired(sandbox("QA", BOTH)).sandboxes["qa"].intent_digest
     other = desired(sandbox("QA", BOTH.replace("develop", "feature/a", 1)))
-    assert other.sandboxes["qa"].intent != plain
+    assert other.sandboxes["qa"].intent_digest != plain
 
 
 def test_heal_comes_from_templates_and_null_removes_it():
