@@ -129,6 +129,7 @@ def _plan(name: str, made: Plan, whole: World) -> views.SandboxPlan:
     written = [*(each.sandbox for each in made.actions), *(each.sandbox for each in made.holds)]
     return views.SandboxPlan(
         sandbox=next(iter(written), name),
+        leaving=name not in whole.desired.sandboxes,
         identity=render.identity(made),
         lines=render.lines(name, made, whole),
         actions=actions,

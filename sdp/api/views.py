@@ -121,11 +121,12 @@ class ActionView(View):
 class SandboxPlan(View):
     """What is to be done about one sandbox, and what waits.
 
-    ``lines`` are what people read; ``identity`` changes with what is done, why, at which versions
-    and on which ports, and not with time.
+    ``lines`` are its actions as people read them; ``identity`` changes with what is done, why, at which versions
+    and on which ports, and not with time. ``leaving``: nobody desires it any more.
     """
 
     sandbox: str
+    leaving: bool = False
     identity: str = ""
     lines: tuple[str, ...] = ()
     actions: tuple[ActionView, ...] = ()

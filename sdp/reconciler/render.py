@@ -77,10 +77,8 @@ def text(plans: Mapping[str, Plan], whole: World, title: str = "") -> str:
 
 
 def lines(name: str, plan: Plan, whole: World) -> tuple[str, ...]:
-    """Return one sandbox's plan as people read it, without its name and without times."""
-    block = _sandbox(name, plan, whole)[1:] if plan.actions else []
-    timeless = [dataclasses.replace(hold, until=None) for hold in plan.holds]
-    return (*block, *(line for hold in timeless for line in _hold(hold)))
+    """Return one sandbox's actions as people read them, without its name."""
+    return tuple(_sandbox(name, plan, whole)[1:]) if plan.actions else ()
 
 
 def identity(plan: Plan) -> str:
