@@ -13,7 +13,7 @@ from sdp.reconciler.status import SandboxStatus
 from sdp.spec.load import load
 from sdp.spec.models import Platform
 from sdp.spec.resolve import problems
-from sdp.spec.select import Selection
+from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
 
@@ -61,7 +61,7 @@ class ReconcilerPlane:
         return None if plan is None else showing.plan({name.lower(): plan}, self._world)
 
     async def preview(
-        self, files: Mapping[str, str], selection: Selection, deletes: int
+        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
     ) -> views.PlanView:
         tree = await asyncio.to_thread(lambda: load(blobs(dict(files))))
         plans, whole = self._reconciler.preview(tree, selection, deletes)

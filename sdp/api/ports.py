@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from sdp.api.requests import ChangeRequest
 from sdp.api.views import (
+    ChangeView,
     Condition,
     DeploymentPage,
     DeploymentStatus,
@@ -17,7 +19,7 @@ from sdp.protocol.frames import Body, Hello, ToAgent
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler.observed import Observed
 from sdp.spec.models import Platform
-from sdp.spec.select import Selection
+from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
 Send: TypeAlias = Callable[[ToAgent], Awaitable[None]]
@@ -67,7 +69,7 @@ class Plane(Protocol):
         ...
 
     async def preview(
-        self, files: Mapping[str, str], selection: Selection, deletes: int
+        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
     ) -> PlanView:
         """Return what the control plane would do if these were the config repo's files.
 
@@ -153,6 +155,14 @@ class Agents(Protocol):
         ...
 
 
+class Changes(Protocol):
+    """Who writes to the config repo."""
+
+    async def change(self, request: ChangeRequest) -> ChangeView:
+        """Do what a request asks for; raises ProblemError where it can't be done."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
     """All of them."""
@@ -160,3 +170,4 @@ class Ports:
     plane: Plane
     journal: Journal
     agents: Agents
+    changes: Changes

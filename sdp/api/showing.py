@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from sdp.api import views
-from sdp.reconciler import render
+from sdp.reconciler import render, writer
 from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
 from sdp.reconciler.draft import Hold, Plan, World
 from sdp.reconciler.history import History
@@ -105,6 +105,20 @@ def problem(found: Problem) -> views.Problem:
         column=found.column,
         message=found.message,
         severity=found.severity,
+    )
+
+
+def conflict(found: writer.Conflict) -> views.ConflictView:
+    """Return what others did to the same files."""
+    return views.ConflictView(
+        base=found.base,
+        tip=found.tip,
+        paths=found.paths,
+        commits=tuple(
+            views.CommitView(sha=each.sha, author=each.author, at=each.at, subject=each.subject)
+            for each in found.commits
+        ),
+        diff=found.diff,
     )
 
 

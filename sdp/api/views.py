@@ -167,6 +167,36 @@ class PlanView(View):
     text: str
 
 
+class CommitView(View):
+    """A commit of the config repo, as a list shows it."""
+
+    sha: str
+    author: str
+    at: datetime.datetime
+    subject: str
+
+
+class ConflictView(View):
+    """What others did to the same files between a base and the branch's tip."""
+
+    base: str
+    tip: str
+    paths: tuple[str, ...]
+    commits: tuple[CommitView, ...]
+    diff: str
+
+
+class ChangeView(View):
+    """A change of the config repo; ``commit`` is empty of one that was only shown, or is none."""
+
+    commit: str = ""
+    base: str = ""
+    subject: str
+    paths: tuple[str, ...] = ()
+    diff: str = ""
+    plan: PlanView | None = None
+
+
 class Validation(View):
     """What is wrong with a tree of specs; ``valid``: no errors."""
 

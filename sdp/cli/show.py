@@ -1,6 +1,7 @@
 """Commands that show what is: status, explain, deployments, nodes; and sync, which asks."""
 
 import time
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import quote
 
@@ -158,6 +159,18 @@ def sync(
         raise typer.Exit(4)
 
 
+def routes(found: views.SandboxView, service: str | None = None, *, as_json: bool = False) -> None:
+    """Print where a sandbox's routes lead: all, or one service's."""
+    shown = [each for each in found.routes if service in {None, each.service}]
+    if service is not None and not shown:
+        known = ", ".join(each.service for each in found.routes) or "none yet"
+        cli.fail(f"{found.name} has no route of {service!r}", f"name one of them: {known}")
+    if as_json:
+        cli.print_json(shown)
+    else:
+        cli.out().print(_routes(shown))
+
+
 def _show(client: Client, name: str | None, *, as_json: bool) -> None:
     if as_json:
         cli.print_json(watching.sandbox(client, name) if name else watching.all_sandboxes(client))
@@ -194,17 +207,20 @@ def _one(found: views.SandboxView) -> RenderableType:
         for each in found.services
     ]
     parts.append(cli.table(("SERVICE", "HEALTH", "SYNC", "FROM", "NODE", "PORT"), services))
-    routes = [
-        (each.service, each.state, escape(each.wanted), escape(_actual(each)))
-        for each in found.routes
-    ]
-    if routes:
-        parts += ["", cli.table(("ROUTE", "STATE", "WANTED", "ACTUAL"), routes)]
+    if found.routes:
+        parts += ["", _routes(found.routes)]
     for each in found.conditions:
         where = f"{each.service}: " if each.service else ""
         fix = f"\n  fix: {each.fix}" if each.fix else ""
         parts += ["", Text(f"{where}{each.reason}: {each.message}{fix}")]
     return Group(*parts)
+
+
+def _routes(shown: Sequence[views.RouteView]) -> RenderableType:
+    rows = [
+        (each.service, each.state, escape(each.wanted), escape(_actual(each))) for each in shown
+    ]
+    return cli.table(("ROUTE", "STATE", "WANTED", "ACTUAL"), rows)
 
 
 def _explain(condition: views.Condition) -> None:

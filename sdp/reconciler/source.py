@@ -86,6 +86,11 @@ class Source:
         self._reading = threading.Lock()
         self._look = threading.Event()
 
+    @property
+    def repository(self) -> Path:
+        """The repository that is read: the one at a path, or the mirror of a remote."""
+        return self._path
+
     def refresh(self) -> None:
         """Look at the branch now."""
         self._look.set()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from dulwich.objects import Commit, ObjectID
+from dulwich.objectspec import parse_commit
 from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
@@ -30,7 +31,8 @@ from sdp.reconciler.commit import (
     swap,
 )
 from sdp.reconciler.source import blobs
-from sdp.spec.change import Changed, Files, Past
+from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
+from sdp.spec.edits import Write
 
 TRIES: Final = 5
 MOST_SHOWN: Final = 20
@@ -90,6 +92,16 @@ class Conflict:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """What a change would be on top of a base: ``files`` are all of them afterwards."""
+
+    base: str
+    changed: Changed
+    diff: str
+    files: Files
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Nothing:
     """The files say so already."""
 
@@ -131,17 +143,57 @@ def land(place: Place, edit: Edit, author: str, why: str = "", base: str = "") -
     )
 
 
-def preview(place: Place, edit: Edit, base: str = "") -> tuple[Changed, str, Files]:
-    """Return what a change would be: itself, its diff, and all files afterwards; fetch nothing.
+def preview(place: Place, edit: Edit) -> Shown | Unwritable:
+    """Return what a change would be now, and commit nothing.
 
     Raises:
         CannotChangeError: the change itself can't be made.
     """
-    tip = base or _tip(place)
+    tip = _current(place)
+    if isinstance(tip, Unwritable):
+        return tip
     files = files_at(place.repo, tip)
     changed = edit(files, lambda path: past(place.repo, tip, path))
-    merged = {path: text for path, text in {**files, **changed.files}.items() if text is not None}
-    return changed, diff(files, changed.files), merged
+    after = {path: text for path, text in {**files, **changed.files}.items() if text is not None}
+    return Shown(tip, changed, diff(files, changed.files), after)
+
+
+def reverting(repo: Path, commit: str) -> Edit:
+    """Return the change that undoes a commit; it takes nothing of what came later along.
+
+    Args:
+        repo: the repository.
+        commit: its SHA, or the first digits of it.
+    """
+
+    def edit(files: Files, _: Past) -> Changed:
+        sha, parent, subject = _found(repo, commit)
+        before, after = files_at(repo, parent), files_at(repo, sha)
+        touched = [p for p in before.keys() | after.keys() if before.get(p) != after.get(p)]
+        later = sorted(path for path in touched if files.get(path) != after.get(path))
+        if later:
+            raise CannotChangeError(
+                f"{', '.join(later)} changed again after {sha[:7]}",
+                "revert the later commits first, newest first; or edit the files",
+            )
+        undone = [Write(path=path, text=before.get(path)) for path in sorted(touched)]
+        made = change(files, undone)
+        return Changed(made.files, (f'Revert "{subject}"',))
+
+    return edit
+
+
+def _found(repo: Path, commit: str) -> tuple[str, str, str]:
+    """Return a commit's SHA, its first parent's, and its subject."""
+    with Repo(str(repo)) as opened:
+        try:
+            found = parse_commit(opened, commit)
+        except (KeyError, ValueError) as error:
+            raise CannotChangeError(
+                f"there is no commit {commit!r}", "look it up: git log --oneline"
+            ) from error
+        parent = found.parents[0].decode() if found.parents else ""
+        return found.id.decode(), parent, _said(found).subject
 
 
 def files_at(repo: Path, commit: str) -> Files:

@@ -204,7 +204,7 @@ def _route(files: Files, edit: Route, past: Past) -> tuple[Mapping[str, str | No
 def _branch(files: Files, path: str, edit: Route, past: Past) -> str | None:
     """Return the branch to write; None: what lies below the file gives one already."""
     bare = remove(files[path], ("services", edit.service))
-    resolved = resolve(path, _tree({**files, path: bare}))
+    resolved = resolve(path, tree_of({**files, path: bare}))
     below = resolved.body.services if isinstance(resolved, Resolved) else None
     target = (below or {}).get(edit.service)
     if target is not None and (target.branch or target.commit):
@@ -305,10 +305,11 @@ def _refuse_worse(before: Files, after: Files) -> None:
 
 
 def _errors(files: Files, cache: Cache) -> list[Problem]:
-    return [each for each in problems(_tree(files, cache)) if each.severity == "error"]
+    return [each for each in problems(tree_of(files, cache)) if each.severity == "error"]
 
 
-def _tree(files: Files, cache: Cache | None = None) -> Tree:
+def tree_of(files: Files, cache: Cache | None = None) -> Tree:
+    """Return the specs in files."""
     blobs = (
         Blob(path, text, text.encode(errors="surrogateescape")) for path, text in files.items()
     )

@@ -15,13 +15,15 @@ from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.events import encode
 from sdp.api.ports import Gone, Ports, Send
+from sdp.api.problems import ProblemError
+from sdp.api.requests import ChangeRequest
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import observed as observation
 from sdp.reconciler.observed import Observed
 from sdp.spec.load import load
 from sdp.spec.models import Platform
-from sdp.spec.select import Selection
+from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Blob, Tree
 
 NOW = datetime.datetime(2026, 3, 4, 12, 0, tzinfo=datetime.UTC)
@@ -45,6 +47,11 @@ FILES = {
     "environments/qa.yaml": "environment: qa\nvariables: {MODE: qa}\n"
     "secrets: {TOKEN: 'ENC[canary]'}\n",
 }
+
+
+CHANGE = views.ChangeView(
+    commit=REVISION, base="8" * 40, subject="Set owner of QA-ONE to sari", diff="+owner: sari\n"
+)
 
 
 def tree(files: Mapping[str, str] = FILES) -> Tree:
@@ -117,6 +124,7 @@ class FakePlane:
         self.asked: list[str] = []
         self.reasons: tuple[views.Condition, ...] = ()
         self.on_read: Callable[[], None] = lambda: None
+        self.answers: Callable[[int], views.PlanView] = lambda _: self.plan
 
     @property
     def platform(self) -> Platform | None:
@@ -137,10 +145,10 @@ class FakePlane:
         return self.plan if name.lower() in self.known else None
 
     async def preview(
-        self, files: Mapping[str, str], selection: Selection, deletes: int
+        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
     ) -> views.PlanView:
         self.previewed.append((files, selection, deletes))
-        return self.plan
+        return self.answers(deletes)
 
     def sync(self, name: str) -> str:
         self.asked.append(name)
@@ -243,14 +251,27 @@ class FakeAgents:
 
 
 @dataclasses.dataclass
+class FakeChanges:
+    asked: list[ChangeRequest] = dataclasses.field(default_factory=list)
+    answer: views.ChangeView | ProblemError = CHANGE
+
+    async def change(self, request: ChangeRequest) -> views.ChangeView:
+        self.asked.append(request)
+        if isinstance(self.answer, ProblemError):
+            raise self.answer
+        return self.answer
+
+
+@dataclasses.dataclass
 class FakeControlPlane:
     plane: FakePlane = dataclasses.field(default_factory=FakePlane)
     journal: FakeJournal = dataclasses.field(default_factory=FakeJournal)
     agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
+    changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.plane, self.journal, self.agents)
+        return Ports(self.plane, self.journal, self.agents, self.changes)
 
     def observe(self, node: str, report: NodeReport) -> None:
         self.plane.observed = observation.report(self.plane.observed, node, report, 1, NOW)

@@ -11,6 +11,7 @@ from sdp.reconciler.writer import (
     Landed,
     Nothing,
     Place,
+    Shown,
     Unwritable,
     land,
     place_of,
@@ -217,10 +218,11 @@ def test_a_mirror_is_written_through_to_its_remote(bare: Path, tmp_path: Path) -
 
 def test_a_preview_shows_the_diff_and_commits_nothing(bare: Path) -> None:
     before = head(bare)
-    changed, diff, files = preview(Place(bare, "main"), edits(OWNER))
-    assert [*changed.files] == ["sandboxes/one.yaml"]
-    assert "-owner: achmad   # asks for it\n+owner: sari     # asks for it\n" in diff
-    assert files["templates/base.yaml"] == FILES["templates/base.yaml"]
+    shown = preview(Place(bare, "main"), edits(OWNER))
+    assert isinstance(shown, Shown)
+    assert [*shown.changed.files] == ["sandboxes/one.yaml"]
+    assert "-owner: achmad   # asks for it\n+owner: sari     # asks for it\n" in shown.diff
+    assert shown.files["templates/base.yaml"] == FILES["templates/base.yaml"]
     assert head(bare) == before
 
 
