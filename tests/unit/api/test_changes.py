@@ -94,9 +94,9 @@ def test_a_dry_run_shows_diff_and_plan_and_commits_nothing(client, control, bare
     assert told["commit"] == ""
     assert "+owner: sari" in told["diff"]
     assert told["plan"]["text"] == control.plane.plan.text
-    ((files, only),) = control.plane.previewed
+    ((files, selection, deletes),) = control.plane.previewed
     assert "owner: sari" in files["sandboxes/one.yaml"]
-    assert only is None
+    assert (selection.whole, deletes) == (True, 0)
     assert head(bare) == before
 
 
