@@ -2,38 +2,14 @@
 
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final
 
 from sdp.reconciler import observed as observation
-from sdp.reconciler.desired import Branch, Desired, DesiredSandbox, Revision, desire
+from sdp.reconciler.departure import Departure, is_mass
+from sdp.reconciler.desired import Branch, Desired
 from sdp.reconciler.draft import Hold, World
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.ports import Lease, Leases, rebuild
-from sdp.spec import names, trailers
-
-FEW: Final = 2
-"""So many sandboxes may go at once whatever their share."""
-SHARE: Final = 0.3
-"""A larger share of all sandboxes does not go without a person's word."""
-
-
-def _nothing() -> Mapping[str, int]:
-    return {}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Departure:
-    """What git says of a sandbox that nobody desires any more.
-
-    Attributes:
-        seen: the revision as of which this was read.
-        protected: its last spec said ``protect: true``.
-        allowances: commits since it was desired whose messages let sandboxes go → how many.
-    """
-
-    seen: str
-    protected: bool = False
-    allowances: Mapping[str, int] = dataclasses.field(default_factory=_nothing)
+from sdp.spec import names
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,8 +47,9 @@ def held_deletions(whole: World, word: Word) -> dict[str, Hold]:
     if whole.desired.emptied:
         return holds | {name: _emptied(name, len(going), word) for name in going}
     every = len(whole.desired.sandboxes) + len(gone)
-    if not (len(going) > FEW and len(going) > SHARE * every):
-        going &= frozenset(word.before)
+    if not is_mass(len(going), every):
+        before = frozenset(word.before)
+        going = frozenset(n for n in going if n in before or _departure(n, word).mass)
     return holds | {name: _too_many(name, len(going), every, word) for name in going}
 
 
@@ -102,48 +79,6 @@ def allowed_by(whole: World, word: Word) -> dict[str, frozenset[str]]:
         else frozenset(names)
         for commit, names in asked.items()
     }
-
-
-def departures(
-    known: Mapping[str, Departure | None], history: Iterable[Revision]
-) -> dict[str, Departure]:
-    """Return what git says of sandboxes that nobody desires at the newest revision.
-
-    Args:
-        known: lower-cased name → what was read before, if anything.
-        history: the newest revision and its ancestors; read only as far as needed.
-    """
-    rest, newest = dict(known), ""
-    allowances: dict[str, int] = {}
-    found: dict[str, Departure] = {}
-    for revision in history:
-        newest = newest or revision.sha
-        last = _last_specs(rest, revision)
-        for name, before in tuple(rest.items()):
-            if before is not None and before.seen == revision.sha:
-                both = {**before.allowances, **allowances}
-                found[name] = Departure(newest, before.protected, both)
-            elif name in last:
-                found[name] = Departure(newest, last[name].protect, dict(allowances))
-        rest = {name: before for name, before in rest.items() if name not in found}
-        if not rest:
-            return found
-        if number := trailers.allowed_deletes(revision.message):
-            allowances[revision.sha] = number
-    # They left longer ago than is looked back: what was read before still holds.
-    for name, before in rest.items():
-        past = before or Departure("")
-        both = {**past.allowances, **allowances}
-        found[name] = Departure(newest, past.protected, both)
-    return found
-
-
-def _last_specs(names: Iterable[str], revision: Revision) -> Mapping[str, DesiredSandbox]:
-    """Return these sandboxes as a revision desires them, where it does and they resolve."""
-    declared = {file.spec.sandbox.lower() for file in revision.tree.sandboxes.values()}
-    if declared.isdisjoint(names):
-        return {}
-    return desire(revision.sha, revision.tree).sandboxes
 
 
 def _departure(name: str, word: Word) -> Departure:

@@ -32,6 +32,7 @@ from sdp.protocol.frames import (
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import deployments, events, guard, history
 from sdp.reconciler import observed as observation
+from sdp.reconciler.departure import departures
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.desired import Desired, Revision, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
@@ -322,7 +323,7 @@ class Reconciler:
         """Ask the past about sandboxes that nobody desires; more may turn up meanwhile."""
         while strangers := self._memory.strangers():
             history = self._source.history(self._memory.desired.revision)
-            self._memory.met(await asyncio.to_thread(guard.departures, strangers, history))
+            self._memory.met(await asyncio.to_thread(departures, strangers, history))
 
     async def _retry(self, name: str) -> None:
         for sandbox, service in self._memory.failing(name):

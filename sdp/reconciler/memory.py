@@ -14,6 +14,7 @@ from pydantic import JsonValue, TypeAdapter
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import deployments, desired, events, guard
 from sdp.reconciler import observed as observation
+from sdp.reconciler.departure import Departure
 from sdp.reconciler.deployments import Deployment, Key
 from sdp.reconciler.desired import Desired, DesiredSandbox
 from sdp.reconciler.diff import Obstacle, Version, diff
@@ -21,7 +22,7 @@ from sdp.reconciler.dispatch import Wanted
 from sdp.reconciler.draft import Hold, Plan, Planned, World, world
 from sdp.reconciler.drift import INTENT
 from sdp.reconciler.events import Event
-from sdp.reconciler.guard import Departure, Word
+from sdp.reconciler.guard import Word
 from sdp.reconciler.history import Attempt, Failure, History
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.plan import plan

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
+from sdp.reconciler.departure import Departure, departures
 from sdp.reconciler.desired import Revision, desire
-from sdp.reconciler.guard import Departure, Word, allowed_by, departures, held_deletions
+from sdp.reconciler.guard import Word, allowed_by, held_deletions
 from sdp.spec.load import load
 from sdp.spec.tree import Blob, Tree
 from tests.builders import PLATFORM, Simulation, desired, sandbox
@@ -119,6 +120,18 @@ def test_the_past_is_read_only_to_where_it_was_read_before():
     assert departures(known, history()) == {
         "a": Departure("r3", protected=True, allowances={"r1": 2, "r3": 5})
     }
+
+
+def test_many_that_left_in_one_commit_wait_though_some_are_gone_by_now():
+    history = [Revision("r3", tree("e")), Revision("r2", tree("e")), Revision("r1", tree(*NAMES))]
+    found = departures({"a": None, "b": None}, history)
+    assert found["a"].mass
+    assert reasons(running("a", "b"), Word(found)) == dict.fromkeys("ab", "MassDeletion")
+
+
+def test_as_many_that_left_one_by_one_do_not_wait():
+    history = [Revision(f"r{n}", tree(*NAMES[n:])) for n in (3, 2, 1, 0)]
+    assert not departures({"a": None}, history)["a"].mass
 
 
 def test_protection_outlives_a_file_that_broke_before_it_was_removed():
