@@ -135,20 +135,13 @@ class Planner(RuleBasedStateMachine):
         message = trailers.allowing("Clean up", allowed) if allowed else ""
         removed = {name: self.bodies.pop(name) for name in gone}
         there = observation.sandboxes(self.platform.nodes.observed)
-        left = {name.lower() for name, body in removed.items() if not body.protect} & there
-        before = self.stays.copy()
         if not self.emptied:
             self.stays |= {n.lower() for n, body in removed.items() if body.protect} & there
         if not self.emptied and len(gone) > 2 and len(gone) > 0.3 * every:
-            self.stays |= left
-        if allowed and not self.emptied:
-            self.word(allowed, before | left)
+            self.stays |= {name.lower() for name in gone} & there
+        if allowed >= len(unprotected := {n for n in self.stays if not self.was_protected(n)}):
+            self.stays -= unprotected  # whether it is enough for all that leave is not known here
         self.commit(message)
-
-    def word(self, allowed: int, gone: set[str]) -> None:
-        """A commit lets sandboxes go: whether it is enough for each is the guard's to say."""
-        if allowed >= len(gone):
-            self.stays = {name for name in self.stays if self.was_protected(name)}
 
     def was_protected(self, name: str) -> bool:
         for revision in reversed(self.platform.revisions):

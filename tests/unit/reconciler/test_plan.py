@@ -268,3 +268,14 @@ def test_an_engine_that_is_down_is_a_hold():
     report = report.model_copy(update={"engine": engine})
     simulation.observed = observation.report(simulation.observed, MICRO, report, 2, NOW)
     assert "EngineUnavailable" in simulation.reasons()
+
+
+def test_nothing_is_routed_while_there_is_no_gateway_to_route():
+    made = Simulation(desired(sandbox("QA", "account: {url: 'http://10.9.9.9:8080'}")))
+    made.take_effect(GATEWAY, made.plans()["qa"].actions[0].action)
+    broken = Failed(reason="BuildFailed", message="no", terminal=True)
+    failing(made, "gateway", broken)
+    assert "account route" not in made.kinds()
+    made.history = History()
+    made.converge()
+    assert made.routes("QA")["account_url"] == "http://10.9.9.9:8080"
