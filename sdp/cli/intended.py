@@ -14,7 +14,7 @@ from sdp.cli.client import Client
 from sdp.cli.publish import Checkout
 from sdp.cli.specs import read_folder
 from sdp.reconciler.desired import DesiredSandbox, desire
-from sdp.reconciler.writer import files_at
+from sdp.reconciler.revisions import files_at
 from sdp.spec import names, select
 from sdp.spec.explain import unknown
 from sdp.spec.load import load

@@ -15,7 +15,7 @@ from sdp.cli import context as cli
 from sdp.cli import watch
 from sdp.cli.client import Client
 from sdp.cli.intended import Files, ask, touched, tree_of
-from sdp.reconciler.writer import files_at
+from sdp.reconciler.revisions import files_at
 from sdp.spec import resolve, select
 from sdp.spec.select import Selection
 

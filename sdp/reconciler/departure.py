@@ -33,12 +33,14 @@ class Departure:
 
     Attributes:
         seen: the revision as of which this was read.
+        explained: its last spec was found; if not, nobody can tell what it said.
         protected: its last spec said ``protect: true``.
         mass: the commit that removed it removed too many at once.
         allowances: commits since it was desired whose messages let sandboxes go → how many.
     """
 
     seen: str
+    explained: bool = True
     protected: bool = False
     mass: bool = False
     allowances: Mapping[str, int] = dataclasses.field(default_factory=_nothing)
@@ -81,7 +83,9 @@ class _Walk:
             if before is not None and before.seen == revision.sha:
                 self._settle(name, before)
             elif name in last:
-                made = Departure("", last[name].protect, self._mass.get(name, False))
+                made = Departure(
+                    "", protected=last[name].protect, mass=self._mass.get(name, False)
+                )
                 self._settle(name, made)
         if number := trailers.allowed_deletes(revision.message):
             self._allowances[revision.sha] = number
@@ -89,7 +93,7 @@ class _Walk:
     def ended(self) -> dict[str, Departure]:
         """Return what was found; who left before the walk's end keeps what was read before."""
         for name, before in tuple(self.rest.items()):
-            self._settle(name, before or Departure(""))
+            self._settle(name, before or Departure("", explained=False))
         return self._found
 
     def _count(self, declared: frozenset[str]) -> None:

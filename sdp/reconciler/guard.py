@@ -46,6 +46,9 @@ def held_deletions(whole: World, word: Word) -> dict[str, Hold]:
     going = _asked(whole, word) - allowed
     if whole.desired.emptied:
         return holds | {name: _emptied(name, len(going), word) for name in going}
+    unexplained = frozenset(name for name in going if not _departure(name, word).explained)
+    holds |= {name: _unexplained(name) for name in unexplained}
+    going -= unexplained
     every = len(whole.desired.sandboxes) + len(gone)
     if not is_mass(len(going), every):
         before = frozenset(word.before)
@@ -92,6 +95,17 @@ def _protected(name: str) -> Hold:
         "Protected",
         f"{name} was protected when its file was removed",
         "bring the file back with lifecycle.protect: false, then remove it again",
+    )
+
+
+def _unexplained(name: str) -> Hold:
+    return Hold(
+        name,
+        "",
+        "NotInHistory",
+        f"{name} is there, and none of the last commits of the config repo tells of it, so nobody "
+        "knows whether it was protected",
+        f"let it go: sdp sync {name}; or bring its file back",
     )
 
 

@@ -134,6 +134,13 @@ def test_as_many_that_left_one_by_one_do_not_wait():
     assert not departures({"a": None}, history)["a"].mass
 
 
+def test_what_no_commit_explains_waits_for_a_person():
+    found = departures({"a": None}, [Revision("r2", tree()), Revision("r1", tree("b"))])
+    assert found == {"a": Departure("r2", explained=False)}
+    assert reasons(running("a"), Word(found)) == {"a": "NotInHistory"}
+    assert reasons(running("a"), Word(found, confirmed={"a"})) == {}
+
+
 def test_protection_outlives_a_file_that_broke_before_it_was_removed():
     protected = sandbox("a", more="lifecycle: {protect: true}")
     history = [
