@@ -137,6 +137,23 @@ def test_validate_names_every_problem_with_its_place(client):
     assert ("sandboxes/bad.yaml", 2) in {(p["path"], p["line"]) for p in answer["problems"]}
 
 
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"allow_deletes": -1}, 422),
+        ({"allow_deletes": 10**6}, 422),
+        ({"sandboxes": "QA-ONE"}, 422),
+        ({"sandbox": "QA-ONE"}, 422),
+        ({"sandboxes": ["NOBODY"]}, 404),
+    ],
+)
+def test_a_plan_that_cannot_be_asked_for_is_refused(control, client, asked, status):
+    answer = client.post("/api/plan", json={"files": {}, **asked})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert control.plane.previewed == []
+
+
 def test_plan_is_asked_with_the_files_and_what_to_show_of_it(control, client):
     control.plane.plan = plan(change())
     asked = {"sandboxes": ["QA-ONE"], "services": ["account"], "exclude": ["qa-two"]}

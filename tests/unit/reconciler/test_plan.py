@@ -279,3 +279,16 @@ def test_nothing_is_routed_while_there_is_no_gateway_to_route():
     made.history = History()
     made.converge()
     assert made.routes("QA")["account_url"] == "http://10.9.9.9:8080"
+
+
+def test_a_narrowed_plan_has_what_its_actions_come_after_and_nothing_else():
+    both = "account: {branch: feature/a}, payment: {branch: feature/a}"
+    made = Simulation(desired(sandbox("QA", both)))
+    plan = made.plans()["qa"].narrowed(lambda service: service == "account")
+    assert {each.service for each in plan.actions} == {"", "gateway", "account"}
+    keys = {each.key for each in plan.actions}
+    assert all(set(each.after) <= keys for each in plan.actions)
+    made.converge()
+    made.desired = desired(sandbox("QA", both.replace("feature/a", "feature/b")))
+    plan = made.plans()["qa"].narrowed(lambda service: service == "payment")
+    assert {each.service for each in plan.actions} == {"payment"}
