@@ -41,14 +41,12 @@ def held_deletions(whole: World, word: Word) -> dict[str, Hold]:
     and not of one sandbox, so only a commit's own word lets its sandboxes go.
     """
     gone = leaving(whole)
-    holds = {name: _protected(name) for name in gone if _departure(name, word).protected}
+    held = {name: _own_hold(name, whole, word) for name in gone}
+    holds = {name: hold for name, hold in held.items() if hold is not None}
     allowed = frozenset(name for names in allowed_by(whole, word).values() for name in names)
     going = _asked(whole, word) - allowed
     if whole.desired.emptied:
         return holds | {name: _emptied(name, len(going), word) for name in going}
-    unexplained = frozenset(name for name in going if not _departure(name, word).explained)
-    holds |= {name: _unexplained(name) for name in unexplained}
-    going -= unexplained
     every = len(whole.desired.sandboxes) + len(gone)
     if not is_mass(len(going), every):
         before = frozenset(word.before)
@@ -56,12 +54,22 @@ def held_deletions(whole: World, word: Word) -> dict[str, Hold]:
     return holds | {name: _too_many(name, len(going), every, word) for name in going}
 
 
+def _own_hold(name: str, whole: World, word: Word) -> Hold | None:
+    """Return why a sandbox stays whatever a commit lets go, if it does."""
+    departure = _departure(name, word)
+    if departure.protected:
+        return _protected(name)
+    return None if departure.explained or name in _confirmed(whole, word) else _unexplained(name)
+
+
+def _confirmed(whole: World, word: Word) -> frozenset[str]:
+    return frozenset(() if whole.desired.emptied else word.confirmed)
+
+
 def _asked(whole: World, word: Word) -> frozenset[str]:
-    """Return the sandboxes that leave, without the protected and those let go one by one."""
-    confirmed = frozenset(() if whole.desired.emptied else word.confirmed)
-    return frozenset(
-        name for name in leaving(whole) - confirmed if not _departure(name, word).protected
-    )
+    """Return the sandboxes whose deletion is a question of how many go."""
+    going = leaving(whole) - _confirmed(whole, word)
+    return frozenset(name for name in going if _own_hold(name, whole, word) is None)
 
 
 def allowed_by(whole: World, word: Word) -> dict[str, frozenset[str]]:

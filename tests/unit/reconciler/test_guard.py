@@ -141,6 +141,12 @@ def test_what_no_commit_explains_waits_for_a_person():
     assert reasons(running("a"), Word(found, confirmed={"a"})) == {}
 
 
+def test_an_old_commit_lets_nothing_go_that_no_commit_explains():
+    history = [Revision("r2", tree()), Revision("r1", tree(), "x\n\nSDP-Allow-Deletes: 9")]
+    word = Word(departures({"a": None}, history))
+    assert reasons(running("a"), word) == {"a": "NotInHistory"}
+
+
 def test_protection_outlives_a_file_that_broke_before_it_was_removed():
     protected = sandbox("a", more="lifecycle: {protect: true}")
     history = [
