@@ -176,6 +176,7 @@ def test_a_saved_plan_is_stale_by_what_it_touches_and_by_nothing_else(scenario, 
         assert world.sdp("plan", "-o", plan).returncode == 2
         before = head(world)
         tip = scenario.push("account", "feature/planned")
+        scenario.sync()
         world.until(
             lambda: tip[:7] in world.sdp("plan", "--sandbox", scenario.name).stdout,
             "it is seen",
