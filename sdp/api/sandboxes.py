@@ -1,4 +1,4 @@
-"""Sandboxes: listed, shown, planned, validated, synced."""
+"""Sandboxes: listed, shown, planned, validated, synced, cancelled."""
 
 import asyncio
 from typing import Annotated
@@ -34,6 +34,13 @@ class PlanRequest(Files):
     allow_deletes: int = Field(
         0, ge=0, lt=10**6, description="How many sandboxes the commit of this would let go."
     )
+
+
+class CancelRequest(BaseModel):
+    """What of a sandbox to cancel."""
+
+    model_config = ConfigDict(extra="forbid")
+    service: str | None = Field(None, description="This service alone; gateway is one.")
 
 
 def bounded(request: Request) -> None:
@@ -131,6 +138,13 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
         selection = Selection.of(body.sandboxes, body.services, body.exclude)
         return await plane.preview(body.files, selection, body.allow_deletes)
 
+    @routes.post("/sandboxes/{name}/cancel")
+    async def cancel(name: str, body: CancelRequest | None = None) -> views.Cancelled:
+        """End what is being brought about, and keep it so until a sync or another version."""
+        service = body.service if body else None
+        known = service_of(plane, name, service) if service else _known(plane, name)
+        return await plane.cancel(known.name, service or "")
+
     @routes.post("/sandboxes/{name}/sync", status_code=202)
     async def sync(name: str) -> views.SyncRequested:
         """Look at a sandbox afresh, and try again what failed."""
@@ -158,7 +172,20 @@ def _problems(files: dict[str, str]) -> tuple[views.Problem, ...]:
 
 def _known(plane: Plane, name: str) -> views.SandboxView:
     if (known := plane.sandbox(name)) is None:
-        raise missing("sandbox", name, "sdp status")
+        raise missing("sandbox", name, "sdp status", [each.name for each in plane.sandboxes()])
+    return known
+
+
+def service_of(plane: Plane, name: str, service: str) -> views.SandboxView:
+    """Return the sandbox that has a service; its gateway is one.
+
+    Raises:
+        ProblemError: there is no such sandbox, or it has no such service.
+    """
+    known = _known(plane, name)
+    services = [each.name for each in known.services]
+    if service not in services:
+        raise missing("service", service, f"sdp status {known.name}", services)
     return known
 
 

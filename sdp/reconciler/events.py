@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from sdp.protocol.actions import Gate, Route, StartGateway, StartService
 from sdp.protocol.frames import Noticed, StageEvent
 from sdp.reconciler.draft import Drift, Plan, Planned
+from sdp.reconciler.history import Attempt
 
 
 def _nothing() -> Mapping[str, JsonValue]:
@@ -60,6 +61,12 @@ def of_success(planned: Planned, deployment: str, now: datetime.datetime) -> Eve
         case _:
             return None
     return Event(now, kind, planned.sandbox, planned.service, deployment, message=message)
+
+
+def of_cancel(attempt: Attempt, deployment: str, now: datetime.datetime) -> Event:
+    """Return the event of what a person cancelled."""
+    about = (attempt.sandbox, attempt.service, deployment)
+    return Event(now, "CANCELLED", *about, message=f"{attempt.action} of {attempt.service}")
 
 
 def of_plan(plan: Plan, sandbox: str, now: datetime.datetime) -> Event:

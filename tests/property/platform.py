@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 from sdp.protocol.frames import Failed
-from sdp.reconciler import guard
+from sdp.reconciler import cancel, guard
 from sdp.reconciler import history as past
 from sdp.reconciler.departure import departures
 from sdp.reconciler.desired import Revision, desire
@@ -103,6 +103,13 @@ class Platform:
         )  # fmt: skip
         outcome = Failed(reason="Broken", message="it broke", terminal=True)
         self.memory.fail(past.failed(None, attempt, outcome, NOW, 0.0))
+        self.round()
+
+    def cancel(self, name: str) -> None:
+        """Let a person stop what is being brought about of a sandbox, written as it is."""
+        scope = cancel.Scope(name, "")
+        for attempt in self.memory.cancelling(scope, (), self.world).attempts:
+            self.memory.fail(cancel.failure(attempt, NOW))
         self.round()
 
     def sync(self, name: str) -> None:

@@ -168,6 +168,11 @@ class Planner(RuleBasedStateMachine):
         self.platform.sync(name.lower())
         self.look()
 
+    @rule(name=NAMES)
+    def someone_cancels(self, name: str) -> None:
+        self.platform.cancel(name)
+        self.look()
+
     # What happens to nodes.
 
     def container(self, pick: int) -> tuple[str, Container] | None:

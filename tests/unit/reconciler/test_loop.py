@@ -22,6 +22,7 @@ from sdp.protocol.frames import (
     ToAgent,
 )
 from sdp.reconciler.commit import Committed, write
+from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.loop import NodeSend, Reconciler
 from sdp.reconciler.source import Source
 from sdp.spec.load import load
@@ -67,6 +68,8 @@ class Nodes:
         self.effects = True
         self.slow: Callable[[Action], bool] = lambda _: False
         self.cancelled: list[str] = []
+        self.deaf = False
+        self.sends: dict[str, NodeSend] = {}
         self._frames: asyncio.Queue[tuple[str, ToAgent]] = asyncio.Queue()
         self._generation = 1
 
@@ -74,6 +77,7 @@ class Nodes:
         async def send(frame: ToAgent) -> None:
             self._frames.put_nowait((node, frame))
 
+        self.sends[node] = send
         hello = Hello(protocol=1, node=node, instance="test", version="1", outbox="o")
         await self.reconciler.connected(node, send, hello)
         self.report(node)
@@ -90,6 +94,8 @@ class Nodes:
                 self.refreshed.append(frame.repositories)
             if isinstance(frame, Cancel):
                 self.cancelled.append(frame.action_id)
+                if self.deaf:
+                    continue
                 done = Result(action_id=frame.action_id, outcome=Cancelled())
                 await self.reconciler.entry(node, done)
             if not isinstance(frame, Perform):
@@ -103,6 +109,14 @@ class Nodes:
                 self.simulation.take_effect(node, frame.action)
                 self.report(node)
             await self.reconciler.entry(node, Result(action_id=frame.action_id, outcome=outcome))
+
+    async def finish(self, flight: InFlight, outcome: Outcome | None = None) -> None:
+        """End what was slow: as given, or with its effect."""
+        if outcome is None:
+            self.simulation.take_effect(flight.planned.node, flight.planned.action)
+            self.report(flight.planned.node)
+        result = Result(action_id=flight.action_id, outcome=outcome or Succeeded())
+        await self.reconciler.entry(flight.planned.node, result)
 
 
 class Platform:
