@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from sdp.reconciler.desired import DesiredSandbox, Revision, desire
+from sdp.reconciler.desired import DesiredSandbox, Revision, desire, is_empty
 from sdp.spec import trailers
 
 FEW: Final = 2
@@ -36,6 +36,7 @@ class Departure:
         explained: its last spec was found; if not, nobody can tell what it said.
         protected: its last spec said ``protect: true``.
         mass: the commit that removed it removed too many at once.
+        emptied: the commit that removed it left neither a platform nor a sandbox.
         allowances: commits since it was desired whose messages let sandboxes go → how many.
     """
 
@@ -43,6 +44,7 @@ class Departure:
     explained: bool = True
     protected: bool = False
     mass: bool = False
+    emptied: bool = False
     allowances: Mapping[str, int] = dataclasses.field(default_factory=_nothing)
 
 
@@ -72,20 +74,20 @@ class _Walk:
         self._newest = ""
         self._allowances: dict[str, int] = {}
         self._later: frozenset[str] | None = None
-        self._mass: dict[str, bool] = {}
+        self._later_empty = False
+        self._left: dict[str, Departure] = {}
 
     def visit(self, revision: Revision) -> None:
         """Take the next older revision."""
         self._newest = self._newest or revision.sha
-        self._count(_declared(revision))
+        self._count(revision)
         last = _last_specs(self.rest, revision)
         for name, before in tuple(self.rest.items()):
             if before is not None and before.seen == revision.sha:
                 self._settle(name, before)
             elif name in last:
-                made = Departure(
-                    "", protected=last[name].protect, mass=self._mass.get(name, False)
-                )
+                made = self._left.get(name, Departure(""))
+                made = dataclasses.replace(made, protected=last[name].protect)
                 self._settle(name, made)
         if number := trailers.allowed_deletes(revision.message):
             self._allowances[revision.sha] = number
@@ -96,12 +98,14 @@ class _Walk:
             self._settle(name, before or Departure("", explained=False))
         return self._found
 
-    def _count(self, declared: frozenset[str]) -> None:
-        """Note who left between this revision and the one after it."""
+    def _count(self, revision: Revision) -> None:
+        """Note who left between this revision and the one after it, and with how many."""
+        declared = _declared(revision)
         left = declared - (declared if self._later is None else self._later)
+        made = Departure("", mass=is_mass(len(left), len(declared)), emptied=self._later_empty)
         for name in left & self.rest.keys():
-            self._mass.setdefault(name, is_mass(len(left), len(declared)))
-        self._later = declared
+            self._left.setdefault(name, made)
+        self._later, self._later_empty = declared, is_empty(revision.tree)
 
     def _settle(self, name: str, made: Departure) -> None:
         both = {**made.allowances, **self._allowances}

@@ -152,7 +152,7 @@ def desire(revision: str, tree: Tree, ancestors: Iterable[Revision] = ()) -> Des
         ancestors: older revisions, newest first; read only as far as needed.
     """
     past = _Past(ancestors)
-    emptied = tree.platform is None and not tree.sandboxes
+    emptied = is_empty(tree)
     if tree.platform is None:
         tree = _with_past_platform(tree, past)
     if tree.platform is None:
@@ -168,6 +168,11 @@ def desire(revision: str, tree: Tree, ancestors: Iterable[Revision] = ()) -> Des
     return Desired(
         revision, tree.platform.spec, sandboxes, tree.problems, tuple(unreadable), emptied
     )
+
+
+def is_empty(tree: Tree) -> bool:
+    """Whether neither a platform nor a sandbox of a tree can be read."""
+    return tree.platform is None and not tree.sandboxes
 
 
 def differing(old: Desired, new: Desired) -> frozenset[str]:

@@ -47,6 +47,9 @@ def held_deletions(whole: World, word: Word) -> dict[str, Hold]:
     going = _asked(whole, word) - allowed
     if whole.desired.emptied:
         return holds | {name: _emptied(name, len(going), word) for name in going}
+    by_emptying = frozenset(name for name in going if _departure(name, word).emptied)
+    holds |= {name: _was_emptied(name, len(going)) for name in by_emptying}
+    going -= by_emptying
     every = len(whole.desired.sandboxes) + len(gone)
     if not is_mass(len(going), every):
         before = frozenset(word.before)
@@ -137,6 +140,17 @@ def _emptied(name: str, number: int, word: Word) -> Hold:
         f"the config repo has no platform.yaml and no sandbox left, and {name} would go with them"
         + _too_few_allowed(name, number, word),
         f"bring the files back: git revert; or let them go: sdp apply --allow-deletes {number}",
+    )
+
+
+def _was_emptied(name: str, number: int) -> Hold:
+    return Hold(
+        name,
+        "",
+        "EmptyTree",
+        f"{name} left with a commit that emptied the config repo, and did not come back since",
+        f"bring its file back; or let it go: sdp sync {name}; "
+        f"or all of them: sdp apply --allow-deletes {number}",
     )
 
 

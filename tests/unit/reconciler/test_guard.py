@@ -1,5 +1,6 @@
 """Which deletions wait for a person, and what a person's commit lets go."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 
 from sdp.reconciler.departure import Departure, departures
@@ -86,6 +87,17 @@ def test_an_emptied_tree_holds_even_one_sandbox_until_a_commit_lets_it_go():
     hold = held_deletions(made.world(), Word({}))["a"]
     assert "--allow-deletes 1" in hold.fix
     assert reasons(made, Word(allowing(1))) == {}
+
+
+def test_who_left_with_an_emptied_tree_waits_until_its_own_file_is_back():
+    history = [
+        Revision("r3", tree()),
+        Revision("r2", tree(platform="")),
+        Revision("r1", tree("a")),
+    ]
+    word = Word(departures({"a": None}, history))
+    assert reasons(running("a"), word) == {"a": "EmptyTree"}
+    assert reasons(running("a"), dataclasses.replace(word, confirmed={"a"})) == {}
 
 
 def test_the_last_sandboxs_file_is_removed_like_any_other():
