@@ -36,8 +36,12 @@ from sdp.protocol.report import (
     Repository,
     Sealed,
 )
+from sdp.reconciler import cancel
 from sdp.reconciler import observed as observation
+from sdp.reconciler.deployments import STEPS
 from sdp.reconciler.desired import Desired, desire
+from sdp.reconciler.diff import diff
+from sdp.reconciler.drift import INTENT
 from sdp.reconciler.history import History
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.plan import Plan, Planned, World, plan_all, world
@@ -157,10 +161,12 @@ class Simulation:
     opens: Callable[[SealedFile], Sealed] = lambda file: Sealed(
         fingerprints=dict.fromkeys((*file.variables, *file.files), "same")
     )
+    healing: frozenset[str] = frozenset()
 
     def world(self) -> World:
         """Return the world as of now."""
-        return world(self.desired, self.observed, self.history, self.leases, NOW)
+        made = world(self.desired, self.observed, self.history, self.leases, NOW)
+        return dataclasses.replace(made, healing=self.healing)
 
     def plans(self) -> dict[str, Plan]:
         """Return the plans as of now."""
@@ -189,11 +195,30 @@ class Simulation:
             each
             for plan in plans.values()
             for each in plan.actions
-            if not keys.intersection(each.after)
+            if not keys.intersection(each.after) and not self._held(each)
         ]
         for each in ready:
             self.take_effect(each.node, each.action)
         return ready
+
+    def _held(self, planned: Planned) -> bool:
+        tried = planned.version or planned.action.kind
+        failure = self.history.failure(planned.sandbox, planned.service, tried)
+        return failure is not None and failure.holds(NOW)
+
+    def cancel(self, sandbox: str) -> None:
+        """Hold what is being brought about of a sandbox, as a person's word does."""
+        plans, scope = self.plans(), cancel.Scope(sandbox, "")
+        planned = (each for plan in plans.values() for each in plan.actions)
+        steps = (each for each in planned if each.action.kind in STEPS)
+        wanted = {(each.sandbox, each.service): each.version for each in steps}
+        made = cancel.cancel(scope, plans, (), wanted, self.history)
+        held = {
+            (each.sandbox, each.service, each.version): cancel.failure(each, NOW)
+            for each in made.attempts
+        }
+        failures = {**self.history.failures, **held}
+        self.history = dataclasses.replace(self.history, failures=failures)
 
     def converge(self, limit: int = 40) -> None:
         """Step until nothing is planned.
@@ -205,6 +230,21 @@ class Simulation:
             if not self.step():
                 return
         raise AssertionError(f"does not converge: {self.kinds()}")
+
+    def remember(self) -> None:
+        """Take what stands now for what converged last, as the loop does."""
+        applied: dict[tuple[str, str], str] = {}
+        for sandbox in self.desired.sandboxes.values():
+            difference = diff(sandbox, self.observed)
+            for service in (difference.gateway, *difference.services):
+                if service.current is not None:
+                    applied[sandbox.name, service.service] = service.current.hash
+            applied[sandbox.name, INTENT] = sandbox.intent_digest
+        self.history = dataclasses.replace(self.history, applied=applied)
+
+    def report(self, node: str, report: NodeReport) -> None:
+        """Let a node report something else."""
+        self.observed = observation.report(self.observed, node, report, 1, NOW)
 
     def take_effect(self, node: str, action: Action) -> None:
         """Change what a node reports as the action would."""

@@ -6,6 +6,7 @@ from sdp.agent.apache import ApacheGateways
 from sdp.agent.config import AgentConfig
 from sdp.agent.containers import Place
 from sdp.agent.dockerd import DockerEngine
+from sdp.agent.facts import Facts
 from sdp.agent.gateway import Copies
 from sdp.agent.identity import IdentityFile
 from sdp.agent.journal import Journal
@@ -61,5 +62,6 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
         releases=releases,
         copies=copies,
         seals=Seals(IdentityFile(config.identity), state),
+        facts=Facts(engine, state, config.images_folder),
         poll_seconds=config.poll_seconds,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sdp.api import showing, views
 from sdp.api.sandboxes import blobs
+from sdp.reconciler import doctor
 from sdp.reconciler.draft import Plan, World
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Observed
@@ -13,6 +14,7 @@ from sdp.reconciler.status import SandboxStatus
 from sdp.spec.load import load
 from sdp.spec.models import Platform
 from sdp.spec.resolve import problems
+from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
 
@@ -59,18 +61,33 @@ class ReconcilerPlane:
         plan = self._reconciler.plan_of(name)
         return None if plan is None else showing.plan({name.lower(): plan}, self._world)
 
-    async def preview(self, files: Mapping[str, str], only: str | None) -> views.PlanView:
+    async def preview(
+        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
+    ) -> views.PlanView:
         tree = await asyncio.to_thread(lambda: load(blobs(dict(files))))
-        plans, whole = self._reconciler.preview(tree, only)
+        plans, whole = self._reconciler.preview(tree, selection, deletes)
         desired = dataclasses.replace(whole.desired, revision=self.revision)
         title = f"Against what runs (commit {self.revision[:7] or 'none'} is applied)"
-        title += f", partial: sandbox {only} alone" if only else ""
-        return showing.plan(
-            plans, dataclasses.replace(whole, desired=desired), problems(tree), title, files
-        )
+        title += "" if selection.whole else f", partial: {selection}"
+        whole = dataclasses.replace(whole, desired=desired)
+        return showing.plan(plans, whole, problems(tree), title)
 
     def sync(self, name: str) -> str:
         return self._reconciler.sync(name)
+
+    async def cancel(self, name: str, service: str) -> views.Cancelled:
+        return showing.cancelled(name, await self._reconciler.cancel(name, service))
+
+    def in_flight(self) -> Sequence[views.ActionInFlight]:
+        return [showing.in_flight(each) for each in self._reconciler.flying()]
+
+    def examine(self, version: str) -> Sequence[views.Finding]:
+        found = [showing.finding(each) for each in doctor.examine(self._world, version)]
+        if (trouble := self._reconciler.trouble) is not None:
+            about = {"severity": "error", "node": "", "kind": "spec"}
+            said = {"message": trouble.message, "fix": trouble.fix}
+            found.insert(0, views.Finding.model_validate({**about, **said}))
+        return found
 
     def unready(self) -> Sequence[views.Condition]:
         found: list[views.Condition] = []

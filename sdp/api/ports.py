@@ -6,19 +6,23 @@ from typing import Protocol, TypeAlias
 
 from sdp.api.requests import ChangeRequest
 from sdp.api.views import (
+    ActionInFlight,
+    Cancelled,
     ChangeView,
     Condition,
     DeploymentPage,
     DeploymentStatus,
     DeploymentView,
+    Finding,
     LogLineView,
     PlanView,
     SandboxView,
 )
 from sdp.protocol.frames import Body, Hello, ToAgent
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler.observed import Observed
+from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
+from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
 Send: TypeAlias = Callable[[ToAgent], Awaitable[None]]
@@ -67,12 +71,32 @@ class Plane(Protocol):
         """Return what is being done about one sandbox."""
         ...
 
-    async def preview(self, files: Mapping[str, str], only: str | None) -> PlanView:
-        """Return what the control plane would do if these were the config repo's files."""
+    async def preview(
+        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
+    ) -> PlanView:
+        """Return what the control plane would do if these were the config repo's files.
+
+        Args:
+            files: specs by path.
+            selection: which sandboxes and services to show.
+            deletes: how many sandboxes their commit would let go.
+        """
         ...
 
     def sync(self, name: str) -> str:
         """Look at a sandbox afresh, failures forgotten; return the request's nonce."""
+        ...
+
+    async def cancel(self, name: str, service: str) -> Cancelled:
+        """End what is being brought about of a sandbox, or one service; return what that was."""
+        ...
+
+    def in_flight(self) -> Sequence[ActionInFlight]:
+        """Return what nodes are doing now."""
+        ...
+
+    def examine(self, version: str) -> Sequence[Finding]:
+        """Return what would fail, where this version of sdp is the right one."""
         ...
 
     def unready(self) -> Sequence[Condition]:
@@ -135,6 +159,10 @@ class Agents(Protocol):
 
     async def changed(self, node: str, delta: Delta, generation: int) -> bool:
         """Take what changed since the generation before; False: only a full report helps."""
+        ...
+
+    async def timed(self, node: str, skew: Skew) -> None:
+        """Take how far a node's clock is from ours."""
         ...
 
     async def entry(self, hello: Hello, seq: int, body: Body) -> None:

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 
 from sdp.api import views
-from sdp.protocol.identity import digest
 from sdp.reconciler import render, writer
+from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
+from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.draft import Hold, Plan, World
+from sdp.reconciler.finding import Finding
 from sdp.reconciler.history import History
 from sdp.reconciler.status import Condition, SandboxStatus
 from sdp.spec.tree import Problem
@@ -71,7 +73,6 @@ def plan(
     whole: World,
     problems: tuple[Problem, ...] = (),
     title: str = "",
-    files: Mapping[str, str] | None = None,
 ) -> views.PlanView:
     """Return plans, by lower-cased sandbox name, as one view.
 
@@ -80,14 +81,15 @@ def plan(
         whole: the world that they were made from.
         problems: of the specs that they are about.
         title: first line of the text.
-        files: the specs, part of the identity.
     """
-    shown = tuple(_plan(name, each) for name, each in sorted(plans.items()) if not each.empty)
+    shown = tuple(
+        _plan(name, each, whole) for name, each in sorted(plans.items()) if not each.empty
+    )
     total = render.summary(plans, whole)
-    # When something is tried again is no part of what is planned.
-    stable = [each.model_dump(exclude={"holds": {"__all__": {"until"}}}) for each in shown]
+    platform = whole.desired.platform
     return views.PlanView(
         revision=whole.desired.revision,
+        instance=platform.platform if platform else "",
         changes=any(each.actions for each in shown),
         summary=views.PlanSummary(
             add=total.add, change=total.change, destroy=total.destroy, held=total.held
@@ -95,7 +97,6 @@ def plan(
         sandboxes=shown,
         problems=tuple(problem(each) for each in problems),
         text=render.text(plans, whole, title),
-        identity=digest([dict(files or {}), stable]),
     )
 
 
@@ -107,6 +108,41 @@ def problem(found: Problem) -> views.Problem:
         column=found.column,
         message=found.message,
         severity=found.severity,
+    )
+
+
+def in_flight(flight: InFlight) -> views.ActionInFlight:
+    """Return what a node is doing."""
+    planned = flight.planned
+    return views.ActionInFlight(
+        id=flight.action_id,
+        kind=planned.action.kind,
+        node=planned.node,
+        sandbox=planned.sandbox,
+        service=planned.service,
+        deployment=flight.deployment,
+        deadline=flight.deadline,
+    )
+
+
+def cancelled(sandbox: str, made: Cancellation) -> views.Cancelled:
+    """Return what a cancel ended."""
+    return views.Cancelled(
+        sandbox=sandbox,
+        services=tuple(each.service for each in made.attempts),
+        stopping=tuple(in_flight(each) for each in made.stopping),
+        shared=tuple(in_flight(each) for each in made.shared),
+    )
+
+
+def finding(found: Finding) -> views.Finding:
+    """Return something that the doctor found."""
+    return views.Finding(
+        severity=found.severity,
+        node=found.node,
+        kind=found.kind,
+        message=found.message,
+        fix=found.fix,
     )
 
 
@@ -129,7 +165,7 @@ def named(desired: Desired, name: str) -> DesiredSandbox | None:
     return desired.sandboxes.get(name.lower())
 
 
-def _plan(name: str, made: Plan) -> views.SandboxPlan:
+def _plan(name: str, made: Plan, whole: World) -> views.SandboxPlan:
     actions = tuple(
         views.ActionView(
             key=each.key,
@@ -143,7 +179,14 @@ def _plan(name: str, made: Plan) -> views.SandboxPlan:
     )
     holds = tuple(_hold(each) for each in made.holds)
     written = [*(each.sandbox for each in made.actions), *(each.sandbox for each in made.holds)]
-    return views.SandboxPlan(sandbox=next(iter(written), name), actions=actions, holds=holds)
+    return views.SandboxPlan(
+        sandbox=next(iter(written), name),
+        leaving=name not in whole.desired.sandboxes,
+        identity=render.identity(made),
+        lines=render.lines(name, made, whole),
+        actions=actions,
+        holds=holds,
+    )
 
 
 def _hold(hold: Hold) -> views.Condition:

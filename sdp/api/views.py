@@ -14,6 +14,7 @@ Health: TypeAlias = Literal[
 Sync: TypeAlias = Literal["Synced", "Pending", "Applying", "Held", "Failed", "Unknown"]
 RouteState: TypeAlias = Literal["Verified", "Drift", "Unverified"]
 DeploymentStatus: TypeAlias = Literal["QUEUED", "RUNNING", "FAILED", "STOPPED"]
+Severity: TypeAlias = Literal["error", "warning"]
 StageState: TypeAlias = Literal["started", "finished", "failed"]
 
 
@@ -119,9 +120,16 @@ class ActionView(View):
 
 
 class SandboxPlan(View):
-    """What is to be done about one sandbox, and what waits."""
+    """What is to be done about one sandbox, and what waits.
+
+    ``lines`` are its actions as people read them; ``identity`` changes with what is done, why, at which versions
+    and on which ports, and not with time. ``leaving``: nobody desires it any more.
+    """
 
     sandbox: str
+    leaving: bool = False
+    identity: str = ""
+    lines: tuple[str, ...] = ()
     actions: tuple[ActionView, ...] = ()
     holds: tuple[Condition, ...] = ()
 
@@ -148,17 +156,16 @@ class Problem(View):
 class PlanView(View):
     """A plan: against ``revision``, the one that is applied; ``text`` is what people read.
 
-    ``changes``: there is something to do. ``identity`` is the same for the same plan of the same
-    files.
+    ``changes``: there is something to do. ``instance`` is the platform's name, "" before any.
     """
 
     revision: str
+    instance: str = ""
     changes: bool
     summary: PlanSummary = PlanSummary()
     sandboxes: tuple[SandboxPlan, ...]
     problems: tuple[Problem, ...] = ()
     text: str
-    identity: str = ""
 
 
 class CommitView(View):
@@ -205,6 +212,31 @@ class SyncRequested(View):
     nonce: str
 
 
+class ActionInFlight(View):
+    """Something that a node was told to do and has not answered; ``deadline``: it must by then."""
+
+    id: str
+    kind: str
+    node: str
+    sandbox: str
+    service: str
+    deployment: str
+    deadline: datetime.datetime
+
+
+class Cancelled(View):
+    """What a cancel ended.
+
+    ``services`` are those of which nothing more is tried; ``stopping`` is being ended on its
+    node; ``shared`` goes on, because other sandboxes wait for it too.
+    """
+
+    sandbox: str
+    services: tuple[str, ...]
+    stopping: tuple[ActionInFlight, ...]
+    shared: tuple[ActionInFlight, ...]
+
+
 class TemplateView(View):
     """A template and the sandboxes that name it."""
 
@@ -239,6 +271,57 @@ class NodeView(View):
     containers: int = 0
     images: tuple[str, ...] = ()
     sandboxes: tuple[str, ...] = ()
+    disk_free: int | None = Field(None, description="Per cent, of the fullest disk.")
+    skew_seconds: float | None = Field(None, description="How far ahead of ours its clock is.")
+
+
+class PortView(View):
+    """A port that is taken on a node; by ``sandbox/service``, or by a stranger."""
+
+    port: int
+    party: str
+
+
+class NodeRepository(View):
+    """A repository as one node sees it; ``error`` says why it can't be read."""
+
+    name: str
+    branches: int
+    error: str = ""
+    checked_at: datetime.datetime | None = None
+
+
+class FactView(View):
+    """Something that a node has, in words."""
+
+    name: str
+    says: str
+
+
+class NodeDetail(NodeView):
+    """A VM, whole."""
+
+    ports: tuple[PortView, ...] = ()
+    repositories: tuple[NodeRepository, ...] = ()
+    facts: tuple[FactView, ...] = ()
+
+
+class Finding(View):
+    """Something that fails, or will; ``node`` is empty where it is about no single one."""
+
+    severity: Severity
+    node: str
+    kind: str
+    message: str
+    fix: str
+
+
+class Examination(View):
+    """What the doctor finds; ``version`` and ``now`` are the control plane's."""
+
+    version: str
+    now: datetime.datetime
+    findings: tuple[Finding, ...]
 
 
 class RepositoryView(View):
@@ -330,6 +413,13 @@ class LogLineView(View):
     seq: int
     at: datetime.datetime
     stage: str
+    text: str
+
+
+class ContainerLine(View):
+    """One line that a container said; ``at`` is the engine's own timestamp, in nanoseconds."""
+
+    at: str
     text: str
 
 

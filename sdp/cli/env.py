@@ -28,7 +28,8 @@ from sdp.cli.env_write import (
     sound,
     variable,
 )
-from sdp.cli.plan import Directory, read_tree
+from sdp.cli.intended import on_disk
+from sdp.cli.plan import Directory
 from sdp.cli.sealing import Change, Sealer
 from sdp.cli.write import Options, land, writing
 from sdp.sops import metadata
@@ -233,7 +234,7 @@ def diff(
 
     Example: `sdp env diff qa staging`.
     """
-    files = read_tree(directory)
+    files = on_disk(directory)
     with refusals():
         first, second = (find(files, "environment", each)[1] for each in (one, other))
         rows, blind = env_diff.differences(first, second, keys.held(identity))

@@ -10,6 +10,10 @@ from sdp.api.app import VERSION
 from sdp.cli import context as cli
 from sdp.cli import edit, env, follow, plan, serve, show, specs, template
 from sdp.cli.apply import apply
+from sdp.cli.cancel import cancel
+from sdp.cli.doctor import doctor
+from sdp.cli.logs import logs
+from sdp.cli.nodes import nodes
 
 
 class Commands(TyperGroup):
@@ -73,10 +77,12 @@ for command in (
     show.status,
     show.explain,
     follow.events,
-    follow.logs,
+    logs,
     show.deployments,
-    show.nodes,
+    nodes,
+    doctor,
     show.sync,
+    cancel,
     specs.schema,
     serve.serve,
     serve.agent,

@@ -20,6 +20,7 @@ from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp
 from sdp.reconciler.diff import Difference, Place, ServiceDifference, diff, places_of
 from sdp.reconciler.draft import Cause, Draft, Hold, Plan, Planned, World, world
+from sdp.reconciler.drift import policed
 from sdp.reconciler.rollout import Keys, gateway_rollout, service_rollout, serving
 from sdp.spec import names
 
@@ -65,7 +66,7 @@ def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
         routed = _route(draft, difference, service, gateway, rolled)
         _retire(draft, difference, service, routed)
     _retire_gateway(draft, difference, gateway)
-    return draft.plan()
+    return policed(draft.plan(), difference, whole)
 
 
 def _needed_nodes(desired: DesiredSandbox, whole: World) -> list[str]:
@@ -128,7 +129,8 @@ def _route(
     copy, node = difference.serving_copy, difference.gateway.node.id
     after = (*gateway, *rolled)
     url = _wanted_url(draft, difference, service, rolled)
-    if not draft.known(node) or url is None or (copy is None and not url):
+    nowhere = copy is None and not (url and gateway)  # no gateway has it, and none is on its way
+    if not draft.known(node) or url is None or nowhere:
         return after
     key = difference.desired.gateway.spec.key.replace("{service}", service.service)
     if copy is not None and key not in copy.defaults:

@@ -20,9 +20,10 @@ from sdp.api.requests import ChangeRequest
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import observed as observation
-from sdp.reconciler.observed import Observed
+from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.load import load
 from sdp.spec.models import Platform
+from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Blob, Tree
 
 NOW = datetime.datetime(2026, 3, 4, 12, 0, tzinfo=datetime.UTC)
@@ -87,7 +88,7 @@ def plan(*sandboxes: views.SandboxPlan, **changes: object) -> views.PlanView:
         changes=any(each.actions for each in sandboxes),
         sandboxes=sandboxes,
         text="Plan: 1 to add.\n" if sandboxes else "Nothing to do: matches 9f3c1e7.\n",
-        identity="same",
+        instance="acme",
     )
     return bare.model_copy(update=changes)
 
@@ -124,10 +125,14 @@ class FakePlane:
         self.observed: Observed = {}
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
         self.plan = plan()
-        self.previewed: list[tuple[Mapping[str, str], str | None]] = []
+        self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
+        self.cancelled = views.Cancelled(sandbox="QA-ONE", services=(), stopping=(), shared=())
+        self.flights: tuple[views.ActionInFlight, ...] = ()
+        self.findings: tuple[views.Finding, ...] = ()
         self.reasons: tuple[views.Condition, ...] = ()
         self.on_read: Callable[[], None] = lambda: None
+        self.answers: Callable[[int], views.PlanView] = lambda _: self.plan
 
     @property
     def platform(self) -> Platform | None:
@@ -147,13 +152,28 @@ class FakePlane:
     def plan_of(self, name: str) -> views.PlanView | None:
         return self.plan if name.lower() in self.known else None
 
-    async def preview(self, files: Mapping[str, str], only: str | None) -> views.PlanView:
-        self.previewed.append((files, only))
-        return self.plan
+    async def preview(
+        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
+    ) -> views.PlanView:
+        self.previewed.append((files, selection, deletes))
+        return self.answers(deletes)
 
     def sync(self, name: str) -> str:
         self.asked.append(name)
         return f"n{len(self.asked)}"
+
+    async def cancel(self, name: str, service: str) -> views.Cancelled:
+        self.asked.append(f"cancel {name} {service}".strip())
+        return self.cancelled
+
+    def in_flight(self) -> Sequence[views.ActionInFlight]:
+        """Return what is being done; each look finds one thing less."""
+        self.flights = self.flights[1:]
+        return self.flights
+
+    def examine(self, version: str) -> Sequence[views.Finding]:
+        _ = version
+        return self.findings
 
     def unready(self) -> Sequence[views.Condition]:
         return self.reasons
@@ -220,6 +240,7 @@ class FakeAgents:
     said: "asyncio.Queue[tuple[str, object]]" = dataclasses.field(default_factory=asyncio.Queue)
     entries: list[tuple[int, frames.Body]] = dataclasses.field(default_factory=list)
     sends: dict[str, Send] = dataclasses.field(default_factory=dict)
+    skews: dict[str, Skew] = dataclasses.field(default_factory=dict)
     broken: bool = False
     missed: bool = False
 
@@ -241,6 +262,10 @@ class FakeAgents:
         _ = delta
         self.said.put_nowait(("changed", (node, generation)))
         return not self.missed
+
+    async def timed(self, node: str, skew: Skew) -> None:
+        self.skews[node] = skew
+        self.said.put_nowait(("timed", node))
 
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         _ = hello

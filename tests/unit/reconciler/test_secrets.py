@@ -97,6 +97,14 @@ def test_a_file_encrypted_anew_redeploys_nobody():
     assert node.opened == ["environments/qa.yaml"] * 2
 
 
+def test_a_file_encrypted_anew_is_no_other_intent():
+    qa = environment("qa", A="x")
+    again = sealing.rotated(qa, sealer(NODE))
+    one, other = (desired(QA, files=files(t, "environment: pay\n")) for t in (qa, again))
+    assert one.sandboxes["qa"].intent_digest == other.sandboxes["qa"].intent_digest
+    assert one.sandboxes["qa"].definition_digest != other.sandboxes["qa"].definition_digest
+
+
 def test_a_secret_that_moves_to_another_environment_redeploys_nobody():
     made, _ = converged(environment("qa", A="x", B="y"))
     services = "account: {branch: develop, environment: more}, payment: {branch: develop}"
