@@ -97,6 +97,10 @@ class Planner(RuleBasedStateMachine):
         self.emptied = False
         self.stays: set[str] = set()
         """Lower-cased names of sandboxes that nobody desires and that must not go."""
+        self.synced: set[str] = set()
+        """Those of them that a person let go one by one."""
+        self.said: list[tuple[int, frozenset[str]]] = []
+        """How many may go, as commits said, of which of them."""
         self.drifted: set[tuple[str, str]] = set()
         """Sandbox and service whose container is gone, and must not come back by itself."""
         self.plans: Mapping[str, Plan] = {}
@@ -122,13 +126,27 @@ class Planner(RuleBasedStateMachine):
         texts = {f"sandboxes/{n}.yaml": body.text(n) for n, body in sorted(self.bodies.items())}
         texts["environments/qa.yaml"] = environment(self.secret, self.writing)
         self.platform.commit({} if self.emptied else {"platform.yaml": PLATFORM, **texts}, message)
-        self.stays -= {name.lower() for name in self.bodies if not self.emptied}
+        back = {name.lower() for name in self.bodies if not self.emptied}
+        self.stays -= back
+        self.synced -= back
+        self.said = [(number, names - back) for number, names in self.said]
         changed = {about} if about else set(SANDBOXES)
         self.drifted = {(box, service) for box, service in self.drifted if box not in changed}
         self.look()
 
     def look(self) -> None:
         self.plans = self.platform.round()
+        self.stays -= {name for name in self.stays if self.may_go(name)}
+
+    def may_go(self, name: str) -> bool:
+        """Whether a person's word on a sandbox counts now."""
+        if self.was_protected(name):
+            return False
+        if name in self.synced and not self.emptied:
+            return True
+        there = {n for n in self.stays & self.platform.leaving() if not self.was_protected(n)}
+        words = ((number, there & names) for number, names in self.said if name in names)
+        return any(len(asked) <= number for number, asked in words)
 
     @rule(name=NAMES, service=SERVICES, wanted=TARGETS)
     def someone_commits_a_service(self, name: str, service: str, wanted: str) -> None:
@@ -161,8 +179,8 @@ class Planner(RuleBasedStateMachine):
             self.stays |= {n.lower() for n, body in removed.items() if body.protect} & there
         if not self.emptied and len(gone) > 2 and len(gone) > 0.3 * every:
             self.stays |= {name.lower() for name in gone} & there
-        if allowed >= len(unprotected := {n for n in self.stays if not self.was_protected(n)}):
-            self.stays -= unprotected  # whether it is enough for all that leave is not known here
+        if allowed:
+            self.said.append((allowed, frozenset(self.stays)))
         self.commit(message)
 
     def was_protected(self, name: str) -> bool:
@@ -197,8 +215,8 @@ class Planner(RuleBasedStateMachine):
     @rule(name=NAMES)
     def someone_asks_for_a_sync(self, name: str) -> None:
         self.drifted = {(box, service) for box, service in self.drifted if box != name}
-        if not self.emptied and not self.was_protected(name.lower()):
-            self.stays.discard(name.lower())
+        if name.lower() in self.stays:
+            self.synced.add(name.lower())
         self.platform.sync(name.lower())
         self.look()
 
