@@ -24,13 +24,14 @@ from sdp.protocol.actions import (
     Stop,
 )
 from sdp.protocol.identity import recipe_key, release_key
-from sdp.protocol.report import Container, Copy, Network, NodeReport, Release, Repository
+from sdp.protocol.report import Container, Copy, Listener, Network, NodeReport, Release, Repository
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Desired, desire
+from sdp.reconciler.guard import kept_leases
 from sdp.reconciler.history import History
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.plan import Plan, Planned, World, plan_all, world
-from sdp.reconciler.ports import Leases
+from sdp.reconciler.ports import Leases, rebuild
 from sdp.spec.load import load
 from sdp.spec.tree import Blob
 
@@ -165,9 +166,9 @@ class Simulation:
     def step(self) -> list[Planned]:
         """Let all that is ready take effect; return it."""
         plans = self.plans()
-        for plan in plans.values():
-            taken = {(lease.node, lease.port): lease for lease in plan.leases}
-            self.leases = {**self.leases, **taken}
+        planned = [lease for plan in plans.values() for lease in plan.leases]
+        known = rebuild(self.leases, self.observed)
+        self.leases = kept_leases(known, planned, self.desired, self.observed)
         keys = {each.key for plan in plans.values() for each in plan.actions}
         ready = [
             each
@@ -186,7 +187,8 @@ class Simulation:
             AssertionError: there is still something to do after so many steps.
         """
         for _ in range(limit):
-            if not self.step():
+            before = self.leases
+            if not self.step() and self.leases == before:
                 return
         raise AssertionError(f"does not converge: {self.kinds()}")
 
@@ -202,6 +204,14 @@ class Simulation:
         report = self.observed[node].report
         found = self.find(report, identity).model_copy(update=changes)
         self._replace(node, {**report.containers, found.id: found})
+
+    def listen(self, node: str, port: int, owner: str) -> None:
+        """Let a stranger have a port of a node, or with an owner of "" nobody."""
+        report = self.observed[node].report
+        rest = {k: v for k, v in report.listeners.items() if k != str(port)}
+        told = {**rest, str(port): Listener(owner=owner)} if owner else rest
+        report = report.model_copy(update={"listeners": told})
+        self.observed = observation.report(self.observed, node, report, 1, NOW)
 
     def remove(self, node: str, name: str) -> None:
         """Remove a container behind the planner's back."""

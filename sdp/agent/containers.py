@@ -14,6 +14,7 @@ from sdp import clock
 from sdp.agent import images, listeners, probe
 from sdp.agent.engine import PORT, PROBE, Draft, Engine, EngineError, Inspected, Mount, NotFound
 from sdp.agent.gate import Gatekeeper, Lines
+from sdp.agent.strangers import Strangers
 from sdp.protocol import actions
 from sdp.protocol.actions import ContainerSpec
 from sdp.protocol.frames import Failed, Outcome, Succeeded
@@ -36,9 +37,10 @@ class Place:
 
 
 class Containers:
-    def __init__(self, engine: Engine, place: Place, journal: Lines) -> None:
+    def __init__(self, engine: Engine, place: Place, journal: Lines, strangers: Strangers) -> None:
         self._engine = engine
         self._place = place
+        self._strangers = strangers
         self._journal = journal
         self._gatekeeper = Gatekeeper(engine, journal)
 
@@ -120,8 +122,7 @@ class Containers:
         return Failed(reason="EngineRefused", message=str(error))
 
     async def _port_taken(self, port: int) -> Failed:
-        owner = await self._engine.publisher(port)
-        who = f"container {owner}" if owner else await asyncio.to_thread(_listener, port)
+        who = await self._strangers.refused(port)
         return Failed(
             reason="PortTaken",
             message=f"port {port} on {self._place.node} is taken by {who}",
@@ -201,10 +202,6 @@ class Containers:
         except NotFound:
             return Succeeded(note="already gone")
         return Succeeded()
-
-
-def _listener(port: int) -> str:
-    return listeners.foreign(frozenset()).get(port, listeners.UNKNOWN)
 
 
 def _gone(container: str) -> Failed:

@@ -22,6 +22,7 @@ from sdp.agent.observe import Observer
 from sdp.agent.outbox import Outbox
 from sdp.agent.perform import Desk, Performers
 from sdp.agent.session import Identity, Session
+from sdp.agent.strangers import Strangers
 
 log = structlog.get_logger(__name__)
 
@@ -78,10 +79,16 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    strangers = Strangers(parts.engine)
     observer = Observer(
-        parts.engine, parts.repositories, parts.releases, parts.copies, parts.poll_seconds
+        parts.engine,
+        parts.repositories,
+        parts.releases,
+        parts.copies,
+        strangers,
+        parts.poll_seconds,
     )
-    containers = Containers(parts.engine, parts.place, journal)
+    containers = Containers(parts.engine, parts.place, journal, strangers)
     performers = Performers(containers, parts.repositories, parts.releases, parts.copies)
     desk = Desk(performers, outbox, journal, observer)
     session = Session(parts.identity, outbox, observer, desk)

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from sdp import clock
-from sdp.agent import listeners
 from sdp.agent.engine import PORT, SANDBOX, Engine, EngineDown, EngineError, Inspected, Listed
 from sdp.agent.probe import Prober
+from sdp.agent.strangers import Strangers
 from sdp.protocol import actions, report
 from sdp.protocol.actions import Action
 from sdp.protocol.report import Container, Copy, NodeReport, Release, Repository
@@ -52,12 +52,14 @@ class Observer:
         repositories: Repositories,
         releases: Releases,
         copies: Copies,
+        strangers: Strangers,
         poll_seconds: float,
     ) -> None:
         self._engine = engine
         self._repositories = repositories
         self._releases = releases
         self._copies = copies
+        self._strangers = strangers
         self._poll_seconds = poll_seconds
         self._prober = Prober(self._health_turned)
         self._listed: dict[str, Listed] = {}
@@ -66,6 +68,7 @@ class Observer:
         self._poke = asyncio.Event()
         self._looking = asyncio.Lock()
         self._disk = asyncio.Lock()
+        self._ports = asyncio.Lock()
         self._wanted: set[str] = set()
         self._refresh = asyncio.Event()
         self.report = NodeReport()
@@ -91,9 +94,12 @@ class Observer:
                 await self._look_at_engine(frozenset())
             case actions.StartService() | actions.StartGateway():
                 await self._look_at_engine(frozenset({after.container.name}))
+                await self._look_at_listeners()  # what refused it is told before that it did
             case _:
                 await self._look_at_engine(frozenset({after.container}))
                 await self._probe(after.container)
+                if isinstance(after, actions.Resume):
+                    await self._look_at_listeners()
 
     def refresh(self, repositories: tuple[str, ...]) -> None:
         """Ask these repositories' origins now."""
@@ -207,12 +213,17 @@ class Observer:
                 async with asyncio.timeout(self._poll_seconds * random.uniform(0.9, 1.1)):  # noqa: S311 - spreads load
                     await self._refresh.wait()
 
+    async def _look_at_listeners(self) -> None:
+        async with self._ports:
+            found = await self._strangers.look()
+            told = {str(p): report.Listener(owner=who) for p, who in sorted(found.items())}
+            if told != self.report.listeners:
+                self._publish(listeners=told)
+
     async def _watch_listeners(self) -> None:
         while True:
-            labels = (seen.labels.get(PORT, "") for seen in self._seen.values())
-            ours = frozenset(int(port) for port in labels if port.isdigit())
-            found = await asyncio.to_thread(listeners.foreign, ours)
-            self._publish(listeners={str(p): report.Listener(owner=o) for p, o in found.items()})
+            with contextlib.suppress(EngineDown, EngineError):  # the report says that it is down
+                await self._look_at_listeners()
             await asyncio.sleep(LISTENERS_SECONDS)
 
 

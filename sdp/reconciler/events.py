@@ -97,10 +97,13 @@ def drifts(
         whole: the world, with what converged before.
         intent_changed: the spec is another than when the sandbox was last in sync.
     """
+    moving = {each.service for each in plan.actions if each.cause.field == "port"}
     converged = {
         service.service: service.node.id
         for service in (difference.gateway, *difference.services)
         if isinstance(service.wanted, Version)
+        and not service.others
+        and service.service not in moving
         and whole.history.applied.get((difference.sandbox, service.service)) == service.wanted.hash
     }
     found: dict[str, Event] = {}

@@ -20,6 +20,7 @@ from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp
 from sdp.reconciler.diff import Difference, Place, ServiceDifference, diff, places_of
 from sdp.reconciler.draft import Cause, Draft, Hold, Plan, Planned, World, world
+from sdp.reconciler.eviction import STOPPED, evict, gives_up
 from sdp.reconciler.rollout import Keys, gateway_rollout, service_rollout, serving
 from sdp.spec import names
 
@@ -54,7 +55,7 @@ def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
     draft = Draft(desired.name, whole)
     for node in _needed_nodes(desired, whole):
         _hold_unknown(draft, node)
-    difference = diff(desired, whole.observed)
+    difference = evict(diff(desired, whole.observed), whole)
     if desired.suspended:
         _suspend(draft, difference)
         return draft.plan()
@@ -99,10 +100,19 @@ def _hold_unknown(draft: Draft, node: str) -> None:
 
 def _suspend(draft: Draft, difference: Difference) -> None:
     for place in places_of(difference.sandbox, draft.world.observed):
-        if place.container.state == "running" and draft.known(place.node):
+        if not draft.known(place.node):
+            continue
+        if place.container.state in STOPPED and gives_up(place, draft.world):
+            cause = Cause("its port is pinned by", "", _pinners(place, draft.world))
+            _remove(draft, (place,), cause, ())
+        elif place.container.state == "running":
             stop = Stop(sandbox=difference.sandbox, container=place.container.id)
             cause = Cause("lifecycle.suspended", "", "true")
             draft.do(place.node, place.container.service, stop, cause, key=_key(place, "stop"))
+
+
+def _pinners(place: Place, whole: World) -> str:
+    return ", ".join(whole.reserved[place.node, place.container.host_port])
 
 
 def _networks(draft: Draft, desired: DesiredSandbox) -> dict[str, Keys]:

@@ -22,7 +22,8 @@ from sdp.protocol.report import Container, NodeReport
 from sdp.reconciler.desired import Address, Branch, Ocp
 from sdp.reconciler.diff import Difference, Obstacle, Place, ServiceDifference, Version
 from sdp.reconciler.draft import Cause, Draft, gateway_recipe, go_recipe, release
-from sdp.reconciler.ports import Claim
+from sdp.reconciler.eviction import STOPPED
+from sdp.reconciler.ports import Claim, blocked
 from sdp.spec import models, names
 
 Keys = tuple[str, ...]
@@ -126,9 +127,13 @@ def _ranges(draft: Draft) -> models.Ports:
 
 
 def _why(draft: Draft, service: ServiceDifference, version: Version) -> Cause:
-    """Return why a container is started: drift, another version, or a new service."""
+    """Return why a container is started: its port, drift, another version, or a new service."""
     applied = draft.world.history.applied.get((draft.sandbox, service.service))
     wanted = f"{version.branch} @ {version.commit[:7]}".lstrip(" @")
+    for place in service.others:
+        if (place.node, place.container.hash) == (service.node.id, version.hash):
+            port = draft.leased(service.service)
+            return Cause("port", str(place.container.host_port), str(port))
     if applied == version.hash:
         return Cause("drift", "gone", wanted)
     before = next(iter(service.others), None)
@@ -185,7 +190,10 @@ def _tend(draft: Draft, service: ServiceDifference, current: Container, version:
         draft.hold_failure(service.service, failure)
         return _give_up(draft, service, current)
     after: Keys = ()
-    if current.state in {"exited", "created", "dead"}:
+    if current.state in STOPPED:
+        if conflict := blocked(node, current.host_port, draft.world.observed):
+            draft.hold_conflict(service.service, conflict)
+            return ()
         resume = Resume(sandbox=draft.sandbox, container=current.id)
         cause = Cause("drift", "stopped", "running")
         after = draft.do(node, service.service, resume, cause, version=version.hash)

@@ -12,7 +12,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from sdp.protocol.actions import Admit, Remove, Rename, Resume, Route, SetLimits, Stop
+from sdp.protocol.actions import (
+    Admit,
+    Remove,
+    Rename,
+    Resume,
+    Route,
+    SetLimits,
+    StartService,
+    Stop,
+)
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Branch
 from sdp.reconciler.plan import Planned
@@ -20,7 +29,8 @@ from tests.builders import BRANCHES, GATEWAY, MICRO, NOW, Simulation, desired, s
 
 NAMES = st.sampled_from(["QA", "QB", "QC"])
 SERVICES = st.sampled_from(["account", "payment", "user"])
-PINS = {"account": "9005", "payment": "9006", "user": "9007"}
+PINS = {"account": "9002", "payment": "9003", "user": "9007"}
+"""The first two are given out early: whoever has them must move."""
 TARGETS = st.one_of(
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN"),
@@ -68,6 +78,13 @@ class Planner(RuleBasedStateMachine):
                 case _:
                     self.simulation.edit(MICRO, name, name=f"{name}-renamed-{pick}")
 
+    @rule(port=st.integers(9001, 9004))
+    def a_stranger_takes_or_leaves_a_port(self, port: int) -> None:
+        report = self.simulation.observed[MICRO].report
+        running = [c.host_port for c in report.containers.values() if c.state == "running"]
+        if port not in running:
+            self.simulation.listen(MICRO, port, "" if str(port) in report.listeners else "nginx")
+
     @rule(node=st.sampled_from([MICRO, GATEWAY]), speaks=st.booleans())
     def a_node_falls_silent_or_comes_back(self, node: str, speaks: bool) -> None:  # noqa: FBT001
         known = dataclasses.replace(self.simulation.observed[node], connected=speaks)
@@ -87,6 +104,18 @@ class Planner(RuleBasedStateMachine):
                 if each.state == "running"
             ]
             assert len(standing) == len(set(standing))
+
+    @invariant()
+    def nothing_is_started_on_a_strangers_port(self) -> None:
+        for plan in self.simulation.plans().values():
+            for each in plan.actions:
+                listeners = self.simulation.observed[each.node].report.listeners
+                if isinstance(each.action, StartService):
+                    assert str(each.action.container.host_port) not in listeners
+                if isinstance(each.action, Resume) and each.cause.field != "fall back":
+                    report = self.simulation.observed[each.node].report
+                    stopped = self.simulation.find(report, each.action.container)
+                    assert str(stopped.host_port) not in listeners
 
     @invariant()
     def no_action_is_for_a_silent_node(self) -> None:
