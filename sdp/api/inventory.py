@@ -1,4 +1,4 @@
-"""What there is besides sandboxes: templates, environments, nodes, repositories."""
+"""What there is besides sandboxes: templates, environments, nodes, ports, repositories."""
 
 from collections.abc import Iterator, Mapping
 
@@ -32,6 +32,11 @@ def router(ports: Ports) -> APIRouter:
     async def list_nodes() -> tuple[views.NodeView, ...]:
         """List the VMs, and what their agents last said."""
         return nodes(plane.platform, plane.observed) if plane.platform else ()
+
+    @routes.get("/ports")
+    async def list_ports() -> views.PortList:
+        """List the ports that somebody has, what is free, and who is in the way."""
+        return plane.ports()
 
     @routes.get("/repositories")
     async def list_repositories() -> tuple[views.RepositoryView, ...]:

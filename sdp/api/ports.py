@@ -11,6 +11,7 @@ from sdp.api.views import (
     DeploymentView,
     LogLineView,
     PlanView,
+    PortList,
     SandboxView,
 )
 from sdp.protocol.frames import Body, Hello, ToAgent
@@ -51,6 +52,10 @@ class Plane(Protocol):
     @property
     def observed(self) -> Observed:
         """What the nodes report."""
+        ...
+
+    def ports(self) -> PortList:
+        """Return who has which port of which node."""
         ...
 
     def sandboxes(self) -> Sequence[SandboxView]:

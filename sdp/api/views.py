@@ -14,6 +14,9 @@ Health: TypeAlias = Literal[
 Sync: TypeAlias = Literal["Synced", "Pending", "Applying", "Held", "Failed", "Unknown"]
 RouteState: TypeAlias = Literal["Verified", "Drift", "Unverified"]
 DeploymentStatus: TypeAlias = Literal["QUEUED", "RUNNING", "FAILED", "STOPPED"]
+PortKind: TypeAlias = Literal["gateway", "services"]
+PortOrigin: TypeAlias = Literal["pinned", "allocated"]
+PortUse: TypeAlias = Literal["running", "stopped", "reserved", "waits"]
 StageState: TypeAlias = Literal["started", "finished", "failed"]
 
 
@@ -209,6 +212,49 @@ class NodeView(View):
     containers: int = 0
     images: tuple[str, ...] = ()
     sandboxes: tuple[str, ...] = ()
+
+
+class PortView(View):
+    """A port of a node that somebody has, or waits for.
+
+    ``use``: a container runs or is stopped on it; it is reserved; or its pin waits for whoever
+    has it.
+    """
+
+    node: str
+    port: int
+    sandbox: str
+    service: str
+    origin: PortOrigin
+    use: PortUse
+    container: str = ""
+
+
+class RangeView(View):
+    """The ports that may be given out on a node; what is free is not known of a silent one."""
+
+    node: str
+    kind: PortKind
+    first: int
+    last: int
+    free: int | None = None
+    lowest: int | None = None
+
+
+class StrangerView(View):
+    """A port in a range, or a pinned one, that something which is not ours has."""
+
+    node: str
+    port: int
+    owner: str
+
+
+class PortList(View):
+    """The ports of all nodes."""
+
+    ports: tuple[PortView, ...] = ()
+    ranges: tuple[RangeView, ...] = ()
+    strangers: tuple[StrangerView, ...] = ()
 
 
 class RepositoryView(View):

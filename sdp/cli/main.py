@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from sdp.api.app import VERSION
 from sdp.cli import context as cli
-from sdp.cli import follow, plan, serve, show, specs
+from sdp.cli import follow, plan, ports, serve, show, specs
 from sdp.cli.apply import apply
 
 
@@ -74,6 +74,7 @@ for command in (
     follow.logs,
     show.deployments,
     show.nodes,
+    ports.ports,
     show.sync,
     specs.schema,
     serve.serve,

@@ -19,6 +19,7 @@ from sdp.protocol.actions import (
 from sdp.protocol.frames import Noticed, StageEvent
 from sdp.reconciler.diff import Difference, Version
 from sdp.reconciler.draft import Plan, Planned, World
+from sdp.reconciler.rollout import beside
 from sdp.spec import names
 
 
@@ -97,17 +98,25 @@ def drifts(
         whole: the world, with what converged before.
         intent_changed: the spec is another than when the sandbox was last in sync.
     """
+    versions = {
+        service.service: service.wanted.hash
+        for service in (difference.gateway, *difference.services)
+        if isinstance(service.wanted, Version)
+    }
     moving = {each.service for each in plan.actions if each.cause.field == "port"}
     converged = {
         service.service: service.node.id
         for service in (difference.gateway, *difference.services)
-        if isinstance(service.wanted, Version)
+        if service.service in versions.keys() - moving
         and not service.others
-        and service.service not in moving
-        and whole.history.applied.get((difference.sandbox, service.service)) == service.wanted.hash
+        and whole.history.applied.get((difference.sandbox, service.service))
+        == versions[service.service]
     }
     found: dict[str, Event] = {}
     for planned in plan.actions:
+        name = names.container(planned.sandbox, planned.service)
+        if planned.cause.before == beside(name, versions.get(planned.service, "")):
+            continue  # the end of a move
         for message in _drift(planned, converged, intent_changed):
             about = (planned.sandbox, planned.service)
             found[planned.key] = Event(whole.now, "DRIFT", *about, reason="Drift", message=message)

@@ -112,6 +112,7 @@ class FakePlane:
         self.observed: Observed = {}
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
         self.plan = plan()
+        self.leased = views.PortList()
         self.previewed: list[tuple[Mapping[str, str], str | None]] = []
         self.asked: list[str] = []
         self.reasons: tuple[views.Condition, ...] = ()
@@ -124,6 +125,9 @@ class FakePlane:
     @property
     def tree(self) -> Tree | None:
         return self.specs
+
+    def ports(self) -> views.PortList:
+        return self.leased
 
     def sandboxes(self) -> Sequence[views.SandboxView]:
         self.on_read()

@@ -62,7 +62,7 @@ def config(tmp_path: Path) -> Path:
 
 READS = (
     ["status"], ["status", "QA-ONE"], ["explain", "QA-ONE"], ["events"], ["deployments"],
-    ["nodes"], ["sync", "QA-ONE"], ["logs", "d-1"],
+    ["nodes"], ["ports"], ["sync", "QA-ONE"], ["logs", "d-1"],
 )  # fmt: skip
 
 
