@@ -85,7 +85,12 @@ def ports_of(scenario) -> dict[str, int]:
 
 def lowest(world) -> int:
     """The port that the next service is given, when what other scenarios had is given back."""
-    world.until(lambda: table(world)["ports"] == [], "all ports are given back")
+
+    def nobody_has_any() -> bool:
+        now = table(world)
+        return now["ports"] == [] == now["strangers"]
+
+    world.until(nobody_has_any, "all ports are given back")
     ranges = {each["node"]: each for each in table(world)["ranges"]}
     return int(ranges["micro-92"]["lowest"])
 
