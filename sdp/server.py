@@ -23,6 +23,7 @@ from typing_extensions import override
 
 from sdp.api import views
 from sdp.api.app import create_app
+from sdp.api.config_repo import ConfigRepo
 from sdp.api.events import encode
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, Ports, Send
@@ -239,7 +240,9 @@ async def _run(
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
         plane = ReconcilerPlane(reconciler)
-        app = create_app(Ports(plane, ApiJournal(store), ReconcilerAgents(reconciler, store)))
+        agents = ReconcilerAgents(reconciler, store)
+        changes = ConfigRepo(source, lambda files: plane.preview(files, None))
+        app = create_app(Ports(plane, ApiJournal(store), agents, changes))
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(
             app,

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from sdp.agent import durable, recipes
 from sdp.protocol.actions import Value
 from sdp.protocol.frames import Failed
+from sdp.protocol.report import ConfigProblems
 
 RECORD = "copy.json"
 
@@ -36,7 +37,7 @@ class Record(Value):
     config: str
     key: str
     defaults: dict[str, str]
-    problems: tuple[str, ...]
+    problems: ConfigProblems
     written: dict[str, tuple[str, ...]]
     served: dict[str, str] | None
     verified_at: datetime.datetime | None

@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from pathlib import Path
 from socket import SocketIO
@@ -107,21 +108,27 @@ class DockerEngine:
             raise NotOurs(f"container {seen['Name'].lstrip('/')} lacks the label {self._label}")
         return seen["Id"]
 
-    def _own_network(self, client: docker.APIClient, name: str) -> str:
-        for network in _named(client, name):
-            if (network["Labels"] or {}).get(INSTANCE) == self._instance:
-                return network["Id"]
+    def _own_networks(self, client: docker.APIClient, name: str) -> list[Network]:
+        found = _named(client, name)
+        if any((each["Labels"] or {}).get(INSTANCE) != self._instance for each in found):
             raise NotOurs(f"network {name} lacks the label {self._label}")
-        raise NotFound(f"no network {name}")
+        return sorted(found, key=lambda each: (each["Created"], each["Id"]))
 
-    def _yield_to_older(self, client: docker.APIClient, name: str, made: str) -> None:
-        """Remove the network just made where another node made it in the same moment.
+    def _leave_one(self, client: docker.APIClient, name: str) -> None:
+        """Leave one of the networks that several nodes made under one name in the same moment.
 
-        The engine's own check for duplicates does not see a creation under way.
+        The engine's own check for duplicates does not see a creation under way. Everybody who
+        sees the same twins removes the same ones; one that a container has joined stays.
         """
-        twins = _named(client, name)
-        if made != min(twins, key=lambda each: (each["Created"], each["Id"]))["Id"]:
-            client.remove_network(made)
+        oldest, *younger = self._own_networks(client, name)
+        for network in younger:
+            try:
+                with translated():
+                    client.remove_network(network["Id"])
+            except NotFound:
+                continue
+            except EngineError:
+                client.remove_network(oldest["Id"])
 
     async def version(self) -> str:
         def ask(client: docker.APIClient) -> str:
@@ -211,25 +218,33 @@ class DockerEngine:
     async def networks(self) -> dict[str, str]:
         def ask(client: docker.APIClient) -> dict[str, str]:
             found: list[Network] = client.networks(filters={"label": self._label})
-            return {n["Name"]: (n["Labels"] or {}).get(SANDBOX, "") for n in found}
+            once = Counter(network["Name"] for network in found)
+            return {
+                n["Name"]: (n["Labels"] or {}).get(SANDBOX, "")
+                for n in found
+                if once[n["Name"]] == 1
+            }
 
         return await self._call(ask)
 
     async def create_network(self, name: str, sandbox: str) -> None:
         def ask(client: docker.APIClient) -> None:
-            with contextlib.suppress(NotFound):
-                self._own_network(client, name)
-                return
-            labels = {INSTANCE: self._instance, SANDBOX: sandbox}
-            made = client.create_network(
-                name, driver="bridge", check_duplicate=True, labels=labels
-            )
-            self._yield_to_older(client, name, made["Id"])
+            if not self._own_networks(client, name):
+                labels = {INSTANCE: self._instance, SANDBOX: sandbox}
+                client.create_network(name, driver="bridge", check_duplicate=True, labels=labels)
+            self._leave_one(client, name)
 
         await self._call(ask)
 
     async def remove_network(self, name: str) -> None:
-        await self._call(lambda client: client.remove_network(self._own_network(client, name)))
+        def ask(client: docker.APIClient) -> None:
+            found = self._own_networks(client, name)
+            if not found:
+                raise NotFound(f"no network {name}")
+            for network in found:
+                client.remove_network(network["Id"])
+
+        await self._call(ask)
 
     async def connect(self, network: str, container: str, aliases: tuple[str, ...]) -> None:
         def ask(client: docker.APIClient) -> None:

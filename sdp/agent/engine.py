@@ -167,11 +167,15 @@ class Engine(Protocol):
         ...
 
     async def networks(self) -> dict[str, str]:
-        """Return this instance's networks: name → sandbox."""
+        """Return this instance's networks: name → sandbox.
+
+        A name that two networks have is left out: no container can join it before
+        ``create_network`` has left one.
+        """
         ...
 
     async def create_network(self, name: str, sandbox: str) -> None:
-        """Create a network of ours; one of ours that exists is left as it is."""
+        """Create a network of ours; one of ours that exists is left as it is, of several one."""
         ...
 
     async def remove_network(self, name: str) -> None:

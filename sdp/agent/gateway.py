@@ -136,7 +136,7 @@ class Copies:
                 continue
             signs, before = _signs(folder, record), self._known.get(path)
             if before is None or before.signs != signs:
-                before = _Known(signs, _copy(folder, record))
+                before = _Known(signs, _copy(folder, record, self._now()))
             known[path] = before
         self._known = known
         return {f"{each.copy.sandbox}/{each.copy.commit}": each.copy for each in known.values()}
@@ -227,7 +227,7 @@ def _prepare(half: CopyFolder, action: CopyGateway) -> Failed | None:
         config=recipe.config,
         key=recipe.key,
         defaults=recipes.defaults_of(live),
-        problems=recipes.told_problems(live),
+        problems=recipes.told_problems(live, recipe.config),
         written={name: (half.keep(content),) for name, content in planned.contents.items()},
         served=None,
         verified_at=None,
@@ -236,7 +236,8 @@ def _prepare(half: CopyFolder, action: CopyGateway) -> Failed | None:
     return None
 
 
-def _copy(folder: CopyFolder, record: Record) -> Copy:
+def _copy(folder: CopyFolder, record: Record, now: datetime) -> Copy:
+    """Return a copy as read now; what waits for a reload is only verified as of before."""
     served = record.served
     return Copy(
         sandbox=record.sandbox,
@@ -245,7 +246,7 @@ def _copy(folder: CopyFolder, record: Record) -> Copy:
         defaults=record.defaults,
         edited=copy_folder.edited(folder, record),
         problems=record.problems,
-        verified_at=record.verified_at,
+        verified_at=now if served is None else record.verified_at,
     )
 
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, FastAPI, Response
 
-from sdp.api import agents, deployments, events, inventory, problems, sandboxes
+from sdp.api import agents, changes, deployments, events, inventory, problems, sandboxes
 from sdp.api.ports import Ports
 from sdp.api.problems import ProblemDocument
 from sdp.api.views import Readiness
@@ -25,7 +25,7 @@ def create_app(ports: Ports) -> FastAPI:
             "5XX": {"model": ProblemDocument, "description": "Why not, and what to do."},
         },
     )
-    for part in (sandboxes, inventory, deployments, events):
+    for part in (sandboxes, inventory, deployments, events, changes):
         api.include_router(part.router(ports))
     app.include_router(api)
     app.include_router(agents.router(ports))

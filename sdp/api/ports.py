@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from sdp.api.requests import ChangeRequest
 from sdp.api.views import (
+    ChangeView,
     Condition,
     DeploymentPage,
     DeploymentStatus,
@@ -149,6 +151,14 @@ class Agents(Protocol):
         ...
 
 
+class Changes(Protocol):
+    """Who writes to the config repo."""
+
+    async def change(self, request: ChangeRequest) -> ChangeView:
+        """Do what a request asks for; raises ProblemError where it can't be done."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
     """All of them."""
@@ -156,3 +166,4 @@ class Ports:
     plane: Plane
     journal: Journal
     agents: Agents
+    changes: Changes

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 from starlette.exceptions import HTTPException
 
-from sdp.api.views import View
+from sdp.api.views import ConflictView, View
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -21,15 +21,30 @@ class ProblemDocument(View):
     status: int
     detail: str
     fix: str
+    conflict: ConflictView | None = Field(None, description="What others changed meanwhile.")
 
 
 class ProblemError(Exception):
     """A request that can't be done; becomes a problem document."""
 
-    def __init__(self, status: int, kind: str, title: str, detail: str, fix: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        title: str,
+        detail: str,
+        fix: str,
+        *,
+        conflict: ConflictView | None = None,
+    ) -> None:
         super().__init__(detail)
         self.document = ProblemDocument(
-            type=f"urn:sdp:problem:{kind}", title=title, status=status, detail=detail, fix=fix
+            type=f"urn:sdp:problem:{kind}",
+            title=title,
+            status=status,
+            detail=detail,
+            fix=fix,
+            conflict=conflict,
         )
 
 
@@ -46,7 +61,11 @@ def missing(kind: str, name: str, listing: str) -> ProblemError:
 
 def response(document: ProblemDocument) -> JSONResponse:
     """Return a problem document as a response."""
-    return JSONResponse(document.model_dump(), status_code=document.status, media_type=MEDIA_TYPE)
+    return JSONResponse(
+        document.model_dump(mode="json", exclude_none=True),
+        status_code=document.status,
+        media_type=MEDIA_TYPE,
+    )
 
 
 def install(app: FastAPI) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 from sdp.api import views
 from sdp.protocol.identity import digest
-from sdp.reconciler import render
+from sdp.reconciler import render, writer
 from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
 from sdp.reconciler.draft import Hold, Plan, World
 from sdp.reconciler.history import History
+from sdp.reconciler.routing import RouteProblem
 from sdp.reconciler.status import Condition, SandboxStatus
 from sdp.spec.tree import Problem
 
@@ -59,6 +60,7 @@ def sandbox(
                 actual=each.actual,
                 state=each.state,
                 verified_at=each.verified_at,
+                problem=_route_problem(each.problem),
             )
             for each in status.routes
         ),
@@ -110,6 +112,20 @@ def problem(found: Problem) -> views.Problem:
     )
 
 
+def conflict(found: writer.Conflict) -> views.ConflictView:
+    """Return what others did to the same files."""
+    return views.ConflictView(
+        base=found.base,
+        tip=found.tip,
+        paths=found.paths,
+        commits=tuple(
+            views.CommitView(sha=each.sha, author=each.author, at=each.at, subject=each.subject)
+            for each in found.commits
+        ),
+        diff=found.diff,
+    )
+
+
 def named(desired: Desired, name: str) -> DesiredSandbox | None:
     """Return the desired sandbox of that name, in any case."""
     return desired.sandboxes.get(name.lower())
@@ -130,6 +146,18 @@ def _plan(name: str, made: Plan) -> views.SandboxPlan:
     holds = tuple(_hold(each) for each in made.holds)
     written = [*(each.sandbox for each in made.actions), *(each.sandbox for each in made.holds)]
     return views.SandboxPlan(sandbox=next(iter(written), name), actions=actions, holds=holds)
+
+
+def _route_problem(found: RouteProblem | None) -> views.RouteProblem | None:
+    if found is None:
+        return None
+    return views.RouteProblem(
+        kind=found.kind,
+        where=found.where,
+        message=found.message,
+        fix=found.fix,
+        blocking=found.blocking,
+    )
 
 
 def _hold(hold: Hold) -> views.Condition:

@@ -55,6 +55,16 @@ class ServiceView(View):
     restarts: int = 0
 
 
+class RouteProblem(View):
+    """What is to be known of a route's entry in config.php; a blocking one is not patched."""
+
+    kind: Literal["duplicate", "conditional", "not-literal", "syntax", "missing"]
+    where: str
+    message: str
+    fix: str
+    blocking: bool
+
+
 class RouteView(View):
     """One route of a sandbox's gateway; ``actual`` is read back from config.php."""
 
@@ -63,6 +73,7 @@ class RouteView(View):
     actual: str
     state: RouteState
     verified_at: datetime.datetime | None = None
+    problem: RouteProblem | None = None
 
 
 class SandboxSummary(View):
@@ -162,6 +173,36 @@ class PlanView(View):
     problems: tuple[Problem, ...] = ()
     text: str
     identity: str = ""
+
+
+class CommitView(View):
+    """A commit of the config repo, as a list shows it."""
+
+    sha: str
+    author: str
+    at: datetime.datetime
+    subject: str
+
+
+class ConflictView(View):
+    """What others did to the same files between a base and the branch's tip."""
+
+    base: str
+    tip: str
+    paths: tuple[str, ...]
+    commits: tuple[CommitView, ...]
+    diff: str
+
+
+class ChangeView(View):
+    """A change of the config repo; ``commit`` is empty of one that was only shown, or is none."""
+
+    commit: str = ""
+    base: str = ""
+    subject: str
+    paths: tuple[str, ...] = ()
+    diff: str = ""
+    plan: PlanView | None = None
 
 
 class Validation(View):

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sdp.api.problems import MEDIA_TYPE, ProblemDocument
+from sdp.api.views import ConflictView
 
 DEFAULT_URL = "http://127.0.0.1:3452"
 FIRST_BACKOFF = 0.2
@@ -27,10 +28,13 @@ M = TypeVar("M", bound=BaseModel)
 class ClientError(Exception):
     """The control plane can't be asked, or says no; ``fix`` says what to do."""
 
-    def __init__(self, message: str, fix: str, status: int = 0) -> None:
+    def __init__(
+        self, message: str, fix: str, status: int = 0, conflict: ConflictView | None = None
+    ) -> None:
         super().__init__(message)
         self.fix = fix
         self.status = status
+        self.conflict = conflict
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -168,7 +172,8 @@ class Client:
         if response.headers.get("content-type", "").startswith(MEDIA_TYPE):
             with contextlib.suppress(ValidationError):
                 document = ProblemDocument.model_validate_json(response.content)
-                return ClientError(document.detail, document.fix, document.status)
+                said = (document.detail, document.fix, document.status, document.conflict)
+                return ClientError(*said)
         return ClientError(
             f"{self.url} answered {response.status_code}",
             "check that it is a control plane, and look at its log",

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from sdp.api.views import SandboxPage, SandboxSummary
+from sdp.api.views import ConflictView, SandboxPage, SandboxSummary
 from sdp.cli.client import Client, ClientError, find_url
 
 ERROR = 1
@@ -90,7 +90,17 @@ def failures() -> Generator[None, None, None]:
     try:
         yield
     except ClientError as error:
+        if error.conflict is not None:
+            say_conflict(error.conflict)
         fail(str(error), error.fix)
+
+
+def say_conflict(found: ConflictView) -> None:
+    """Print what others did to the same files."""
+    for each in found.commits:
+        say(f"  {each.sha[:7]} {each.author}, {each.at:%Y-%m-%d %H:%M} UTC: {inert(each.subject)}")
+    for line in found.diff.splitlines():
+        say(f"  {inert(line)}")
 
 
 def print_json(value: BaseModel | Sequence[BaseModel]) -> None:

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from sdp.api.app import VERSION
 from sdp.cli import context as cli
-from sdp.cli import follow, plan, ports, serve, show, specs
+from sdp.cli import edit, follow, plan, ports, serve, show, specs, template
 from sdp.cli.apply import apply
 
 
@@ -54,8 +54,10 @@ def shared(
 ) -> None:
     """Your own running copy of the company's API, from YAML in git.
 
-    Edit `sandboxes/NAME.yaml`, look with `sdp plan`, make it so with `sdp apply`, see it with
-    `sdp status`, and ask `sdp explain NAME` when something waits.
+    `sdp new NAME --template T` writes a sandbox and commits it; or edit `sandboxes/NAME.yaml`,
+    look with `sdp plan`, and make it so with `sdp apply`. See it with `sdp status`, and ask
+    `sdp explain NAME` when something waits. Every writing command is one commit: `--dry-run`
+    shows it first, `sdp revert` undoes it.
 
     Exit codes: 0 done; 1 an error; 2 `plan` found changes; 3 a saved plan is stale; 4 not healthy
     in time; 64 the command was written wrongly.
@@ -81,6 +83,18 @@ for command in (
     serve.agent,
 ):
     app.command()(command)
+
+for name, writing in (
+    ("new", edit.new),
+    ("set", edit.change),
+    ("clone", edit.clone),
+    ("delete", edit.delete),
+    ("route", edit.route),
+    ("revert", edit.undo),
+):
+    app.command(name)(writing)
+
+app.add_typer(template.app)
 
 
 def main() -> None:

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 from dulwich.errors import NotGitRepository
-from dulwich.object_store import iter_tree_contents
-from dulwich.objects import Blob as GitBlob
 from dulwich.objectspec import parse_commit
 from dulwich.repo import Repo
 from pydantic import BaseModel, ConfigDict
@@ -15,7 +13,7 @@ from sdp.api.views import PlanView
 from sdp.cli import context as cli
 from sdp.cli.client import Client
 from sdp.cli.specs import read_folder
-from sdp.spec.load import is_spec
+from sdp.reconciler.source import blobs
 from sdp.spec.tree import Blob
 
 CHANGES = 2
@@ -127,11 +125,4 @@ def blobs_at(directory: Path, ref: str) -> list[Blob]:
         ValueError: it is no commit's name.
     """
     with Repo(str(directory)) as repo:
-        store = repo.object_store
-        found: list[Blob] = []
-        for entry in iter_tree_contents(store, parse_commit(repo, ref).tree):
-            path = (entry.path or b"").decode(errors="surrogateescape")
-            content = store[entry.sha] if entry.sha and is_spec(path) else None
-            if isinstance(content, GitBlob):
-                found.append(Blob(path, content.id.decode(), content.as_raw_string()))
-        return found
+        return list(blobs(repo, parse_commit(repo, ref)))

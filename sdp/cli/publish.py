@@ -15,9 +15,9 @@ from sdp.cli.specs import read_folder
 from sdp.reconciler.commit import (
     Committed,
     Moved,
-    Pushed,
-    PushFailed,
     Refused,
+    RemoteAt,
+    RemoteFailed,
     Unchanged,
     commit,
     push,
@@ -77,9 +77,9 @@ def publish(tree: Checkout, paths: list[str], message: str) -> str:
     if tree.remote:
         pushed = push(tree.directory, tree.remote, tree.branch)
         match pushed:
-            case Pushed():
+            case RemoteAt():
                 cli.say(f"pushed {head[:7]} to {tree.remote} {tree.branch}")
-            case PushFailed():
+            case RemoteFailed():
                 cli.fail(pushed.message, pushed.fix)
             case _:
                 assert_never(pushed)

@@ -18,6 +18,7 @@ from sdp.spec.resolve import Resolved, Unresolved, problems, resolve
 from sdp.spec.schema import KINDS
 from sdp.spec.schema import schema as schema_of
 from sdp.spec.tree import Blob, Problem, Tree
+from sdp.spec.writing import scalar
 
 MAX_NESTED_FOLDERS = 8
 
@@ -148,23 +149,6 @@ def rendered(resolved: Resolved) -> str:
         for text, origin in rows
     ]
     return "\n".join((f"# {header}", *lines, ""))
-
-
-def scalar(value: yaml.Value) -> str:
-    """Return a scalar as YAML that reads back as the same value; quoted only where needed."""
-    if not isinstance(value, str):
-        return json.dumps(value)
-    document, faults = yaml.parse(f"- {value}\n".encode(errors="replace"))
-    same = document is not None and not faults and document.value == (value,)
-    if same and value.isprintable():
-        return value
-    return '"' + "".join(_escaped(each) for each in value) + '"'
-
-
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _blob(directory: Path, path: Path) -> Blob:

@@ -1,7 +1,8 @@
 """Commit: writing to the config repo. Compare-and-swap on the branch, never a forced push.
 
 Takes the place of nothing that others committed: a base that moved is a value for the caller to
-show. Starts ``git push`` as the one process outside the agents.
+show. Starts git, as the one process outside the agents: to fetch, to push, and to bring a working
+tree forward.
 """
 
 import dataclasses
@@ -20,8 +21,11 @@ from dulwich.repo import Repo
 
 from sdp import clock
 
-_PUSH_TIMEOUT = 60.0
+_GIT_SECONDS = 60.0
 _FILE = stat.S_IFREG | 0o644
+
+MOVED = "BaseMoved"
+"""Why a push fails that would take the place of others' commits."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,15 +64,15 @@ class Refused:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Pushed:
-    """The remote's branch is at this commit."""
+class RemoteAt:
+    """The remote's branch is at this commit; "" where there is no such branch yet."""
 
     sha: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class PushFailed:
-    """The remote did not take the commit."""
+class RemoteFailed:
+    """The remote could not be asked, or did not take the commit."""
 
     reason: str
     message: str
@@ -114,14 +118,23 @@ def write(
         author: as ``Name <mail>``.
         base: the commit that the changes were made at; "" for a repository's first commit.
     """
+    with Repo(str(repo)) as opened:
+        ref = opened.refs.follow(HEADREF)[0][-1]
+        tip = (opened.refs.read_ref(ref) or b"").decode()
+        if tip != base:
+            return Moved(base, tip)
+    made = make(repo, changes, message, author, base)
+    return swap(repo, ref.decode(), base, made.sha) if isinstance(made, Committed) else made
+
+
+def make(
+    repo: Path, changes: Mapping[str, bytes | None], message: str, author: str, base: str
+) -> Committed | Unchanged | Refused:
+    """Make a commit on a base, and leave every branch where it is; arguments as of ``write``."""
     for path in changes:
         if not _inside(path):
             return Refused(path, "it is not a path inside the repository")
     with Repo(str(repo)) as opened:
-        ref = opened.refs.follow(HEADREF)[0][-1]
-        tip = opened.refs.read_ref(ref)
-        if (tip or b"").decode() != base:
-            return Moved(base, (tip or b"").decode())
         made = _made(opened, changes, base)
         if base and made.tree == _tree_of(opened, base):
             return Unchanged(base)
@@ -131,50 +144,109 @@ def write(
         made.commit_timezone = made.author_timezone = 0
         made.encoding = b"UTF-8"
         opened.object_store.add_object(made)
-        return _swap(opened, ref, base, made.id)
+        return Committed(made.id.decode())
 
 
-def push(repo: Path, remote: str, branch: str) -> Pushed | PushFailed:
-    """Push a branch to the branch of the same name, without force. Blocks, for a minute at most.
+def swap(repo: Path, ref: str, base: str, made: str) -> Committed | Moved:
+    """Put a branch at a commit, if it still is at its base.
+
+    Args:
+        repo: the repository.
+        ref: the branch's, such as refs/heads/main.
+        base: where it is; "" where it is not there yet.
+        made: where it is to be.
+    """
+    name = Ref(ref.encode())
+    with Repo(str(repo)) as opened:
+        if base:
+            wanted = ObjectID(base.encode())
+            swapped = opened.refs.set_if_equals(name, wanted, ObjectID(made.encode()))
+        else:
+            swapped = opened.refs.add_if_new(name, ObjectID(made.encode()))
+        if swapped:
+            return Committed(made)
+        return Moved(base, (opened.refs.read_ref(name) or b"").decode())
+
+
+def push(repo: Path, remote: str, branch: str, commit: str = "") -> RemoteAt | RemoteFailed:
+    """Push to the branch of that name, without force. Blocks, for a minute at most.
 
     Args:
         repo: the repository.
         remote: a remote's name, or a URL without credentials.
         branch: its name, without refs/heads/.
+        commit: what to push; "" for the branch of the same name.
     """
     ref = f"refs/heads/{branch}"
-    command = ("git", "-C", str(repo), "push", "--porcelain", "--", remote, f"{ref}:{ref}")
+    ended = _git(repo, "push", "--porcelain", "--", remote, f"{commit or ref}:{ref}")
+    if ended is None:
+        return _no_answer(remote)
+    if ended.returncode == 0:
+        with Repo(str(repo)) as opened:
+            return RemoteAt(commit or opened.refs[Ref(ref.encode())].decode())
+    return _push_failed(ended.stdout + ended.stderr, remote, branch)
+
+
+def fetch(repo: Path, remote: str, branch: str) -> RemoteAt | RemoteFailed:
+    """Bring a remote's branch here, and return where it is. Blocks, for a minute at most."""
+    ref = f"refs/heads/{branch}"
+    ended = _git(repo, "fetch", "--quiet", "--no-tags", "--", remote, ref)
+    if ended is None:
+        return _no_answer(remote)
+    if ended.returncode == 0:
+        with Repo(str(repo)) as opened:
+            told = Path(opened.controldir(), "FETCH_HEAD").read_text(encoding="utf-8")
+        return RemoteAt(told.split()[0])
+    if "couldn't find remote ref" in ended.stderr:
+        return RemoteAt("")
+    said = ended.stderr.strip().rpartition("\n")[2]
+    return RemoteFailed("FetchFailed", f"can't fetch {branch} of {remote}: {said}", _reach(remote))
+
+
+def forward(tree: Path, commit: str) -> str:
+    """Bring a working tree and its branch forward to a commit; return why not, or ""."""
+    ended = _git(tree, "merge", "--ff-only", "--quiet", commit)
+    if ended is None:
+        return "git merge did not end in time"
+    return "" if ended.returncode == 0 else (ended.stderr or ended.stdout).strip()
+
+
+def _git(repo: Path, *words: str) -> subprocess.CompletedProcess[str] | None:
+    """Run git without a terminal; None when it did not end in time."""
+    command = ("git", "-C", str(repo), *words)
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_PUSH_TIMEOUT,
+            timeout=_GIT_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return PushFailed(
-            "PushTimeout", f"{remote} did not answer in time", f"check that {remote} is reachable"
-        )
-    if done.returncode == 0:
-        with Repo(str(repo)) as opened:
-            return Pushed(opened.refs[Ref(ref.encode())].decode())
-    return _push_failed(done.stdout + done.stderr, remote, branch)
+        return None
 
 
-def _push_failed(output: str, remote: str, branch: str) -> PushFailed:
+def _no_answer(remote: str) -> RemoteFailed:
+    return RemoteFailed("RemoteTimeout", f"{remote} did not answer in time", _reach(remote))
+
+
+def _reach(remote: str) -> str:
+    return f"check that {remote} is reachable, and that you may use it: git ls-remote {remote}"
+
+
+def _push_failed(output: str, remote: str, branch: str) -> RemoteFailed:
     rejected = next((line for line in output.splitlines() if line.startswith("!")), "")
     if "(fetch first)" in rejected or "(non-fast-forward)" in rejected:
-        return PushFailed(
-            "BaseMoved",
+        return RemoteFailed(
+            MOVED,
             f"{branch} of {remote} has commits that are not here",
             f"git pull --rebase {remote} {branch}, look at the plan again, and push",
         )
     message = rejected.removeprefix("!").strip() or output.strip().rpartition("\n")[2]
-    return PushFailed("PushFailed", message, f"check that you may push to {branch} of {remote}")
+    return RemoteFailed("PushFailed", message, f"check that you may push to {branch} of {remote}")
 
 
 def _made(repo: Repo, changes: Mapping[str, bytes | None], base: str) -> Commit:
@@ -199,16 +271,6 @@ def _tree_of(repo: Repo, base: str) -> ObjectID:
     found = repo.object_store[ObjectID(base.encode())]
     assert isinstance(found, Commit)  # noqa: S101 -- a branch's tip is one
     return ObjectID(found.tree)
-
-
-def _swap(repo: Repo, ref: Ref, base: str, made: ObjectID) -> Outcome:
-    if base:
-        swapped = repo.refs.set_if_equals(ref, ObjectID(base.encode()), made)
-    else:
-        swapped = repo.refs.add_if_new(ref, made)
-    if swapped:
-        return Committed(made.decode())
-    return Moved(base, (repo.refs.read_ref(ref) or b"").decode())
 
 
 def _empty(repo: Repo) -> ObjectID:

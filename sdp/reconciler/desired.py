@@ -133,6 +133,20 @@ def desire(revision: str, tree: Tree, ancestors: Iterable[tuple[str, Tree]] = ()
     return Desired(revision, tree.platform.spec, sandboxes, tree.problems, tuple(unreadable))
 
 
+def differing(old: Desired, new: Desired) -> frozenset[str]:
+    """Return the sandboxes that are meant to be otherwise, come, or go, by lower-cased name."""
+    return frozenset(
+        name
+        for name in old.sandboxes.keys() | new.sandboxes.keys()
+        if intent(old.sandboxes.get(name)) != intent(new.sandboxes.get(name))
+    )
+
+
+def intent(sandbox: DesiredSandbox | None) -> DesiredSandbox | None:
+    """Return what a sandbox should be, without where and when that was said."""
+    return sandbox and dataclasses.replace(sandbox, path="", revision="", problems=())
+
+
 class _Past:
     """Older revisions, read lazily and at most once."""
 

@@ -165,8 +165,11 @@ class Dispatcher:
 
 
 def _service(planned: Planned) -> tuple[str, str]:
-    """Return what may have one action in flight: a service, or a sandbox on a node."""
-    return planned.sandbox, planned.service or planned.node
+    """Return what may have one action in flight: a service, or the sandbox itself.
+
+    Its networks come one after the other, since nodes may share an engine.
+    """
+    return planned.sandbox, planned.service
 
 
 def _counts(planned: Planned) -> bool:

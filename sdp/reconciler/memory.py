@@ -82,11 +82,7 @@ class Memory:
         for name in new.sandboxes:
             self._protected.pop(name, None)
             self._confirmed.discard(name)
-        changed = frozenset(
-            name
-            for name in old.sandboxes.keys() | new.sandboxes.keys()
-            if _intent(old.sandboxes.get(name)) != _intent(new.sandboxes.get(name))
-        )
+        changed = desired.differing(old, new)
         for name in changed:
             self._successes.pop(name, None)
         self.desired, self.trees = new, (tree, *self.trees[:1])
@@ -358,17 +354,12 @@ class Memory:
         meant = whole.desired.sandboxes.get(name)
         if meant is None or meant.suspended:
             return []
-        changed = _intent(self._synced_spec.get(name)) != _intent(meant)
+        changed = desired.intent(self._synced_spec.get(name)) != desired.intent(meant)
         made, difference = self.plans[name], diff(meant, whole.observed)
         found = events.drifts(made, difference, whole, changed)
         known = self._drifts.get(name, frozenset())
         self._drifts[name] = frozenset(found) | (known & {each.key for each in made.actions})
         return [event for key, event in found.items() if key not in known]
-
-
-def _intent(sandbox: DesiredSandbox | None) -> DesiredSandbox | None:
-    """Return what a sandbox should be, without where and when that was said."""
-    return sandbox and dataclasses.replace(sandbox, path="", revision="", problems=())
 
 
 def _news(made: SandboxStatus | None) -> SandboxStatus | None:

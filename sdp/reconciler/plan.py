@@ -22,6 +22,7 @@ from sdp.reconciler.diff import Difference, Place, ServiceDifference, diff, plac
 from sdp.reconciler.draft import Cause, Draft, Hold, Plan, Planned, World, world
 from sdp.reconciler.eviction import STOPPED, evict, gives_up
 from sdp.reconciler.rollout import Keys, gateway_rollout, service_rollout, serving
+from sdp.reconciler.routing import RouteProblem, problem
 from sdp.spec import names
 
 __all__ = ["Cause", "Hold", "Plan", "Planned", "World", "plan", "plan_all", "world"]
@@ -141,9 +142,11 @@ def _route(
     if not draft.known(node) or url is None or (copy is None and not url):
         return after
     key = difference.desired.gateway.spec.key.replace("{service}", service.service)
-    if copy is not None and key not in copy.defaults:
+    if copy is not None and (found := _blocked(difference, key, copy)):
         if url:
-            _not_patchable(draft, service, key, copy)
+            said = f"config.php at {copy.commit[:7]} can't route {service.service} by {key}"
+            words = f"{said}: {found.message} ({found.kind})"
+            draft.hold(service.service, "RouteNotPatchable", words, found.fix)
         return after
     edited = copy is not None and copy.edited
     if copy is not None and key not in copy.routes and not edited:
@@ -178,14 +181,9 @@ def _wanted_url(
             return f"http://{service.node.ip_address}:{port}"
 
 
-def _not_patchable(draft: Draft, service: ServiceDifference, key: str, copy: Copy) -> None:
-    found = next((each for each in copy.problems if key in each), "it has no such entry")
-    draft.hold(
-        service.service,
-        "RouteNotPatchable",
-        f"config.php at {copy.commit[:7]} can't route {service.service} by {key}: {found}",
-        f"make $config['{key}'] one string literal in the gateway's branch",
-    )
+def _blocked(difference: Difference, key: str, copy: Copy) -> RouteProblem | None:
+    found = problem(key, difference.desired.gateway.spec.config, copy)
+    return found if found and found.blocking else None
 
 
 def _retire(draft: Draft, difference: Difference, service: ServiceDifference, after: Keys) -> None:

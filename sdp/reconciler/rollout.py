@@ -24,6 +24,7 @@ from sdp.reconciler.diff import Difference, Obstacle, Place, ServiceDifference, 
 from sdp.reconciler.draft import Cause, Draft, gateway_recipe, go_recipe, release
 from sdp.reconciler.eviction import STOPPED
 from sdp.reconciler.ports import Claim, blocked
+from sdp.reconciler.routing import patchable
 from sdp.spec import models, names
 
 Keys = tuple[str, ...]
@@ -318,7 +319,8 @@ def _peers(difference: Difference, service: str) -> dict[str, str]:
 
 def _routes_now(difference: Difference) -> dict[str, str]:
     """Return the routes that a new copy is born with: only to what serves already."""
-    key = difference.desired.gateway.spec.key
+    spec = difference.desired.gateway.spec
+    key = spec.key
     routes: dict[str, str] = {}
     for service in difference.services:
         target = difference.desired.services[service.service].target
@@ -328,8 +330,8 @@ def _routes_now(difference: Difference) -> dict[str, str]:
         elif isinstance(target, Branch) and container is not None:
             url = f"http://{service.node.ip_address}:{container.host_port}"
             routes[key.replace("{service}", service.service)] = url
-    defaults = difference.release.defaults if difference.release else routes
-    return {each: url for each, url in routes.items() if each in defaults}
+    release = difference.release
+    return patchable(routes, spec.config, release) if release else routes
 
 
 def _container(

@@ -85,6 +85,11 @@ class Source:
         self._reading = threading.Lock()
         self._look = threading.Event()
 
+    @property
+    def repository(self) -> Path:
+        """The repository that is read: the one at a path, or the mirror of a remote."""
+        return self._path
+
     def refresh(self) -> None:
         """Look at the branch now."""
         self._look.set()
@@ -150,9 +155,7 @@ class Source:
             yield revision, tree
 
     def _tree(self, repo: Repo, commit: Commit) -> Tree:
-        root = repo.object_store[commit.tree]
-        assert isinstance(root, GitTree)  # noqa: S101 -- a commit's tree is one
-        return load(_blobs(repo.object_store, root, ""), self._cache)
+        return load(blobs(repo, commit), self._cache)
 
     def _pause(self, watcher: RustNotify | None) -> Callable[[], object]:
         """Return what to do in a thread until it is time to look again."""
@@ -236,6 +239,13 @@ class Source:
             f"can't read {self.location}: {error}",
             "let the control plane's user read the repository",
         )
+
+
+def blobs(repo: Repo, commit: Commit) -> Iterator[Blob]:
+    """Yield the specs of a commit."""
+    root = repo.object_store[commit.tree]
+    assert isinstance(root, GitTree)  # noqa: S101 -- a commit's tree is one
+    yield from _blobs(repo.object_store, root, "")
 
 
 def is_remote(location: str) -> bool:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import docker
 import pytest
 
 from sdp.agent.dockerd import DockerEngine
@@ -232,6 +233,30 @@ async def test_network_is_made_once_and_removed_once(world: World) -> None:
     await world.engine.remove_network(name)
     with pytest.raises(NotFound):
         await world.engine.remove_network(name)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("joined", [False, True])
+async def test_of_two_networks_with_one_name_one_is_left(joined: bool) -> None:  # noqa: FBT001
+    """Nodes that share an engine made both in the same moment; a container may have joined one."""
+    instance, name = f"test-{uuid.uuid4().hex[:10]}", f"sdp-test-{uuid.uuid4().hex[:10]}"
+    engine = DockerEngine(URL, instance, "micro-92")
+    labels = {"sdp.instance": instance, "sdp.sandbox": "s", "sdp.node": "micro-92"}
+    with contextlib.closing(docker.APIClient(URL, version="auto")) as raw:
+        first = raw.create_network(name, labels=labels)
+        try:
+            if joined:
+                member = raw.create_container(IMAGE, command=["sleep", "600"], labels=labels)
+                raw.connect_container_to_network(member["Id"], name)
+                raw.start(member["Id"])
+            raw.create_network(name, check_duplicate=False, labels=labels)
+            assert name not in await engine.networks()
+            await engine.create_network(name, "s")
+            assert (await engine.networks())[name] == "s"
+            assert [each["Id"] for each in raw.networks(names=[name])] == [first["Id"]]
+        finally:
+            await sweep(engine)
+            engine.close()
 
 
 async def test_broken_archive_is_refused(world: World, tmp_path: Path) -> None:

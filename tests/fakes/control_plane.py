@@ -15,6 +15,8 @@ from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.events import encode
 from sdp.api.ports import Gone, Ports, Send
+from sdp.api.problems import ProblemError
+from sdp.api.requests import ChangeRequest
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import observed as observation
@@ -44,6 +46,11 @@ FILES = {
     "environments/qa.yaml": "environment: qa\nvariables: {MODE: qa}\n"
     "secrets: {TOKEN: 'ENC[canary]'}\n",
 }
+
+
+CHANGE = views.ChangeView(
+    commit=REVISION, base="8" * 40, subject="Set owner of QA-ONE to sari", diff="+owner: sari\n"
+)
 
 
 def tree(files: Mapping[str, str] = FILES) -> Tree:
@@ -244,14 +251,27 @@ class FakeAgents:
 
 
 @dataclasses.dataclass
+class FakeChanges:
+    asked: list[ChangeRequest] = dataclasses.field(default_factory=list)
+    answer: views.ChangeView | ProblemError = CHANGE
+
+    async def change(self, request: ChangeRequest) -> views.ChangeView:
+        self.asked.append(request)
+        if isinstance(self.answer, ProblemError):
+            raise self.answer
+        return self.answer
+
+
+@dataclasses.dataclass
 class FakeControlPlane:
     plane: FakePlane = dataclasses.field(default_factory=FakePlane)
     journal: FakeJournal = dataclasses.field(default_factory=FakeJournal)
     agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
+    changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.plane, self.journal, self.agents)
+        return Ports(self.plane, self.journal, self.agents, self.changes)
 
     def observe(self, node: str, report: NodeReport) -> None:
         self.plane.observed = observation.report(self.plane.observed, node, report, 1, NOW)

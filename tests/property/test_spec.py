@@ -7,12 +7,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdp.cli.specs import scalar
 from sdp.spec import yaml
 from sdp.spec.load import load
 from sdp.spec.names import SERVICE, peer_variable
 from sdp.spec.resolve import Resolved, problems, resolve
 from sdp.spec.tree import Tree
+from sdp.spec.writing import scalar
 from tests.unit.spec.commits import blob, blobs
 
 PATHS = st.sampled_from(

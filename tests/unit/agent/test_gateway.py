@@ -138,7 +138,9 @@ async def test_copy_is_patched_before_anybody_sees_it_and_the_release_stays(worl
     assert found.routes == {"a_url": "http://vm:9001", "b_url": "http://ocp/b"}
     assert found.defaults == {"a_url": "http://ocp/a", "b_url": "http://ocp/b"}
     assert not found.edited
-    assert any("c_url" in each for each in found.problems)
+    assert [(each.kind, each.key, each.file, each.line) for each in found.problems] == [
+        ("not-literal", "c_url", FILE, 4)
+    ]
     assert list(world.agent().scan()) == [f"QA/{COMMIT}"]
 
 

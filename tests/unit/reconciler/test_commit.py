@@ -11,9 +11,9 @@ from dulwich.repo import Repo
 from sdp.reconciler.commit import (
     Committed,
     Moved,
-    Pushed,
-    PushFailed,
     Refused,
+    RemoteAt,
+    RemoteFailed,
     Unchanged,
     commit,
     push,
@@ -97,10 +97,10 @@ def test_a_push_never_forces(repo: Path, tmp_path: Path) -> None:
     clone(str(repo), str(tmp_path / "other")).close()
     served = str(tmp_path / "served")
     second = committed(write(repo, {"a.yaml": b"2"}, "Change", SARI, first))
-    assert push(repo, served, "main") == Pushed(second)
+    assert push(repo, served, "main") == RemoteAt(second)
     committed(write(tmp_path / "other", {"a.yaml": b"3"}, "Else", SARI, first))
     failed = push(tmp_path / "other", served, "main")
-    assert isinstance(failed, PushFailed)
+    assert isinstance(failed, RemoteFailed)
     assert failed.reason == "BaseMoved"
     assert "pull --rebase" in failed.fix
     with Repo(served) as opened:
@@ -110,5 +110,5 @@ def test_a_push_never_forces(repo: Path, tmp_path: Path) -> None:
 def test_a_push_to_nowhere_says_why(repo: Path, tmp_path: Path) -> None:
     committed(write(repo, {"a.yaml": b"1"}, "Add", SARI, ""))
     failed = push(repo, str(tmp_path / "nowhere"), "main")
-    assert isinstance(failed, PushFailed)
+    assert isinstance(failed, RemoteFailed)
     assert failed.message

@@ -33,9 +33,17 @@ def test_only_what_waits_for_nothing_starts() -> None:
     assert sorted(names(started(made))) == [
         f"{GATEWAY} - network",
         f"{GATEWAY} gateway fetch",
-        f"{MICRO} - network",
         f"{MICRO} account fetch",
     ]
+
+
+def test_a_sandboxs_networks_come_one_after_the_other_since_nodes_may_share_an_engine() -> None:
+    made = simulation()
+    first = [each for each in started(made) if each.action.kind == "network"]
+    for each in first:
+        made.take_effect(each.node, each.action)
+    second = [each for each in started(made) if each.action.kind == "network"]
+    assert [each.node for each in (*first, *second)] == [GATEWAY, MICRO]
 
 
 def test_ready_actions_alone_bring_everything_about() -> None:

@@ -1,0 +1,34 @@
+"""What the API is asked to change: one frozen model per request."""
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sdp.spec.edits import AnyEdit
+
+MAX_EDITS = 1000
+_AUTHOR = re.compile(r"[^<>\x00-\x1f]{1,100} <[^<>\s]{1,200}>")
+_SHA = r"^([0-9a-f]{7,40})?$"
+
+
+class ChangeRequest(BaseModel):
+    """Edits, or a commit to revert; who asks for it, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+    edits: tuple[AnyEdit, ...] = Field((), max_length=MAX_EDITS)
+    revert: str = Field("", pattern=_SHA, description="Undo this commit instead.")
+    author: str = Field(description="Who: Name <mail>.")
+    message: str = Field("", max_length=10_000, description="Why.")
+    base: str = Field(
+        "", pattern=_SHA, description="Commit at which the author looked at the files."
+    )
+    dry_run: bool = Field(
+        default=False, description="Show the diff and the plan, and commit nothing."
+    )
+
+    @field_validator("author")
+    @classmethod
+    def _named(cls, author: str) -> str:
+        if not _AUTHOR.fullmatch(author):
+            raise ValueError("expected Name <mail>")
+        return author

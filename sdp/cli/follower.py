@@ -1,0 +1,148 @@
+"""Waiting for a commit to be applied: tell what happens, until all that it touches is healthy."""
+
+import sys
+from collections.abc import Callable
+
+import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sdp.api.views import Condition, EventView, SandboxPage, SandboxView
+from sdp.cli import context as cli
+from sdp.cli import watch
+from sdp.cli.client import Client, ClientError, Message
+from sdp.cli.follow import line
+from sdp.spec.quantities import duration
+
+NOT_IN_TIME = 4
+_NOT_FOUND = 404
+
+
+class Follower:
+    """Waits until the control plane has a commit, and every sandbox affected runs as it says."""
+
+    def __init__(
+        self,
+        client: Client,
+        target: str,
+        affected: list[str],
+        known: Callable[[str], bool],
+        *,
+        fresh: bool,
+    ) -> None:
+        """Take what to wait for.
+
+        Args:
+            client: whom to ask.
+            target: the commit.
+            affected: sandboxes that it touches.
+            known: whether a revision is no later than the target; what is not was put on top.
+            fresh: the commit is new, and only statuses that were made at it count.
+        """
+        self._client = client
+        self._known = known
+        self._target = target
+        self._waiting = list(affected)
+        self._names = {each.lower() for each in affected}
+        self._seen: dict[str, SandboxView] = {}
+        self._fresh = fresh
+
+    def run(self, deadline: float) -> bool:
+        """Follow; return whether all came to run before the deadline."""
+        console = cli.out()
+        console.file = sys.stderr
+        if not sys.stderr.isatty():
+            return self._followed(deadline, None)
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            return self._followed(deadline, live)
+
+    def _followed(self, deadline: float, live: Live | None) -> bool:
+        for news in watch.changes(self._client, None, deadline):
+            self._tell(news, live)
+            page = watch.moment(self._client)
+            if self._reached(page) and self._check():
+                return True
+            if live is not None:
+                live.update(self._table(), refresh=True)
+            if stuck := self._stuck():
+                _explain(stuck)
+                return False
+        names = ", ".join(self._waiting) or f"commit {self._target[:7]}"
+        cli.say(f"not healthy in time: {names}")
+        for name in self._waiting:
+            cli.say(f"  look at it: sdp explain {name}")
+        return False
+
+    def _reached(self, page: SandboxPage) -> bool:
+        return self._new(page.revision)
+
+    def _new(self, revision: str) -> bool:
+        """Whether a revision is the target, or one that somebody put on top of it since."""
+        return revision == self._target or (revision != "" and not self._known(revision))
+
+    def _check(self) -> bool:
+        """Look at what is waited for; return whether nothing is any more."""
+        still: list[str] = []
+        for name in self._waiting:
+            found = self._sandbox(name)
+            if found is None:
+                continue
+            self._seen[name] = found
+            current = not self._fresh or self._new(found.observed_generation)
+            if not (current and watch.converged(found)):
+                still.append(name)
+        self._waiting = still
+        return not still
+
+    def _sandbox(self, name: str) -> SandboxView | None:
+        try:
+            return watch.sandbox(self._client, name)
+        except ClientError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+
+    def _stuck(self) -> tuple[SandboxView, Condition] | None:
+        """Return a failure that only a new spec or a person can change: waiting won't help."""
+        for name in self._waiting:
+            found = self._seen.get(name)
+            if found is None or (self._fresh and not self._new(found.observed_generation)):
+                continue
+            if found.sync == "Failed":
+                terminal = (c for c in found.conditions if c.failed and c.until is None)
+                if (condition := next(terminal, None)) is not None:
+                    return found, condition
+        return None
+
+    def _tell(self, news: Message | None, live: Live | None) -> None:
+        if news is None or news.event != "message":
+            return
+        event = EventView.model_validate_json(news.data)
+        others = event.sandbox and event.sandbox.lower() not in self._names
+        if others or event.kind == "STATUS":  # what changes in a status has an event of its own
+            return
+        if live is not None:
+            live.console.print(Text(line(event)))
+        else:
+            cli.say(line(event))
+
+    def _table(self) -> Table:
+        return cli.table(cli.SUMMARY, [cli.summary_row(each) for each in self._seen.values()])
+
+
+def _explain(stuck: tuple[SandboxView, Condition]) -> None:
+    sandbox, why = stuck
+    cli.say(f"{sandbox.name} can't become healthy: {why.reason}: {cli.inert(why.message)}")
+    for each in why.lines:
+        cli.say(f"  | {cli.inert(each)}")
+    if why.fix:
+        cli.say(f"  fix: {why.fix}")
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of a ``--timeout``."""
+    try:
+        return duration(text).total_seconds()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--timeout") from error

@@ -1,0 +1,399 @@
+"""Writer: a change of specs, landed on the config repo's branch as one commit.
+
+What others committed meanwhile is kept: where they touched other files the change is made anew on
+top, where they touched the same it is refused, and shown. Nothing is forced, and nothing is left
+half done: the branch moves once, at the end. Blocks.
+"""
+
+import dataclasses
+import datetime
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from dulwich.objects import Commit, ObjectID
+from dulwich.objectspec import parse_commit
+from dulwich.refs import HEADREF, Ref
+from dulwich.repo import Repo
+
+from sdp.reconciler.commit import (
+    MOVED,
+    Committed,
+    Moved,
+    Refused,
+    RemoteFailed,
+    Unchanged,
+    fetch,
+    forward,
+    make,
+    push,
+    swap,
+)
+from sdp.reconciler.source import blobs
+from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
+from sdp.spec.edits import Write
+
+TRIES: Final = 5
+MOST_SHOWN: Final = 20
+MOST_PAST: Final = 100
+
+Edit: TypeAlias = Callable[[Files, Past], Changed]
+"""Makes the change from the files of a commit; raises CannotChangeError."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where a config repo is written.
+
+    Attributes:
+        repo: a repository, bare or not.
+        branch: its name, without refs/heads/.
+        remote: what is fetched and pushed, a remote's name or a URL; "" where there is none.
+        tree: the repository has a working tree on that branch, which follows.
+    """
+
+    repo: Path
+    branch: str
+    remote: str = ""
+    tree: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Said:
+    """A commit, as a list shows it."""
+
+    sha: str
+    author: str
+    at: datetime.datetime
+    subject: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Landed:
+    """The change is on the branch; ``left`` says why the working tree did not follow."""
+
+    sha: str
+    base: str
+    changed: Changed
+    diff: str
+    left: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Conflict:
+    """Others changed the same files since the base; ``diff`` shows what they did."""
+
+    base: str
+    tip: str
+    paths: tuple[str, ...]
+    commits: tuple[Said, ...]
+    diff: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """What a change would be on top of a base: ``files`` are all of them afterwards."""
+
+    base: str
+    changed: Changed
+    diff: str
+    files: Files
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Nothing:
+    """The files say so already."""
+
+    base: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unwritable:
+    """The change can't be landed here now."""
+
+    reason: str
+    message: str
+    fix: str
+
+
+Outcome: TypeAlias = Landed | Conflict | Nothing | Unwritable
+
+
+def land(place: Place, edit: Edit, author: str, why: str = "", base: str = "") -> Outcome:
+    """Make a change, commit it, and bring the branch to it.
+
+    Args:
+        place: where.
+        edit: what; called again where the branch moves meanwhile.
+        author: as ``Name <mail>``.
+        why: the author's words; below the subject, which says what.
+        base: the commit at which the author looked at the files; "" for now.
+
+    Raises:
+        CannotChangeError: the change itself can't be made.
+    """
+    for _ in range(TRIES):
+        outcome = _once(place, edit, author, why, base)
+        if not isinstance(outcome, _Again):
+            return outcome
+        base = base or outcome.base
+    return Unwritable(
+        MOVED, f"{place.branch} moved {TRIES} times meanwhile", "try again when it is quieter"
+    )
+
+
+def preview(place: Place, edit: Edit) -> Shown | Unwritable:
+    """Return what a change would be now, and commit nothing.
+
+    Raises:
+        CannotChangeError: the change itself can't be made.
+    """
+    tip = _current(place)
+    if isinstance(tip, Unwritable):
+        return tip
+    files = files_at(place.repo, tip)
+    changed = edit(files, lambda path: past(place.repo, tip, path))
+    after = {path: text for path, text in {**files, **changed.files}.items() if text is not None}
+    return Shown(tip, changed, diff(files, changed.files), after)
+
+
+def reverting(repo: Path, commit: str) -> Edit:
+    """Return the change that undoes a commit; it takes nothing of what came later along.
+
+    Args:
+        repo: the repository.
+        commit: its SHA, or the first digits of it.
+    """
+
+    def edit(files: Files, _: Past) -> Changed:
+        sha, parent, subject = _found(repo, commit)
+        before, after = files_at(repo, parent), files_at(repo, sha)
+        touched = [p for p in before.keys() | after.keys() if before.get(p) != after.get(p)]
+        later = sorted(path for path in touched if files.get(path) != after.get(path))
+        if later:
+            raise CannotChangeError(
+                f"{', '.join(later)} changed again after {sha[:7]}",
+                "revert the later commits first, newest first; or edit the files",
+            )
+        undone = [Write(path=path, text=before.get(path)) for path in sorted(touched)]
+        made = change(files, undone)
+        return Changed(made.files, f'Revert "{subject}"')
+
+    return edit
+
+
+def _found(repo: Path, commit: str) -> tuple[str, str, str]:
+    """Return a commit's SHA, its first parent's, and its subject."""
+    with Repo(str(repo)) as opened:
+        try:
+            found = parse_commit(opened, commit)
+        except (KeyError, ValueError) as error:
+            raise CannotChangeError(
+                f"there is no commit {commit!r}", "look it up: git log --oneline"
+            ) from error
+        parent = found.parents[0].decode() if found.parents else ""
+        return found.id.decode(), parent, _said(found).subject
+
+
+def files_at(repo: Path, commit: str) -> Files:
+    """Return the specs of a commit; "" for none."""
+    if not commit:
+        return {}
+    with Repo(str(repo)) as opened:
+        found = opened.object_store[ObjectID(commit.encode())]
+        assert isinstance(found, Commit)  # noqa: S101 -- a branch's tip is one
+        return {
+            blob.path: blob.content.decode(errors="surrogateescape")
+            for blob in blobs(opened, found)
+        }
+
+
+def past(repo: Path, commit: str, path: str) -> Iterator[str]:
+    """Yield what a file held in the commits up to one, newest first."""
+    with Repo(str(repo)) as opened:
+        walker = opened.get_walker(
+            include=[ObjectID(commit.encode())], paths=[path.encode()], max_entries=MOST_PAST
+        )
+        for entry in walker:
+            text = files_at(repo, entry.commit.id.decode()).get(path)
+            if text is not None:
+                yield text
+
+
+def diff(before: Files, after: Mapping[str, str | None]) -> str:
+    """Return a unified diff of the files that differ; None is a file that is gone."""
+    parts: list[str] = []
+    for path, text in sorted(after.items()):
+        old = before.get(path)
+        parts += difflib.unified_diff(
+            (old or "").splitlines(keepends=True),
+            (text or "").splitlines(keepends=True),
+            "/dev/null" if old is None else f"a/{path}",
+            "/dev/null" if text is None else f"b/{path}",
+        )
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in parts)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Again:
+    """The branch moved between looking and landing."""
+
+    base: str
+
+
+def _once(place: Place, edit: Edit, author: str, why: str, base: str) -> Outcome | _Again:
+    tip = _current(place)
+    if isinstance(tip, Unwritable):
+        return tip
+    files = files_at(place.repo, tip)
+    changed = edit(files, lambda path: past(place.repo, tip, path))
+    if stands := _conflict(place, base, tip, changed) or _dirty(place, changed):
+        return stands
+    made = make(place.repo, _encoded(changed), _message(changed, why), author, tip)
+    match made:
+        case Unchanged():
+            return Nothing(tip)
+        case Refused(path=path, reason=reason):
+            return Unwritable("PathRefused", f"{path}: {reason}", "name another path")
+        case Committed(sha=sha):
+            landed = Landed(sha, tip, changed, diff(files, changed.files))
+            return _publish(place, landed)
+
+
+def _current(place: Place) -> str | Unwritable:
+    """Return where the branch is; of a remote's, after fetching it."""
+    here = _tip(place)
+    if not place.remote:
+        return here
+    fetched = fetch(place.repo, place.remote, place.branch)
+    if isinstance(fetched, RemoteFailed):
+        return Unwritable(fetched.reason, fetched.message, fetched.fix)
+    if place.tree and not _contains(place.repo, fetched.sha, here):
+        return Unwritable(
+            "NotPushed",
+            f"{place.branch} has commits that {place.remote} has not",
+            f"push them first: sdp apply; or git pull --rebase {place.remote} {place.branch}",
+        )
+    return fetched.sha
+
+
+def _publish(place: Place, landed: Landed) -> Landed | Unwritable | _Again:
+    if place.remote:
+        pushed = push(place.repo, place.remote, place.branch, landed.sha)
+        if isinstance(pushed, RemoteFailed):
+            if pushed.reason == MOVED:
+                return _Again(landed.base)
+            return Unwritable(pushed.reason, pushed.message, pushed.fix)
+    if place.tree:
+        left = forward(place.repo, landed.sha)
+        if left and not place.remote:
+            here = _tip(place)
+            return _Again(landed.base) if here != landed.base else _unclean(left)
+        return dataclasses.replace(landed, left=left)
+    swapped = swap(
+        place.repo, _ref(place), _tip(place) if place.remote else landed.base, landed.sha
+    )
+    if isinstance(swapped, Moved) and not place.remote:
+        return _Again(landed.base)
+    return landed
+
+
+def _conflict(place: Place, base: str, tip: str, changed: Changed) -> Conflict | None:
+    """Return what others did to the same files between the base and the tip."""
+    if base in {"", tip}:
+        return None
+    before, now = files_at(place.repo, base), files_at(place.repo, tip)
+    paths = tuple(path for path in changed.files if before.get(path) != now.get(path))
+    if not paths:
+        return None
+    theirs = {path: now.get(path) for path in paths}
+    return Conflict(base, tip, paths, _commits(place, base, tip, paths), diff(before, theirs))
+
+
+def _commits(place: Place, base: str, tip: str, paths: tuple[str, ...]) -> tuple[Said, ...]:
+    with Repo(str(place.repo)) as opened:
+        walker = opened.get_walker(
+            include=[ObjectID(tip.encode())],
+            exclude=[ObjectID(base.encode())],
+            paths=[path.encode() for path in paths],
+            max_entries=MOST_SHOWN,
+        )
+        return tuple(_said(entry.commit) for entry in walker)
+
+
+def _said(commit: Commit) -> Said:
+    return Said(
+        sha=commit.id.decode(),
+        author=commit.author.decode(errors="replace"),
+        at=datetime.datetime.fromtimestamp(commit.author_time, datetime.UTC),
+        subject=commit.message.decode(errors="replace").partition("\n")[0],
+    )
+
+
+def _dirty(place: Place, changed: Changed) -> Unwritable | None:
+    """Return why a working tree can't follow: somebody's own edits of the same files."""
+    if not place.tree:
+        return None
+    here = files_at(place.repo, _tip(place))
+    for path in changed.files:
+        file = place.repo / path
+        held = file.read_bytes().decode(errors="surrogateescape") if file.is_file() else None
+        if held != here.get(path):
+            return _unclean(f"{path} has changes that are not committed")
+    return None
+
+
+def _unclean(why: str) -> Unwritable:
+    return Unwritable(
+        "NotClean", why, "commit them with sdp apply, or undo them: git restore FILE"
+    )
+
+
+def _contains(repo: Path, tip: str, commit: str) -> bool:
+    """Whether a commit is an ancestor of a tip, or the tip."""
+    if not commit or commit == tip:
+        return True
+    with Repo(str(repo)) as opened:
+        walker = opened.get_walker(
+            include=[ObjectID(commit.encode())],
+            exclude=[ObjectID(tip.encode())] if tip else [],
+            max_entries=1,
+        )
+        return next(iter(walker), None) is None
+
+
+def _tip(place: Place) -> str:
+    with Repo(str(place.repo)) as opened:
+        return (opened.refs.read_ref(Ref(_ref(place).encode())) or b"").decode()
+
+
+def _ref(place: Place) -> str:
+    return f"refs/heads/{place.branch}"
+
+
+def _encoded(changed: Changed) -> dict[str, bytes | None]:
+    return {
+        path: None if text is None else text.encode(errors="surrogateescape")
+        for path, text in changed.files.items()
+    }
+
+
+def _message(changed: Changed, why: str) -> str:
+    """Return what and why: the subject, the author's words, and each edit where there are many."""
+    parts = [changed.subject]
+    if why:
+        parts.append(why)
+    if len(changed.lines) > 1:
+        parts.append("\n".join(f"- {line}" for line in changed.lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def place_of(repo: Path, branch: str, remote: str = "") -> Place:
+    """Return the place of a repository, with its working tree where that is on the branch."""
+    with Repo(str(repo)) as opened:
+        bare = opened.bare
+        head = opened.refs.follow(HEADREF)[0][-1]
+    return Place(
+        repo, branch, remote, tree=not bare and head == Ref(f"refs/heads/{branch}".encode())
+    )

@@ -1,0 +1,343 @@
+"""Change: edits applied to the files of a config repo. Pure; committing is the reconciler's.
+
+A change is right or refused as a whole: what it leaves must load at least as well as before.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias, assert_never
+
+import pydantic
+
+from sdp.spec import explain, names, writing, yaml
+from sdp.spec.edit import CannotEditError, document, remove, set_value
+from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Kind, Route, Set, Unset, Write
+from sdp.spec.load import Cache, is_spec, load
+from sdp.spec.models import TARGET_KEYS, Environment, Model, Sandbox, Template
+from sdp.spec.resolve import Resolved, problems, resolve
+from sdp.spec.tree import Blob, Problem, Tree
+
+Files: TypeAlias = Mapping[str, str]
+"""Path in the config repo → content."""
+
+Past: TypeAlias = Callable[[str], Iterable[str]]
+"""A path → the contents that it had before, newest first."""
+
+_MODELS: Final[Mapping[Kind, type[Model]]] = {
+    "sandbox": Sandbox,
+    "template": Template,
+    "environment": Environment,
+}
+FOLDERS: Final[Mapping[Kind, str]] = {
+    "sandbox": "sandboxes",
+    "template": "templates",
+    "environment": "environments",
+}
+
+MAX_SHOWN: Final = 60
+
+
+class CannotChangeError(Exception):
+    """A change that can't be made; ``fix`` says what to do, ``problems`` what would not load."""
+
+    def __init__(self, message: str, fix: str, found: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.fix = fix
+        self.problems = found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change makes of the files.
+
+    Attributes:
+        files: path → new content, of what differs; None removes the file.
+        subject: what was done, in a line.
+        lines: the same, a line for each edit.
+    """
+
+    files: Mapping[str, str | None]
+    subject: str
+    lines: tuple[str, ...] = ()
+
+
+def change(files: Files, edits: Sequence[AnyEdit], past: Past = lambda _: ()) -> Changed:
+    """Return what edits, one after the other, make of the files.
+
+    Args:
+        files: all specs of a commit.
+        edits: at least one.
+        past: asked for the branch that a sandbox ran before.
+
+    Raises:
+        CannotChangeError: one can't be made, or specs would no longer load.
+    """
+    now: dict[str, str] = dict(files)
+    lines: list[str] = []
+    for edit in edits:
+        try:
+            made, line = _apply(now, edit, past)
+        except CannotEditError as error:
+            raise CannotChangeError(str(error), "edit the file by hand") from error
+        now = {path: text for path, text in {**now, **made}.items() if text is not None}
+        lines.append(line)
+    _refuse_worse(files, now)
+    differs = {
+        path: now.get(path)
+        for path in sorted(files.keys() | now.keys())
+        if files.get(path) != now.get(path)
+    }
+    return Changed(differs, _subject(edits, lines), tuple(lines))
+
+
+def _subject(edits: Sequence[AnyEdit], lines: Sequence[str]) -> str:
+    """Return one line for all edits; how a new spec is filled in is part of making it."""
+    first, *rest = edits
+    if isinstance(first, Create | Clone):
+        about = (first.kind, first.name)
+        rest = [e for e in rest if not isinstance(e, Set) or (e.kind, e.name) != about]
+    return f"{lines[0]}, and {len(rest)} more" if rest else lines[0]
+
+
+def _apply(  # noqa: PLR0911 -- a kind each
+    files: Files, edit: AnyEdit, past: Past
+) -> tuple[Mapping[str, str | None], str]:
+    match edit:
+        case Create():
+            return _create(files, edit)
+        case Clone():
+            return _clone(files, edit)
+        case Set():
+            path, text = _find(files, edit.kind, edit.name)
+            value = _value(edit, text)
+            said = f"Set {'.'.join(edit.path)} of {edit.name} to {_short(value)}"
+            return {path: set_value(text, edit.path, value, _order(edit.kind))}, said
+        case Unset():
+            path, text = _find(files, edit.kind, edit.name)
+            return {path: _unset(text, edit)}, f"Unset {'.'.join(edit.path)} of {edit.name}"
+        case Delete():
+            path, _ = _find(files, edit.kind, edit.name)
+            return {path: None}, f"Delete {edit.kind} {edit.name}"
+        case Route():
+            return _route(files, edit, past)
+        case Write():
+            return _write(files, edit)
+        case _:
+            assert_never(edit)
+
+
+def _create(files: Files, edit: Create) -> tuple[Mapping[str, str | None], str]:
+    path = _new_path(files, edit.kind, edit.name)
+    head: dict[str, yaml.Value] = {edit.kind: edit.name}
+    if edit.template is not None:
+        head["template"] = edit.template
+    text = "".join(f"{line}\n" for line in writing.mapping(head))
+    for key, value in edit.values.items():
+        text = set_value(text, [key], _frozen(value), _order(edit.kind))
+    start = f" from template {edit.template}" if edit.template else ""
+    return {path: text}, f"Create {edit.kind} {edit.name}{start}"
+
+
+def _clone(files: Files, edit: Clone) -> tuple[Mapping[str, str | None], str]:
+    _, text = _find(files, edit.kind, edit.source)
+    path = _new_path(files, edit.kind, edit.name)
+    text = set_value(text, [edit.kind], edit.name)
+    for port in _ports(document(text)):
+        text = remove(text, port)
+    return {path: text}, f"Clone {edit.kind} {edit.source} as {edit.name}"
+
+
+def _ports(held: Mapping[str, yaml.Value]) -> Iterator[list[str]]:
+    """Yield the paths of pinned ports: two sandboxes can't have the same."""
+    services = held.get("services")
+    places = [["gateway"]]
+    places += [["services", each] for each in services] if isinstance(services, Mapping) else []
+    yield from ([*place, "port"] for place in places)
+
+
+def _value(edit: Set, text: str) -> yaml.Value:
+    """Return the value to set: of a text, what the key's type makes of it."""
+    if edit.text is None:
+        return _frozen(edit.value)
+    parsed, faults = yaml.parse(edit.text.encode())
+    typed = edit.text if parsed is None or faults else parsed.value
+    if not isinstance(typed, str) and _refuses(edit, text, typed):
+        return typed if _refuses(edit, text, edit.text) else edit.text
+    return typed
+
+
+def _refuses(edit: Set, text: str, value: yaml.Value) -> bool:
+    """Whether the model refuses a value at its place."""
+    read = document(set_value(text, edit.path, value))
+    try:
+        _MODELS[edit.kind].model_validate(read)
+    except pydantic.ValidationError as error:
+        return any(each["loc"][: len(edit.path)] == edit.path for each in error.errors())
+    return False
+
+
+def _unset(text: str, edit: Unset) -> str:
+    after = remove(text, edit.path)
+    if after == text:
+        raise CannotChangeError(
+            f"{edit.name} does not say {'.'.join(edit.path)} itself",
+            f"see where it comes from: sdp render {edit.name}",
+        )
+    return after
+
+
+def _route(files: Files, edit: Route, past: Past) -> tuple[Mapping[str, str | None], str]:
+    path, text = _find(files, "sandbox", edit.sandbox)
+    target: dict[str, yaml.Value]
+    match edit.to:
+        case "ocp":
+            target = {"use_ocp": True}
+        case "sandbox":
+            branch = edit.branch or _branch(files, path, edit, past)
+            target = {"branch": branch} if branch else {}
+        case url:
+            target = {"url": url}
+    place = ("services", edit.service)
+    services = document(text).get("services")
+    entry = services.get(edit.service) if isinstance(services, Mapping) else None
+    kept = entry.items() if isinstance(entry, Mapping) else ()
+    target |= {key: value for key, value in kept if key not in TARGET_KEYS}
+    text = set_value(text, place, target, _order("sandbox")) if target else remove(text, place)
+    return {path: text}, f"Route {edit.service} of {edit.sandbox} to {edit.branch or edit.to}"
+
+
+def _branch(files: Files, path: str, edit: Route, past: Past) -> str | None:
+    """Return the branch to write; None: what lies below the file gives one already."""
+    bare = remove(files[path], ("services", edit.service))
+    resolved = resolve(path, tree_of({**files, path: bare}))
+    below = resolved.body.services if isinstance(resolved, Resolved) else None
+    target = (below or {}).get(edit.service)
+    if target is not None and (target.branch or target.commit):
+        return None
+    for text in past(path):
+        if (branch := _ran(text, edit.service)) is not None:
+            return branch
+    raise CannotChangeError(
+        f"nobody knows which branch of {edit.service} {edit.sandbox} should run",
+        f"name it: sdp route {edit.sandbox} {edit.service} --to sandbox --branch BRANCH",
+    )
+
+
+def _ran(text: str, service: str) -> str | None:
+    parsed, _ = yaml.parse(text.encode(errors="surrogateescape"))
+    node: yaml.Value = parsed.value if parsed else None
+    for key in ("services", service, "branch"):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node if isinstance(node, str) else None
+
+
+def _write(files: Files, edit: Write) -> tuple[Mapping[str, str | None], str]:
+    if not is_spec(edit.path):
+        raise CannotChangeError(
+            f"{edit.path} is no spec",
+            f"write platform.yaml, or a .yaml file in {', '.join(FOLDERS.values())}",
+        )
+    if edit.text is None and edit.path not in files:
+        raise CannotChangeError(f"there is no {edit.path}", "look at the files: git ls-files")
+    verb = "Remove" if edit.text is None else "Edit" if edit.path in files else "Add"
+    return {edit.path: edit.text}, f"{verb} {edit.path}"
+
+
+def _find(files: Files, kind: Kind, name: str) -> tuple[str, str]:
+    """Return path and content of the spec of that name, in any case."""
+    known: dict[str, str] = {}
+    for path, text in sorted(files.items()):
+        if path.startswith(f"{FOLDERS[kind]}/") and (declared := _declared(kind, text)):
+            if declared.lower() == name.lower():
+                return path, text
+            known[declared] = path
+    raise CannotChangeError(
+        explain.unknown(f"{kind} '{name}'", name, known),
+        f"name one that is there, or make it: {_making(kind, name)}",
+    )
+
+
+def _making(kind: Kind, name: str) -> str:
+    match kind:
+        case "sandbox":
+            return f"sdp new {name}"
+        case "template":
+            return f"sdp template new {name}"
+        case "environment":
+            return f"sdp env set {name} NAME=VALUE"
+        case _:
+            assert_never(kind)
+
+
+def _declared(kind: Kind, text: str) -> str | None:
+    parsed, _ = yaml.parse(text.encode(errors="surrogateescape"))
+    value = parsed.value if parsed else None
+    name = value.get(kind) if isinstance(value, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
+def _new_path(files: Files, kind: Kind, name: str) -> str:
+    try:
+        if kind == "sandbox":
+            names.sandbox(name)
+    except ValueError as error:
+        raise CannotChangeError(f"found {name!r}, {error}", "choose another name") from error
+    for path, text in files.items():
+        declared = _declared(kind, text) if path.startswith(f"{FOLDERS[kind]}/") else None
+        if declared is not None and declared.lower() == name.lower():
+            raise CannotChangeError(
+                f"{kind} {declared} is there already: {path}", "choose another name, or change it"
+            )
+    path = f"{FOLDERS[kind]}/{name.lower()}.yaml"
+    if path in files or not is_spec(path):
+        raise CannotChangeError(
+            f"{path} can't be written: it is taken, or no spec's path", "choose another name"
+        )
+    return path
+
+
+def _refuse_worse(before: Files, after: Files) -> None:
+    """Refuse what would not load: errors that were there before are somebody else's."""
+    cache = Cache()
+    known = {(each.path, each.message) for each in _errors(before, cache)}
+    new = tuple(e for e in _errors(after, cache) if (e.path, e.message) not in known)
+    if new:
+        raise CannotChangeError(
+            "\n".join(("the specs would no longer load:", *(f"  {each}" for each in new))),
+            "change what it says there",
+            new,
+        )
+
+
+def _errors(files: Files, cache: Cache) -> list[Problem]:
+    return [each for each in problems(tree_of(files, cache)) if each.severity == "error"]
+
+
+def tree_of(files: Files, cache: Cache | None = None) -> Tree:
+    """Return the specs in files."""
+    blobs = (
+        Blob(path, text, text.encode(errors="surrogateescape")) for path, text in files.items()
+    )
+    return load(blobs, cache)
+
+
+def _short(value: yaml.Value) -> str:
+    text = writing.flow(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def _order(kind: Kind) -> tuple[str, ...]:
+    """Return the usual order of a spec's keys: its name, its template, then the model's."""
+    fields = [*_MODELS[kind].model_fields]
+    head = [each for each in (kind, "owner", "template") if each in fields]
+    return (*head, *(each for each in fields if each not in head))
+
+
+def _frozen(value: pydantic.JsonValue) -> yaml.Value:
+    match value:
+        case dict():
+            return {key: _frozen(each) for key, each in value.items()}
+        case list():
+            return tuple(_frozen(each) for each in value)
+        case _:
+            return value

@@ -1,0 +1,83 @@
+"""Edits as values: what the commands and ``POST /api/changes`` ask to be changed in the specs."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Kind: TypeAlias = Literal["sandbox", "template", "environment"]
+
+
+class Edit(BaseModel):
+    """What all edits share: closed and frozen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class About(Edit):
+    """An edit of one spec, named as people name it: in any case."""
+
+    kind: Kind = "sandbox"
+    name: str
+
+
+class Create(About):
+    """Write a new spec; a sandbox may start from a template."""
+
+    edit: Literal["create"] = "create"
+    template: str | None = None
+    values: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Clone(About):
+    """Write a new spec that says what another one says; a clone gets ports of its own."""
+
+    edit: Literal["clone"] = "clone"
+    source: str
+
+
+class Set(About):
+    """Set the value at a path of keys; ``text`` is read as the key's own type calls for."""
+
+    edit: Literal["set"] = "set"
+    path: tuple[str, ...] = Field(min_length=1)
+    value: JsonValue = None
+    text: str | None = None
+
+
+class Unset(About):
+    """Remove the key at a path; what the template or the defaults say counts again."""
+
+    edit: Literal["unset"] = "unset"
+    path: tuple[str, ...] = Field(min_length=1)
+
+
+class Delete(About):
+    """Remove a spec."""
+
+    edit: Literal["delete"] = "delete"
+
+
+class Route(Edit):
+    """Make a service come from elsewhere: ``sandbox``, ``ocp``, or a URL.
+
+    ``branch`` is what the sandbox runs; without one it is what it ran before.
+    """
+
+    edit: Literal["route"] = "route"
+    sandbox: str
+    service: str
+    to: str
+    branch: str | None = None
+
+
+class Write(Edit):
+    """Make a file's content this text; None removes it."""
+
+    edit: Literal["write"] = "write"
+    path: str
+    text: str | None
+
+
+AnyEdit: TypeAlias = Annotated[
+    Create | Clone | Set | Unset | Delete | Route | Write, Field(discriminator="edit")
+]

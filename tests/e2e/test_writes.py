@@ -1,0 +1,132 @@
+"""Commits as writes: every command and the API edit YAML in the user's name, on real engines."""
+
+import json
+
+import pytest
+
+from demo.world import git
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+TEMPLATE = """\
+# What refund testers have in common.
+template: {name}
+gateway: {{branch: develop}}
+services:
+  account: {{branch: feature/login-error}}   # the fix
+"""
+
+
+@pytest.fixture
+def template(world, scenario):
+    """A template of its own, gone afterwards."""
+    name = f"T-{scenario.name}"[:40].strip("-")
+    path = f"templates/{name.lower()}.yaml"
+    world.commit({path: TEMPLATE.format(name=name)}, f"Describe {name}")
+    yield name
+    scenario.remove()
+    world.commit({path: None}, f"Drop {name}")
+
+
+def sdp(world, *words: str, code: int = 0) -> str:
+    done = world.sdp(*words)
+    assert done.returncode == code, done.stdout + done.stderr
+    return str(done.stdout + done.stderr)
+
+
+def shown(world, path: str) -> str:
+    return str(git("diff", "HEAD~1", "--", path, cwd=world.config))
+
+
+def test_a_sandbox_from_a_template_with_one_command(scenario, world, template):
+    words = ("new", scenario.name, "--template", template)
+    planned = sdp(world, *words, "--dry-run")
+    assert f"+template: {template}" in planned
+    assert f"sandbox-{scenario.name.lower()}-account" in planned
+    told = sdp(world, *words, "--set", "services.payment.branch=feature/refund", "--wait")
+    assert "is applied" in told
+    assert scenario.ask("account") == "feature/login-error"
+    assert scenario.ask("payment") == "feature/refund"
+    assert (world.config / scenario.path).read_text() == (
+        f"sandbox: {scenario.name}\ntemplate: {template}\n"
+        "services:\n  payment: {branch: feature/refund}\n"
+    )
+    rendered = sdp(world, "render", scenario.name)
+    assert f"templates/{template.lower()}.yaml:5" in rendered
+
+
+def test_a_template_that_changes_plans_and_moves_every_sandbox_that_uses_it(
+    scenario, world, template
+):
+    sdp(world, "new", scenario.name, "-t", template, "--wait")
+    edit = ("template", "set", template, "services.account.branch=feature/limits")
+    assert scenario.name in sdp(world, *edit, "--dry-run")
+    assert template in json.dumps(world.api("/api/templates"))
+    sdp(world, *edit, "--wait")
+    assert scenario.ask("account") == "feature/limits"
+    path = f"templates/{template.lower()}.yaml"
+    assert [line for line in shown(world, path).splitlines() if line[:1] in "+-"][2:] == [
+        "-  account: {branch: feature/login-error}   # the fix",
+        "+  account: {branch: feature/limits}        # the fix",
+    ]
+    sdp(world, "set", scenario.name, "services.account=null", "--wait")
+    assert scenario.ask("account") == "ocp"
+
+
+def test_a_route_goes_to_ocp_and_back_and_the_table_proves_it(scenario, world):
+    scenario.commit("account: {branch: feature/login-error}")
+    scenario.answers("account", "feature/login-error")
+    scenario.synced()
+    sdp(world, "route", scenario.name, "account", "--to", "ocp", "--wait", "-m", "Compare.")
+    assert scenario.ask("account") == "ocp"
+    table = sdp(world, "route", scenario.name, "account")
+    assert "Verified" in table
+    assert str(world.ports.ocp) in table
+    sdp(world, "route", scenario.name, "account", "--to", "sandbox", "--wait")
+    assert scenario.ask("account") == "feature/login-error"
+    log = git("log", "-2", "--format=%an: %s / %b", cwd=world.config)
+    assert f"Route account of {scenario.name} to ocp / Compare." in log
+
+
+def test_the_api_commits_in_the_users_name_and_a_revert_undoes_it(scenario, world):
+    scenario.commit("account: {branch: feature/login-error}")
+    scenario.answers("account", "feature/login-error")
+    base = git("rev-parse", "HEAD", cwd=world.config).strip()
+    edit = {
+        "edit": "set",
+        "name": scenario.name,
+        "path": ["services", "account", "branch"],
+        "value": "feature/limits",
+    }
+    body = {"edits": [edit], "author": "Dewi <dewi@company.example>", "base": base}
+    made = world.api("/api/changes", body)
+    scenario.answers("account", "feature/limits")
+    git("pull", "--quiet", "origin", "main", cwd=world.config)
+    assert git("log", "-1", "--format=%an <%ae>", cwd=world.config).strip() == body["author"]
+    sdp(world, "revert", made["commit"][:9], "--wait")
+    assert scenario.ask("account") == "feature/login-error"
+
+
+def test_a_conflict_is_shown_and_nothing_is_overwritten(scenario, world):
+    scenario.commit("account: {branch: feature/login-error}")
+    scenario.synced()
+    base = git("rev-parse", "HEAD", cwd=world.config).strip()
+    world.api(
+        "/api/changes",
+        {
+            "edits": [{"edit": "set", "name": scenario.name, "path": ["owner"], "value": "budi"}],
+            "author": "Budi <budi@company.example>",
+        },
+    )
+    path = world.config / scenario.path
+    mine = path.read_text() + "owner: sari\n"
+    path.write_text(mine)
+    refused = sdp(world, "set", scenario.name, "owner=dewi", code=1)
+    assert f"{scenario.path} has changes that are not committed" in refused
+    assert path.read_text() == mine
+    refused = sdp(world, "apply", "--yes", code=1)
+    assert "has commits that are not here" in refused
+    git("fetch", "--quiet", "origin", cwd=world.config)
+    assert "owner: budi" in git("show", f"origin/main:{scenario.path}", cwd=world.config)
+    git("reset", "--quiet", "--hard", "origin/main", cwd=world.config)
+    assert base != git("rev-parse", "HEAD", cwd=world.config).strip()

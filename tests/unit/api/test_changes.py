@@ -1,0 +1,164 @@
+"""Changes over HTTP: a commit in a person's name on a real config repo, or a problem document."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from sdp.api.app import create_app
+from sdp.api.config_repo import ConfigRepo
+from sdp.api.ports import Ports
+from sdp.reconciler.source import Source
+from tests.fakes.control_plane import FakeControlPlane
+from tests.unit.agent.repositories import git
+from tests.unit.spec.test_change import FILES
+
+SARI = "Sari <sari@company.example>"
+OWNER = {"edit": "set", "name": "QA-ONE", "path": ["owner"], "value": "sari"}
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "config.git")
+    git(tmp_path, "clone", "-q", "config.git", "first")
+    commit(tmp_path / "first", FILES)
+    return tmp_path / "config.git"
+
+
+def commit(clone: Path, files: dict[str, str]) -> str:
+    """Commit what somebody else wrote, on what the API committed meanwhile."""
+    if "platform.yaml" not in files:
+        git(clone, "pull", "-q", "origin", "main")
+    for path, text in files.items():
+        (clone / path).parent.mkdir(exist_ok=True)
+        (clone / path).write_text(text)
+    git(clone, "add", "--all")
+    git(clone, "commit", "-qm", f"Change {', '.join(files)}")
+    git(clone, "push", "-q", "origin", "HEAD:main")
+    return git(clone, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def control() -> FakeControlPlane:
+    return FakeControlPlane()
+
+
+@pytest.fixture
+def client(control: FakeControlPlane, bare: Path, tmp_path: Path) -> TestClient:
+    source = Source(str(bare), "main", tmp_path / "data")
+    changes = ConfigRepo(source, lambda files: control.plane.preview(files, None))
+    ports = Ports(control.plane, control.journal, control.agents, changes)
+    return TestClient(create_app(ports), raise_server_exceptions=False)
+
+
+def post(client: TestClient, *edits: object, **more: object) -> Any:
+    return client.post("/api/changes", json={"edits": edits, "author": SARI, **more})
+
+
+def head(bare: Path) -> str:
+    return git(bare, "rev-parse", "main")
+
+
+def test_edits_become_a_commit_in_the_authors_name(client, bare):
+    before = head(bare)
+    told = post(client, OWNER, message="She tests it.").json()
+    assert told["commit"] == head(bare)
+    assert (told["base"], told["paths"]) == (before, ["sandboxes/one.yaml"])
+    assert "+owner: sari" in told["diff"]
+    said = git(bare, "log", "-1", "--format=%an <%ae>%n%B", "main")
+    assert said == f"{SARI}\nSet owner of QA-ONE to sari\n\nShe tests it."
+
+
+def test_sandboxes_and_templates_are_created_updated_and_cloned(client, bare):
+    template = {"edit": "create", "kind": "template", "name": "NEXT"}
+    update = {
+        "edit": "set",
+        "kind": "template",
+        "name": "NEXT",
+        "path": ["owner"],
+        "value": "budi",
+    }
+    sandbox = {"edit": "create", "name": "QA-TWO", "template": "NEXT"}
+    clone = {"edit": "clone", "source": "QA-TWO", "name": "QA-THREE"}
+    assert post(client, template).status_code == 200
+    assert post(client, update).status_code == 200
+    assert post(client, sandbox, clone).status_code == 200
+    assert git(bare, "show", "main:templates/next.yaml") == "template: NEXT\nowner: budi"
+    assert git(bare, "show", "main:sandboxes/qa-three.yaml") == "sandbox: QA-THREE\ntemplate: NEXT"
+
+
+def test_a_dry_run_shows_diff_and_plan_and_commits_nothing(client, control, bare):
+    before = head(bare)
+    told = post(client, OWNER, dry_run=True).json()
+    assert told["commit"] == ""
+    assert "+owner: sari" in told["diff"]
+    assert told["plan"]["text"] == control.plane.plan.text
+    ((files, only),) = control.plane.previewed
+    assert "owner: sari" in files["sandboxes/one.yaml"]
+    assert only is None
+    assert head(bare) == before
+
+
+def test_a_commit_is_reverted_unless_its_files_changed_again(client, bare):
+    sha = post(client, OWNER).json()["commit"]
+    body = {"revert": sha[:10], "author": SARI}
+    told = client.post("/api/changes", json=body).json()
+    assert told["subject"] == 'Revert "Set owner of QA-ONE to sari"'
+    assert git(bare, "show", "main:sandboxes/one.yaml") == FILES["sandboxes/one.yaml"].strip()
+    again = client.post("/api/changes", json=body)
+    assert again.status_code == 422
+    assert "sandboxes/one.yaml changed again" in again.json()["detail"]
+
+
+def test_a_base_that_others_moved_is_a_conflict_that_shows_what_they_did(client, bare):
+    base = head(bare)
+    theirs = commit(bare.parent / "first", {"sandboxes/one.yaml": "sandbox: QA-ONE\nowner: b\n"})
+    refused = post(client, OWNER, base=base)
+    assert refused.status_code == 409
+    assert refused.json()["type"] == "urn:sdp:problem:conflict"
+    conflict = refused.json()["conflict"]
+    assert (conflict["tip"], conflict["paths"]) == (theirs, ["sandboxes/one.yaml"])
+    assert conflict["commits"][0]["subject"] == "Change sandboxes/one.yaml"
+    assert "+owner: b" in conflict["diff"]
+    assert head(bare) == theirs
+
+
+def test_a_base_that_moved_elsewhere_is_no_conflict(client, bare):
+    base = head(bare)
+    commit(bare.parent / "first", {"templates/next.yaml": "template: NEXT\n"})
+    assert post(client, OWNER, base=base).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"edits": []}, "has edits, or names a commit"),
+        ({"edits": [OWNER], "revert": "1234567"}, "has edits, or names a commit"),
+        ({"edits": [{**OWNER, "edit": "sett"}]}, "edits.0"),
+        ({"edits": [{**OWNER, "path": []}]}, "edits.0.set.path"),
+        ({"edits": [OWNER], "author": "sari"}, "Name <mail>"),
+        ({"edits": [OWNER], "author": "a <b>\ncommitter c"}, "Name <mail>"),
+        ({"edits": [OWNER], "base": "main"}, "base"),
+        ({"revert": "abcdef1234"}, "there is no commit 'abcdef1234'"),
+        ({"edits": [{**OWNER, "name": "NOBODY"}]}, "unknown sandbox 'NOBODY'"),
+        ({"edits": [{**OWNER, "value": {"a": 1}}]}, "sandboxes/one.yaml:2:"),
+        (
+            {"edits": [{"edit": "write", "path": "../x.yaml", "text": "x"}]},
+            "../x.yaml is no spec",
+        ),
+    ],
+)
+def test_a_bad_request_says_what_is_wrong_and_changes_nothing(client, bare, body, why):
+    before = head(bare)
+    refused = client.post("/api/changes", json={"author": SARI, **body})
+    assert refused.status_code == 422
+    assert why in refused.json()["detail"]
+    assert refused.json()["fix"]
+    assert head(bare) == before
+
+
+def test_a_config_repo_that_is_away_is_a_problem_too(client, bare):
+    bare.rename(bare.with_name("away.git"))
+    refused = post(client, OWNER)
+    assert (refused.status_code, refused.json()["type"]) == (503, "urn:sdp:problem:config-repo")

@@ -1,0 +1,204 @@
+"""Writing commands: in a clone and without one; shown, refused, undone. Real git."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sdp.api.problems import ProblemError
+from sdp.api.views import CommitView, ConflictView
+from sdp.cli.main import app
+from tests.fakes.control_plane import NOW, FakeControlPlane, sandbox, served_in_thread
+from tests.unit.agent.repositories import git
+from tests.unit.spec.test_change import FILES
+
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A person's clone of a config repo with one commit."""
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "config.git")
+    git(tmp_path, "clone", "-q", "config.git", "clone")
+    folder = tmp_path / "clone"
+    for path, text in FILES.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text)
+    git(folder, "config", "user.name", "Sari")
+    git(folder, "config", "user.email", "sari@company.example")
+    git(folder, "add", "--all")
+    git(folder, "commit", "-qm", "First")
+    git(folder, "push", "-q", "origin", "HEAD:main")
+    return folder
+
+
+def sdp(*words: object, url: str = NOBODY, text: str | None = None) -> Result:
+    return CliRunner(env={"SDP_URL": url}).invoke(app, [str(word) for word in words], input=text)
+
+
+def served(clone: Path) -> str:
+    return git(clone.parent / "config.git", "rev-parse", "main")
+
+
+def message(clone: Path) -> str:
+    return git(clone.parent / "config.git", "log", "-1", "--format=%an%n%B", "main")
+
+
+WRITES = (
+    (["new", "QA-TWO", "-t", "BASE", "--set", "services.account.branch=x"], "Create sandbox QA-TWO from template BASE"),
+    (["set", "qa-one", "owner=sari", "--unset", "gateway.port"], "Set owner of qa-one to sari, and 1 more"),
+    (["clone", "QA-ONE", "QA-TWO", "--set", "owner=sari"], "Clone sandbox QA-ONE as QA-TWO"),
+    (["delete", "QA-ONE", "--yes"], "Delete sandbox QA-ONE"),
+    (["route", "QA-ONE", "account", "--to", "ocp"], "Route account of QA-ONE to ocp"),
+    (["template", "new", "NEXT", "--from", "BASE"], "Clone template BASE as NEXT"),
+    (["template", "set", "BASE", "owner=budi"], "Set owner of BASE to budi"),
+    (["template", "delete", "BASE", "--yes"], "Delete template BASE"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "subject"), WRITES)
+def test_a_writing_command_is_one_pushed_commit_that_says_what_and_why(clone, words, subject):
+    before = served(clone)
+    done = sdp(*words, "-C", clone, "-m", "Because QA asked.")
+    assert done.exit_code == 0, done.stderr
+    assert served(clone) == git(clone, "rev-parse", "HEAD") != before
+    assert message(clone).startswith(f"Sari\n{subject}\n\nBecause QA asked.")
+    assert git(clone, "status", "--porcelain") == ""
+    assert f"committed {served(clone)[:7]} to main, pushed to origin: {subject}" in done.stderr
+    assert f"undo it: sdp revert {served(clone)[:7]}" in done.stderr
+
+
+@pytest.mark.parametrize(("words", "subject"), WRITES)
+def test_a_dry_run_shows_the_diff_and_changes_nothing(clone, words, subject):
+    before = served(clone)
+    done = sdp(*words, "-C", clone, "--dry-run", "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["subject"], told["commit"], told["plan"]) == (subject, "", None)
+    assert told["diff"].startswith("--- ")
+    assert "no plan: no control plane" in done.stderr
+    assert (served(clone), git(clone, "status", "--porcelain")) == (before, "")
+
+
+def test_a_dry_run_shows_the_plan_where_a_control_plane_answers(clone):
+    control = FakeControlPlane()
+    with served_in_thread(control.ports) as url:
+        done = sdp("set", "QA-ONE", "owner=sari", "-C", clone, "--dry-run", url=url)
+    assert "+owner: sari     # asks for it" in done.stdout
+    assert control.plane.plan.text.strip() in done.stdout
+    ((files, _),) = control.plane.previewed
+    assert "owner: sari" in files["sandboxes/one.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why", "code"),
+    [
+        (["new", "QA-ONE"], "QA-ONE is there already", 1),
+        (["new", "QA TWO"], "letters, digits and inner dashes", 1),
+        (["new", "QA-TWO", "-t", "NONE"], "unknown template 'NONE'", 1),
+        (["new", "QA-TWO", "--set", "owner"], "expected KEY=VALUE", 64),
+        (["new", "QA-TWO", "--set", "a..b=1"], "expected names with dots", 64),
+        (["set", "QA-ONE"], "expected KEY=VALUE, or --unset KEY", 64),
+        (["set", "QA-ONE", "ownr=x"], "did you mean 'owner'", 1),
+        (["set", "NOBODY", "owner=x"], "unknown sandbox 'NOBODY'", 1),
+        (["set", "QA-ONE", "--unset", "template"], "does not say template itself", 1),
+        (["clone", "NOBODY", "QA-TWO"], "unknown sandbox 'NOBODY'", 1),
+        (["clone", "QA-ONE", "QA-ONE"], "QA-ONE is there already", 1),
+        (["delete", "NOBODY", "-y"], "unknown sandbox 'NOBODY'", 1),
+        (["delete", "QA-ONE"], "nobody is there to answer", 1),
+        (["route", "QA-ONE", "nobody", "--to", "ocp"], "unknown service 'nobody'", 1),
+        (["route", "QA-ONE", "account", "--to", "ftp://x"], "expected an address", 1),
+        (["route", "QA-ONE", "--to", "ocp"], "--to is about one service", 1),
+        (["route", "QA-ONE", "account", "--branch", "x"], "without --to sandbox", 1),
+        (["route", "QA-ONE", "account", "--to", "ocp", "--branch", "x"], "--branch says nothing", 1),
+        (["revert", "1234567"], "there is no commit '1234567'", 1),
+        (["template", "new", "BASE"], "BASE is there already", 1),
+        (["template", "set", "NONE", "owner=x"], "unknown template 'NONE'", 1),
+        (["template", "delete", "NONE", "-y"], "unknown template 'NONE'", 1),
+    ],
+)  # fmt: skip
+def test_bad_input_is_told_and_changes_nothing(clone, words, why, code):
+    before = served(clone)
+    done = sdp(*words, "-C", clone)
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert why in " ".join(done.stderr.replace("│", " ").split())
+    assert (served(clone), git(clone, "rev-parse", "HEAD")) == (before, before)
+    assert git(clone, "status", "--porcelain") == ""
+
+
+def test_a_template_that_is_used_is_not_deleted(clone):
+    sdp("new", "QA-TWO", "-t", "BASE", "-C", clone)
+    before = served(clone)
+    done = sdp("template", "delete", "BASE", "--yes", "-C", clone)
+    assert done.exit_code == 1
+    assert "sandboxes/qa-two.yaml:2:11: unknown template 'BASE'" in done.stderr
+    assert served(clone) == before
+
+
+def test_a_commit_is_undone_by_another_one(clone):
+    sdp("set", "QA-ONE", "owner=sari", "-C", clone)
+    done = sdp("revert", served(clone)[:9], "-C", clone)
+    assert done.exit_code == 0, done.stderr
+    assert (clone / "sandboxes/one.yaml").read_text() == FILES["sandboxes/one.yaml"]
+    assert message(clone).startswith('Sari\nRevert "Set owner of QA-ONE to sari"')
+
+
+def test_a_conflict_shows_who_did_what_meanwhile(clone):
+    path = clone / "sandboxes/one.yaml"
+    path.write_text(path.read_text().replace("achmad", "dewi"))
+    before = served(clone)
+    done = sdp("set", "QA-ONE", "owner=sari", "-C", clone)
+    assert done.exit_code == 1
+    assert "sandboxes/one.yaml has changes that are not committed" in done.stderr
+    assert (served(clone), "dewi" in path.read_text()) == (before, True)
+
+
+def test_what_is_said_already_is_told_so(clone):
+    before = served(clone)
+    done = sdp("set", "QA-ONE", "owner=achmad", "-C", clone)
+    assert (done.exit_code, served(clone)) == (0, before)
+    assert "nothing to change" in done.stderr
+
+
+def test_without_a_clone_the_control_plane_commits(tmp_path):
+    control = FakeControlPlane()
+    with served_in_thread(control.ports) as url:
+        done = sdp("set", "QA-ONE", "owner=sari", "-C", tmp_path, "-m", "Why.", url=url)
+    assert done.exit_code == 0, done.stderr
+    shown, made = control.changes.asked
+    assert (shown.dry_run, made.dry_run) == (True, False)
+    assert (made.message, made.edits[0].edit) == ("Why.", "set")
+    assert "committed 9f3c1e7 to the branch: Set owner of QA-ONE to sari" in done.stderr
+
+
+def test_without_a_clone_a_conflict_is_shown_too(tmp_path):
+    control = FakeControlPlane()
+    said = CommitView(sha="7" * 40, author="Budi <b@c>", at=NOW, subject="Take it over")
+    found = ConflictView(
+        base="1" * 40, tip="7" * 40, paths=("a.yaml",), commits=(said,), diff="+owner: budi\n"
+    )
+    control.changes.answer = ProblemError(
+        409, "conflict", "C", "a.yaml changed", "f", conflict=found
+    )
+    with served_in_thread(control.ports) as url:
+        done = sdp("set", "QA-ONE", "owner=sari", "-C", tmp_path, url=url)
+    assert done.exit_code == 1
+    for word in ("7777777 Budi", "Take it over", "+owner: budi", "a.yaml changed"):
+        assert word in done.stderr
+
+
+def test_without_a_clone_and_a_control_plane_nothing_can_be_written(tmp_path):
+    done = sdp("set", "QA-ONE", "owner=sari", "-C", tmp_path)
+    assert done.exit_code == 1
+    assert f"no control plane at {NOBODY}" in done.stderr
+
+
+def test_routes_are_shown_without_to():
+    control = FakeControlPlane()
+    control.plane.known = {"qa-one": sandbox()}
+    with served_in_thread(control.ports) as url:
+        done = sdp("route", "QA-ONE", url=url)
+        unknown = sdp("route", "QA-ONE", "nobody", url=url)
+    assert (done.exit_code, done.stdout.split()) == (0, ["ROUTE", "STATE", "WANTED", "ACTUAL"])
+    assert "has no route of 'nobody'" in unknown.stderr
