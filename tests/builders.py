@@ -24,7 +24,16 @@ from sdp.protocol.actions import (
     Stop,
 )
 from sdp.protocol.identity import recipe_key, release_key
-from sdp.protocol.report import Container, Copy, Listener, Network, NodeReport, Release, Repository
+from sdp.protocol.report import (
+    ConfigProblem,
+    Container,
+    Copy,
+    Listener,
+    Network,
+    NodeReport,
+    Release,
+    Repository,
+)
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Desired, desire
 from sdp.reconciler.guard import kept_leases
@@ -142,6 +151,7 @@ class Simulation:
     history: History = dataclasses.field(default_factory=History)
     leases: Leases = dataclasses.field(default_factory=dict)
     started: int = 0
+    problems: tuple[ConfigProblem, ...] = ()
 
     def world(self) -> World:
         """Return the world as of now."""
@@ -258,7 +268,7 @@ class Simulation:
                     commit=action.commit,
                     recipe=recipe_key(action.recipe),
                     defaults=DEFAULTS if action.recipe.kind == "gateway" else {},
-                    problems=(),
+                    problems=self.problems,
                 )
                 return _with(report, "releases", key, release)
             case CopyGateway():
@@ -268,7 +278,7 @@ class Simulation:
                     routes={**DEFAULTS, **action.routes},
                     defaults=DEFAULTS,
                     edited=False,
-                    problems=(),
+                    problems=self.problems,
                     verified_at=NOW,
                 )
                 return _with(report, "copies", f"{action.sandbox}/{action.commit}", copy)

@@ -31,19 +31,23 @@ COMMIT = "c" * 40
 FILE = "application/config/production/config.php"
 RECIPE = GatewayRecipe(config=FILE, key="{service}_url", branch="develop")
 COMMITTED = "<?php\n$config['account_url'] = 'http://ocp/account';\n"
+TWICE = (
+    f"{COMMITTED}if (getenv('OLD')) {{ $config['user_url'] = 'http://old'; }}\n"
+    "$config['account_url'] = 'http://ocp/account';\n"
+)
 INDEX = f"<?php $config = []; require __DIR__ . '/{FILE}'; echo $config['account_url'], ';end';"
 
 
 class World:
     """A sandbox's gateway, started from a copy; answers its account route in plain text."""
 
-    def __init__(self, engine: DockerEngine, folder: Path) -> None:
+    def __init__(self, engine: DockerEngine, folder: Path, committed: str) -> None:
         self.engine = engine
         self.folder = folder
         self.release = folder / "release"
         self.sandbox = f"t{uuid.uuid4().hex[:8]}"
         self.port = free_port()
-        for name, text in ((FILE, COMMITTED), ("index.php", INDEX), (MARKER, "{}")):
+        for name, text in ((FILE, committed), ("index.php", INDEX), (MARKER, "{}")):
             (self.release / name).parent.mkdir(parents=True, exist_ok=True)
             (self.release / name).write_text(text)
         shop = Workshop(folder / "caches", 10, 0)
@@ -123,11 +127,17 @@ def free_port() -> int:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+def committed() -> str:
+    """What the gateway's repository has as its config.php."""
+    return COMMITTED
+
+
+@pytest.fixture
+async def world(tmp_path: Path, committed: str) -> AsyncIterator[World]:
     if URL.startswith("unix:///var/run/"):
         ensure_image(ensure_engine(tmp_path / "engine"), GATEWAY)
     engine = DockerEngine(URL, f"test-{uuid.uuid4().hex[:8]}", "gateway-186")
-    world = World(engine, tmp_path)
+    world = World(engine, tmp_path, committed)
     try:
         await world.start()
         yield world
@@ -153,6 +163,19 @@ async def test_hand_edit_is_kept_and_healed(world: World) -> None:
     assert kept.read_bytes() == edit
     assert await world.get() == "http://vm:9001;end"
     assert not next(iter(world.copies.scan().values())).edited
+
+
+@pytest.mark.parametrize("committed", [TWICE])
+async def test_of_several_assignments_the_one_that_php_takes_is_patched(world: World) -> None:
+    (found,) = world.copies.scan().values()
+    assert [(each.kind, each.key, each.file, each.line) for each in found.problems] == [
+        ("duplicate", "account_url", FILE, 2),
+        ("conditional", "user_url", FILE, 3),
+    ]
+    assert await world.route("http://vm:9001") == Succeeded()
+    assert await world.get() == "http://vm:9001;end"
+    before, _, after = TWICE.rpartition("http://ocp/account")
+    assert world.file.read_text() == f"{before}http://vm:9001{after}"
 
 
 async def test_file_that_real_php_refuses_is_not_touched(world: World) -> None:
