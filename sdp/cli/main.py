@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from sdp.api.app import VERSION
 from sdp.cli import context as cli
-from sdp.cli import edit, follow, plan, ports, serve, show, specs, template
+from sdp.cli import edit, follow, init, plan, ports, serve, show, specs, template
 from sdp.cli.apply import apply
 
 
@@ -66,6 +66,7 @@ def shared(
 
 
 for command in (
+    init.init,
     specs.validate,
     specs.render,
     plan.plan,
