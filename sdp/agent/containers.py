@@ -7,11 +7,12 @@ the one place that turns it into an outcome.
 import asyncio
 import dataclasses
 import datetime
+import types
 from collections.abc import Mapping
 from pathlib import Path
 
 from sdp import clock
-from sdp.agent import images, listeners, probe
+from sdp.agent import images, listeners, live_environment, probe
 from sdp.agent.engine import PORT, PROBE, Draft, Engine, EngineError, Inspected, Mount, NotFound
 from sdp.agent.gate import Gatekeeper, Lines
 from sdp.agent.strangers import Strangers
@@ -23,6 +24,7 @@ DRAIN_SECONDS = 10
 READMIT_SECONDS = 15.0
 LAST_LINES = 200
 STOPPING = "stop container"
+NO_FILES: Mapping[str, str] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,9 +70,11 @@ class Containers:
                 Mount(access, action.access_log, read_only=False),
             ),
         )
-        return await self._start(spec, draft)
+        return await self._start(spec, draft, live_environment.FILES)
 
-    async def _start(self, spec: ContainerSpec, draft: Draft) -> Outcome:
+    async def _start(
+        self, spec: ContainerSpec, draft: Draft, more: Mapping[str, str] = NO_FILES
+    ) -> Outcome:
         found = await self._engine.inspect(spec.name)
         if found is not None:
             return await self._adopt(spec, found)
@@ -83,8 +87,8 @@ class Containers:
             return await self._port_taken(spec.host_port)
         created = await self._engine.create(draft)
         try:
-            if spec.files:
-                await self._engine.put(created, spec.files)
+            if files := {**spec.files, **more}:
+                await self._engine.put(created, files)
             await self._engine.start(created)
         except EngineError as error:
             await self._engine.remove(created)

@@ -29,7 +29,8 @@ class Record(Value):
 
     ``written`` maps a config file to the hashes that it may have through the agent's own doing:
     during a change two, else one. ``served`` are the routes that were last seen to serve, while a
-    change since then is not verified; None when what the files say was verified.
+    change since then is not verified; None when what the files say was verified. ``environment``
+    is what the running gateway was found to run in, "" while that is not known.
     """
 
     sandbox: str
@@ -41,6 +42,7 @@ class Record(Value):
     written: dict[str, tuple[str, ...]]
     served: dict[str, str] | None
     verified_at: datetime.datetime | None
+    environment: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -96,6 +96,8 @@ class Observer:
                 await self._look_at_engine(frozenset({after.container.name}))
                 await self._look_at_listeners()  # what refused it is told before that it did
             case _:
+                if isinstance(after, actions.Gate):
+                    await self._look_at_disk()  # a gateway's environment was asked for
                 await self._look_at_engine(frozenset({after.container}))
                 await self._probe(after.container)
                 if isinstance(after, actions.Resume):

@@ -100,6 +100,11 @@ def config_files(config: str) -> tuple[str, ...]:
     return (config,)
 
 
+def environment_of(config: str) -> str:
+    """Return the environment that a config file is for, "" where its path names none."""
+    return Path(config).parent.name if len(config_files(config)) > 1 else ""
+
+
 def read_routes(tree: Path, config: str, key: str) -> LiveMap | Failed:
     """Read the live map of a tree."""
     try:

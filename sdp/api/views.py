@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from sdp.protocol.report import ConfigProblemKind
+
 Health: TypeAlias = Literal[
     "Healthy", "Progressing", "Degraded", "Unhealthy", "Suspended", "Expired", "Unknown"
 ]
@@ -58,7 +60,7 @@ class ServiceView(View):
 class RouteProblem(View):
     """What is to be known of a route's entry in config.php; a blocking one is not patched."""
 
-    kind: Literal["duplicate", "conditional", "not-literal", "syntax", "missing"]
+    kind: ConfigProblemKind
     where: str
     message: str
     fix: str

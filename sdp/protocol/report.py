@@ -12,7 +12,7 @@ from sdp.protocol.actions import Limits, Value
 
 Health: TypeAlias = Literal["starting", "healthy", "unhealthy", "none"]
 ConfigProblemKind: TypeAlias = Literal[
-    "duplicate", "conditional", "not-literal", "syntax", "wipes-base", "missing"
+    "duplicate", "conditional", "not-literal", "syntax", "wipes-base", "missing", "environment"
 ]
 ContainerState: TypeAlias = Literal[
     "created", "running", "restarting", "exited", "paused", "dead", "removing"

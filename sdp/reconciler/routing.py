@@ -6,11 +6,20 @@ a problem of one route, with its place and its fix.
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeAlias, assert_never
+from typing import Final
 
-from sdp.protocol.report import ConfigProblem, Copy, Release
+from sdp.protocol.report import ConfigProblem, ConfigProblemKind, Copy, Release
 
-Kind: TypeAlias = Literal["duplicate", "conditional", "not-literal", "syntax", "missing"]
+_FIXES: Final[Mapping[ConfigProblemKind, str]] = {
+    "environment": "let CI_ENV reach PHP: PassEnv CI_ENV in the image's Apache, and no other "
+    "value in .htaccess",
+    "conditional": "assign {entry} once, outside of any condition, in the gateway's branch",
+    "not-literal": "make {entry} one string literal in the gateway's branch",
+    "syntax": "correct {file} in the gateway's branch",
+    "missing": "add {entry} = 'https://…'; in the gateway's branch",
+    "duplicate": "remove this assignment of {entry}: the last one counts, and is patched",
+    "wipes-base": "assign the entries one by one, in {file}",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,7 +31,7 @@ class RouteProblem:
         blocking: the entry is left as it is; else it is patched all the same.
     """
 
-    kind: Kind
+    kind: ConfigProblemKind
     where: str
     message: str
     fix: str
@@ -39,13 +48,22 @@ def problem(key: str, config: str, held: Copy | Release) -> RouteProblem | None:
     """
     mine = [each for each in held.problems if each.key == key]
     whole = [each for each in held.problems if not each.key]
-    blocking = _first(mine, "conditional", "not-literal") or _first(whole, "syntax")
+    blocking = (
+        _first(whole, "environment")
+        or _first(mine, "conditional", "not-literal")
+        or _first(whole, "syntax")
+    )
     if blocking is None and key not in held.defaults:
         blocking = _first(whole, "conditional", "not-literal") or ConfigProblem(
             kind="missing", key=key, file=config, line=0, message=f"it assigns no {key}"
         )
     found = blocking or _first(mine, "duplicate")
-    return _told(found, key) if found else None
+    if found is None:
+        return None
+    where = f"{found.file}:{found.line}" if found.line else found.file
+    fix = _FIXES[found.kind].format(entry=f"$config['{key}']", file=found.file)
+    message = f"{where}: {found.message}"
+    return RouteProblem(found.kind, where, message, fix, blocking=found is blocking)
 
 
 def patchable(keys: Mapping[str, str], config: str, held: Copy | Release) -> dict[str, str]:
@@ -59,28 +77,3 @@ def patchable(keys: Mapping[str, str], config: str, held: Copy | Release) -> dic
 
 def _first(problems: Iterable[ConfigProblem], *kinds: str) -> ConfigProblem | None:
     return next((each for each in problems if each.kind in kinds), None)
-
-
-def _told(found: ConfigProblem, key: str) -> RouteProblem | None:
-    where = f"{found.file}:{found.line}" if found.line else found.file
-    message, entry = f"{where}: {found.message}", f"$config['{key}']"
-    match found.kind:
-        case "duplicate":
-            fix = f"remove this assignment of {entry}: the last one counts, and is patched"
-            return RouteProblem("duplicate", where, message, fix, blocking=False)
-        case "conditional":
-            fix = f"assign {entry} once, outside of any condition, in the gateway's branch"
-            return RouteProblem("conditional", where, message, fix, blocking=True)
-        case "not-literal":
-            fix = f"make {entry} one string literal in the gateway's branch"
-            return RouteProblem("not-literal", where, message, fix, blocking=True)
-        case "syntax":
-            fix = f"correct {found.file} in the gateway's branch"
-            return RouteProblem("syntax", where, message, fix, blocking=True)
-        case "missing":
-            fix = f"add {entry} = 'https://…'; in the gateway's branch"
-            return RouteProblem("missing", where, message, fix, blocking=True)
-        case "wipes-base":
-            return None  # no entry's problem: what it dropped is missing
-        case _:
-            assert_never(found.kind)

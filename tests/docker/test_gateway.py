@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sdp import clock
+from sdp.agent import live_environment
 from sdp.agent.apache import ApacheGateways
 from sdp.agent.dockerd import DockerEngine
 from sdp.agent.engine import PORT, PROBE, Draft, Mount
@@ -88,7 +89,9 @@ class World:
             mounts=(Mount(self.root / "tree", "/var/www/html/erangel-ocean"),),
             ports={80: self.port},
         )
-        await self.engine.start(await self.engine.create(draft))
+        created = await self.engine.create(draft)
+        await self.engine.put(created, live_environment.FILES)
+        await self.engine.start(created)
         async with asyncio.timeout(20):
             while await self.get() != "http://ocp/account;end":  # noqa: ASYNC110 - Apache tells nobody
                 await asyncio.sleep(0.05)
@@ -99,13 +102,12 @@ class World:
                 await self.engine.remove(key)
         await self.engine.remove_network(self.sandbox)
 
-    async def get(self) -> str:
+    async def get(self, ask: str = "GET /erangel/index.php HTTP/1.0\r\nHost: x\r\n\r\n") -> str:
         """Return the body of a 200 over a connection of its own, else what went wrong."""
         try:
             async with asyncio.timeout(5):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 with contextlib.closing(writer):
-                    ask = "GET /erangel/index.php HTTP/1.0\r\nHost: x\r\n\r\n"
                     writer.write(ask.encode())
                     answer = (await reader.read()).decode()
         except (OSError, TimeoutError) as error:
@@ -176,6 +178,33 @@ async def test_of_several_assignments_the_one_that_php_takes_is_patched(world: W
     assert await world.get() == "http://vm:9001;end"
     before, _, after = TWICE.rpartition("http://ocp/account")
     assert world.file.read_text() == f"{before}http://vm:9001{after}"
+
+
+ENVIRONMENT = "<?php define('ENVIRONMENT', $_SERVER['CI_ENV'] ?? 'development'); ?>"
+
+
+@pytest.mark.parametrize(
+    ("htaccess", "live"), [("", "production"), ("SetEnv CI_ENV development", "development")]
+)
+async def test_environment_is_the_one_that_requests_really_see(
+    world: World, htaccess: str, live: str
+) -> None:
+    tree = world.root / "tree"
+    (tree / "index.php").write_text(ENVIRONMENT + INDEX)
+    (tree / ".htaccess").write_text(f"{htaccess}\n")
+    gateway = await ApacheGateways(world.engine).running(world.sandbox, COMMIT)
+    assert gateway is not None
+    assert await gateway.environment() == live
+    assert await world.get() == "http://ocp/account;end"  # nobody else notices
+    await world.copies.learn(world.sandbox)
+    (found,) = world.copies.scan().values()
+    told = [each.message for each in found.problems if each.kind == "environment"]
+    assert len(told) == (live != "production")
+
+
+async def test_environment_is_told_to_the_containers_own_loopback_only(world: World) -> None:
+    ask = f"GET /erangel/index.php HTTP/1.0\r\nUser-Agent: {live_environment.AGENT}\r\n\r\n"
+    assert live_environment.MARK not in await world.get(ask)
 
 
 async def test_file_that_real_php_refuses_is_not_touched(world: World) -> None:

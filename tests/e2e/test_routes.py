@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from demo.company.build import SOURCES
 from tests.e2e.scenarios import body
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -102,6 +103,22 @@ def test_entries_that_cannot_be_patched_are_told_and_the_others_are_routed(scena
     scenario.answers("payment", "feature/refund")
     scenario.synced()
     assert all(each["problem"] is None for each in routes(scenario).values())
+
+
+def test_a_gateway_that_runs_in_another_environment_than_its_platform_says(scenario, world):
+    rules = (SOURCES / "gateway" / ".htaccess").read_text()
+    branch, wrong = "other/environment", f"{rules}SetEnv CI_ENV development\n"
+    world.company.push_branch("api-gateway", branch, {".htaccess": wrong}, "Try something")
+    text = body(scenario.name, "account: {branch: feature/login-error}")
+    world.commit({scenario.path: text.replace("develop", branch, 1)}, f"Change {scenario.name}")
+    said = ("RouteNotPatchable", "runs as 'development', not 'production'", "PassEnv CI_ENV")
+    world.until(lambda: all(word in scenario.conditions() for word in said), "it is told")
+    assert {each["problem"]["kind"] for each in routes(scenario).values()} == {"environment"}
+    assert "Verified" not in {each["state"] for each in routes(scenario).values()}
+    world.company.push_branch("api-gateway", branch, {".htaccess": rules}, "Leave it to Apache")
+    scenario.sync()
+    scenario.answers("account", "feature/login-error")
+    scenario.synced()
 
 
 def test_drift_of_a_route_shows_what_is_wanted_and_what_is(scenario, world):

@@ -72,6 +72,14 @@ def test_a_file_that_does_not_parse_stands_in_every_routes_way():
     assert (told.kind, told.blocking) == ("syntax", True)
 
 
+def test_a_gateway_that_reads_another_file_is_in_every_routes_way():
+    copy = held(found("environment", key="", line=0), account_url="http://ocp")
+    told = problem("account_url", FILE, copy)
+    assert told is not None
+    assert (told.kind, told.where, told.blocking) == ("environment", FILE, True)
+    assert "PassEnv CI_ENV" in told.fix
+
+
 def test_a_missing_entry_names_the_file_and_what_stands_in_its_stead():
     told = problem("user_url", FILE, held())
     assert told is not None
