@@ -35,6 +35,7 @@ from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
 from sdp.reconciler.loop import Reconciler
+from sdp.reconciler.observed import Skew
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.source import Source
 from sdp.store import values
@@ -189,6 +190,9 @@ class ReconcilerAgents:
 
     async def changed(self, node: str, delta: Delta, generation: int) -> bool:
         return self._reconciler.changed(node, delta, generation)
+
+    async def timed(self, node: str, skew: Skew) -> None:
+        self._reconciler.timed(node, skew)
 
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         """Store first: what a crash keeps from the reconciler, it finds out by planning anew."""

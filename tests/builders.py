@@ -34,7 +34,9 @@ from sdp.protocol.report import (
     Release,
     Repository,
 )
+from sdp.reconciler import cancel
 from sdp.reconciler import observed as observation
+from sdp.reconciler.deployments import STEPS
 from sdp.reconciler.desired import Desired, desire
 from sdp.reconciler.guard import kept_leases
 from sdp.reconciler.history import History
@@ -184,11 +186,30 @@ class Simulation:
             each
             for plan in plans.values()
             for each in plan.actions
-            if not keys.intersection(each.after)
+            if not keys.intersection(each.after) and not self._held(each)
         ]
         for each in ready:
             self.take_effect(each.node, each.action)
         return ready
+
+    def _held(self, planned: Planned) -> bool:
+        tried = planned.version or planned.action.kind
+        failure = self.history.failure(planned.sandbox, planned.service, tried)
+        return failure is not None and failure.holds(NOW)
+
+    def cancel(self, sandbox: str) -> None:
+        """Hold what is being brought about of a sandbox, as a person's word does."""
+        plans, scope = self.plans(), cancel.Scope(sandbox, "")
+        planned = (each for plan in plans.values() for each in plan.actions)
+        steps = (each for each in planned if each.action.kind in STEPS)
+        wanted = {(each.sandbox, each.service): each.version for each in steps}
+        made = cancel.cancel(scope, plans, (), wanted, self.history)
+        held = {
+            (each.sandbox, each.service, each.version): cancel.failure(each, NOW)
+            for each in made.attempts
+        }
+        failures = {**self.history.failures, **held}
+        self.history = dataclasses.replace(self.history, failures=failures)
 
     def converge(self, limit: int = 40) -> None:
         """Step until nothing is planned.

@@ -6,6 +6,7 @@ from sdp.agent.apache import ApacheGateways
 from sdp.agent.config import AgentConfig
 from sdp.agent.containers import Place
 from sdp.agent.dockerd import DockerEngine
+from sdp.agent.facts import Facts
 from sdp.agent.gateway import Copies
 from sdp.agent.journal import Journal
 from sdp.agent.outbox import Outbox
@@ -58,5 +59,6 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
         repositories=repositories,
         releases=releases,
         copies=copies,
+        facts=Facts(engine, state, config.images_folder),
         poll_seconds=config.poll_seconds,
     )

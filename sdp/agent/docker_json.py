@@ -4,7 +4,7 @@ import datetime
 import io
 import tarfile
 from collections.abc import Iterator, Mapping
-from typing import TypedDict
+from typing import Required, TypedDict
 
 from sdp.agent.engine import INSTANCE, NODE, Hint, Inspected, Listed, Publisher
 from sdp.protocol.actions import Limits
@@ -26,6 +26,9 @@ CHANGES = frozenset(
         "oom",
     )
 )
+BUILT_IN_POOLS = 31
+"""Networks of an engine whose daemon.json names no address pools: 15 of 172.17/16 and so on, and
+16 of 192.168.0.0/20 and so on (moby, libnetwork/ipamutils)."""
 NO_MEMORY_LIMIT = 1 << 50
 """The engine can't lift a memory limit in place, only set one: this one stands for none."""
 
@@ -90,6 +93,16 @@ class Network(TypedDict):
     Labels: dict[str, str] | None
 
 
+class Pool(TypedDict):
+    Base: str
+    Size: int
+
+
+class Information(TypedDict, total=False):
+    DockerRootDir: Required[str]
+    DefaultAddressPools: list[Pool] | None
+
+
 class Image(TypedDict):
     Id: str
     RepoTags: list[str] | None
@@ -119,6 +132,13 @@ def hint(event: Event, instance: str) -> Hint | None:
             return Hint("")
         case _:
             return None
+
+
+def room(said: Information) -> int:
+    """Return how many networks the address pools have room for."""
+    pools = said.get("DefaultAddressPools") or ()
+    sizes = (pool["Size"] - int(pool["Base"].partition("/")[2]) for pool in pools)
+    return sum(1 << max(size, 0) for size in sizes) or BUILT_IN_POOLS
 
 
 def quota(limits: Limits) -> int:

@@ -20,12 +20,14 @@ import docker.types
 import requests
 from docker.utils.socket import frames_iter_no_tty
 
+from sdp.agent import container_log
 from sdp.agent.docker_json import (
     CPU_PERIOD,
     NO_MEMORY_LIMIT,
     Container,
     Event,
     Image,
+    Information,
     Item,
     Network,
     hint,
@@ -35,15 +37,18 @@ from sdp.agent.docker_json import (
     publisher,
     publishing,
     quota,
+    room,
 )
 from sdp.agent.engine import (
     INSTANCE,
     NODE,
     SANDBOX,
+    About,
     Draft,
     EngineError,
     Hint,
     Inspected,
+    Line,
     Listed,
     NotFound,
     NotOurs,
@@ -59,6 +64,8 @@ WORKERS = 16
 CALL_SECONDS = 30
 LOAD_SECONDS = 900
 PIDS = 512
+LOG_AHEAD = 64
+"""Pieces of a log, 16 KiB at most, that are read before they are asked for."""
 
 
 class DockerEngine:
@@ -107,6 +114,14 @@ class DockerEngine:
         if (seen["Config"]["Labels"] or {}).get(INSTANCE) != self._instance:
             raise NotOurs(f"container {seen['Name'].lstrip('/')} lacks the label {self._label}")
         return seen["Id"]
+
+    def _own_here(self, client: docker.APIClient, container: str) -> str:
+        """Return the id of a container of this instance and this node."""
+        own = self._own(client, container)
+        seen: Container = client.inspect_container(own)
+        if (seen["Config"]["Labels"] or {}).get(NODE) != self._node:
+            raise NotOurs(f"container {seen['Name'].lstrip('/')} is not of {self._node}")
+        return own
 
     def _own_networks(self, client: docker.APIClient, name: str) -> list[Network]:
         found = _named(client, name)
@@ -312,6 +327,48 @@ class DockerEngine:
                     yield line.decode(errors="replace").rstrip("\r")
         if partial:
             yield partial.decode(errors="replace")
+
+    async def log(
+        self, container: str, since: str, tail: int | None, *, follow: bool
+    ) -> AsyncGenerator[Line | None, None]:
+        own = await self._call(lambda client: self._own_here(client, container))
+
+        def start(client: docker.APIClient) -> Stream[bytes]:
+            return client.logs(
+                own,
+                stream=True,
+                follow=follow,
+                timestamps=True,
+                tail="all" if tail is None else tail,
+                since=container_log.seconds(since) if since else None,
+            )
+
+        cutter = container_log.Stamped()
+        pieces = read_stream(self._connect, start, LOG_AHEAD)
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                if piece is None:
+                    yield None
+                    continue
+                for line in cutter.feed(piece):
+                    if line.at >= since:
+                        yield line
+        for line in cutter.end():
+            yield line
+
+    async def about(self) -> About:
+        def ask(client: docker.APIClient) -> About:
+            said = cast("Information", client.info())
+            networks: list[Network] = client.networks(filters={"driver": "bridge"})
+            mine = [n for n in networks if (n["Labels"] or {}).get(INSTANCE) == self._instance]
+            return About(
+                api=client.api_version,
+                root=Path(said["DockerRootDir"]),
+                networks=room(said),
+                strange=len(networks) - len(mine),
+            )
+
+        return await self._call(ask)
 
     async def events(self) -> AsyncGenerator[Hint, None]:
         told = read_stream(self._connect, _subscribe)

@@ -121,6 +121,28 @@ class Hint:
     container: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """A line that a container said, and the engine's timestamp of it: nanoseconds, UTC."""
+
+    at: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class About:
+    """What an engine says of itself.
+
+    ``networks`` is how many its address pools have room for, ``strange`` how many of those are
+    not this instance's.
+    """
+
+    api: str
+    root: Path
+    networks: int
+    strange: int
+
+
 class Engine(Protocol):
     """What the agent asks of an engine. Containers are named by id or by name.
 
@@ -207,6 +229,21 @@ class Engine(Protocol):
     def follow(self, container: str) -> AsyncGenerator[str, None]:
         """Yield each line from the container's first, until it ends."""
         ...
+
+    def log(
+        self, container: str, since: str, tail: int | None, *, follow: bool
+    ) -> AsyncGenerator[Line | None, None]:
+        """Yield None once it is open, then a log's lines, of a container of ours on this node.
+
+        Args:
+            container: id or name.
+            since: timestamp of the first line that is meant; empty: from the first.
+            tail: how many of the last ones; None: all.
+            follow: go on with what the container says, until it ends.
+        """
+        ...
+
+    async def about(self) -> About: ...
 
     def events(self) -> AsyncGenerator[Hint, None]:
         """Yield an empty hint once subscribed, then one for whatever happens to ours."""

@@ -17,6 +17,7 @@ import structlog
 from sdp.agent import observe, perform
 from sdp.agent.containers import Containers, Place
 from sdp.agent.engine import Engine
+from sdp.agent.facts import Facts
 from sdp.agent.journal import Journal
 from sdp.agent.observe import Observer
 from sdp.agent.outbox import Outbox
@@ -56,6 +57,7 @@ class Parts:
     repositories: Repositories
     releases: Releases
     copies: Copies
+    facts: Facts
     poll_seconds: float
 
 
@@ -91,9 +93,10 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
     containers = Containers(parts.engine, parts.place, journal, strangers)
     performers = Performers(containers, parts.repositories, parts.releases, parts.copies)
     desk = Desk(performers, outbox, journal, observer)
-    session = Session(parts.identity, outbox, observer, desk)
+    session = Session(parts.identity, outbox, observer, desk, parts.engine)
     async with asyncio.TaskGroup() as group:
         observing = group.create_task(observer.run())
+        looking = group.create_task(parts.facts.run(observer.learned))
         connected = group.create_task(session.run())
         working = group.create_task(desk.run())
         await stopping.wait()
@@ -104,3 +107,4 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
                 await outbox.emptied()
         connected.cancel()
         observing.cancel()
+        looking.cancel()

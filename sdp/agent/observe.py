@@ -16,7 +16,7 @@ from sdp.agent.probe import Prober
 from sdp.agent.strangers import Strangers
 from sdp.protocol import actions, report
 from sdp.protocol.actions import Action
-from sdp.protocol.report import Container, Copy, NodeReport, Release, Repository
+from sdp.protocol.report import Container, Copy, Fact, NodeReport, Release, Repository
 
 RELIST_SECONDS = 60.0
 COALESCE_SECONDS = 0.02
@@ -107,6 +107,11 @@ class Observer:
         """Ask these repositories' origins now."""
         self._wanted.update(repositories)
         self._refresh.set()
+
+    def learned(self, facts: Mapping[str, Fact]) -> None:
+        """Take what the node has."""
+        if facts != self.report.facts:
+            self._publish(facts=dict(facts))
 
     def _publish(self, **sections: object) -> None:
         self.report = self.report.model_copy(update=sections)

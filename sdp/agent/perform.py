@@ -140,6 +140,7 @@ class Desk:
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, int] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._frames: dict[str, Perform] = {}
         self._cancelled: set[str] = set()
         self._outcomes: dict[str, Outcome] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -160,14 +161,22 @@ class Desk:
         if self._outbox.begin(frame.action_id, clock.now().timestamp()) is None:
             task = self._group.create_task(self._see_through(frame))
             self._tasks[frame.action_id] = task
+            self._frames[frame.action_id] = frame
             task.add_done_callback(lambda _: self._finish(frame))
 
     def cancel(self, action_id: str) -> None:
-        """Stop an action; one that has ended, or was never heard of, is left alone."""
-        task = self._tasks.get(action_id)
-        if task is not None:
-            self._cancelled.add(action_id)
-            task.cancel()
+        """Stop an action; one that has ended, or was never heard of, is left alone.
+
+        With it stops the same under other ids: a control plane that was away, or began anew, has
+        forgotten those, and asked again.
+        """
+        meant = self._frames.get(action_id)
+        if meant is None:
+            return
+        same = [key for key, each in self._frames.items() if each.action == meant.action]
+        for each in same:
+            self._cancelled.add(each)
+            self._tasks[each].cancel()
 
     async def _see_through(self, frame: Perform) -> None:
         outcome = await self._within_deadline(frame)
@@ -185,6 +194,7 @@ class Desk:
         self._close_stage(frame, outcome)
         self._outbox.finish(frame.action_id, outcome)
         self._tasks.pop(frame.action_id, None)
+        self._frames.pop(frame.action_id, None)
         self._cancelled.discard(frame.action_id)
 
     async def _within_deadline(self, frame: Perform) -> Outcome:

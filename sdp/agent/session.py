@@ -13,6 +13,9 @@ from typing import Protocol
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
 
+from sdp import clock
+from sdp.agent import log_desk
+from sdp.agent.log_desk import LogDesk
 from sdp.agent.outbox import Outbox
 from sdp.protocol import frames
 from sdp.protocol.report import NodeReport, difference
@@ -54,11 +57,19 @@ class Identity:
 
 
 class Session:
-    def __init__(self, identity: Identity, outbox: Outbox, observer: Observer, desk: Desk) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        outbox: Outbox,
+        observer: Observer,
+        desk: Desk,
+        containers: log_desk.Containers,
+    ) -> None:
         self._identity = identity
         self._outbox = outbox
         self._observer = observer
         self._desk = desk
+        self._containers = containers
         self._wake = asyncio.Event()
         self._generation = 0
         self._sent = 0
@@ -94,8 +105,14 @@ class Session:
         ) as connection:
             await self._greet(connection)
             log.info("connected", url=self._identity.url, node=self._identity.node)
+
+            async def send(frame: frames.FromAgent) -> None:
+                await connection.send(frame.model_dump_json())
+
+            logs = LogDesk(self._containers, send)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen(connection))
+                group.create_task(logs.run())
+                group.create_task(self._listen(connection, logs))
                 group.create_task(self._relay(self._observer.changed))
                 group.create_task(self._relay(self._outbox.grown))
                 group.create_task(self._tell(connection))
@@ -120,7 +137,7 @@ class Session:
             case _:
                 raise RefusedError(f"expected welcome, got {answer.frame}")
 
-    async def _listen(self, connection: ClientConnection) -> None:
+    async def _listen(self, connection: ClientConnection, logs: LogDesk) -> None:  # noqa: C901 - one flat case per frame
         while True:
             frame = frames.to_agent.validate_json(await connection.recv())
             match frame:
@@ -132,6 +149,15 @@ class Session:
                     self._desk.cancel(action_id)
                 case frames.Refresh(repositories=repositories):
                     self._observer.refresh(repositories)
+                case frames.FollowLog():
+                    logs.follow(frame)
+                case frames.MoreLog(request=request, parts=parts):
+                    logs.more(request, parts)
+                case frames.EndLog(request=request):
+                    logs.end(request)
+                case frames.AskTime(asked=asked):
+                    told = frames.Time(asked=asked, now=clock.now())
+                    await connection.send(told.model_dump_json())
                 case frames.Refuse(reason=reason):
                     raise RefusedError(reason)
                 case frames.Welcome():

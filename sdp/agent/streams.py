@@ -53,17 +53,18 @@ class _Opened:
 
 
 class _Reader(Generic[T]):
-    """A thread that hands what it reads to a loop, at most ``UNREAD_ITEMS`` ahead of it."""
+    """A thread that hands what it reads to a loop, at most ``ahead`` items ahead of it."""
 
     def __init__(
         self,
         connect: Callable[[], docker.APIClient],
         start: Callable[[docker.APIClient], Stream[T]],
+        ahead: int,
     ) -> None:
         self._connect = connect
         self._start = start
         self._loop = asyncio.get_running_loop()
-        self._room = threading.Semaphore(UNREAD_ITEMS)
+        self._room = threading.Semaphore(ahead)
         self._ended = threading.Event()
         self._stream: Stream[T] | None = None
         self.items: asyncio.Queue[tuple[T] | _Opened | EngineError | EngineDown | None] = (
@@ -83,6 +84,8 @@ class _Reader(Generic[T]):
         self._stream = self._start(client)
         self._hand(_Opened())
         try:
+            if self._ended.is_set():  # closed before there was anything to close
+                return
             for item in self._stream:
                 self._room.acquire()
                 if self._ended.is_set():
@@ -115,10 +118,12 @@ def _let_go(stream: object) -> None:
 
 
 async def read_stream(
-    connect: Callable[[], docker.APIClient], start: Callable[[docker.APIClient], Stream[T]]
+    connect: Callable[[], docker.APIClient],
+    start: Callable[[docker.APIClient], Stream[T]],
+    ahead: int = UNREAD_ITEMS,
 ) -> AsyncGenerator[T | None, None]:
     """Yield None once the stream is open, then its items until it ends."""
-    reader = _Reader(connect, start)
+    reader = _Reader(connect, start, ahead)
     threading.Thread(target=reader.run, name="engine-stream", daemon=True).start()
     try:
         while (item := await reader.items.get()) is not None:

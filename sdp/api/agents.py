@@ -5,18 +5,27 @@ with a reason, and is logged once.
 """
 
 import asyncio
+import contextlib
+import datetime
+import uuid
 from collections import deque
+from collections.abc import AsyncGenerator
 
 import structlog
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
+from sdp import clock
 from sdp.api.ports import Agents, Ports
 from sdp.protocol import frames
+from sdp.reconciler.observed import Skew
 from sdp.spec.models import Platform
 
 HELLO_SECONDS = 10
 MAX_QUEUED = 10_000
+CLOCK_SECONDS = 30
+LOG_PARTS = 4
+"""Parts of one log that an agent may send before they are read here."""
 _POLICY = 1008
 _BUG = 1011
 _RETRY = 1013
@@ -47,6 +56,20 @@ def refusal(hello: frames.Hello, platform: Platform) -> str:
     return ""
 
 
+def measured(told: frames.Time, now: datetime.datetime) -> Skew | None:
+    """Return how far an agent's clock is ahead of ours, right but for half of the way there and back.
+
+    Args:
+        told: what the agent answered.
+        now: when that arrived; a clock that was set back meanwhile tells nothing.
+    """
+    way = (now - told.asked).total_seconds()
+    if way < 0:
+        return None
+    ahead = (told.now - told.asked).total_seconds() - way / 2
+    return Skew(round(ahead, 3), round(way / 2, 3))
+
+
 class Session:
     """One agent's connection, after its Hello was accepted."""
 
@@ -58,6 +81,7 @@ class Session:
         self._stored = self._acknowledged = 0
         self._news = asyncio.Event()
         self._over: EndedError | None = None
+        self._logs: dict[str, asyncio.Queue[frames.LogPart | frames.LogEnd | None]] = {}
 
     def end(self, code: int, reason: str) -> None:
         """Make the session end now; nothing more of it is handed on."""
@@ -77,9 +101,53 @@ class Session:
         self._stored = self._acknowledged = await self._agents.stored(hello.node, hello.outbox)
         await self.send(frames.Welcome(protocol=hello.protocol, stored=self._stored))
         await self._agents.connected(hello, self.send)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._write())
-            group.create_task(self._read())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._write())
+                group.create_task(self._read())
+                if self.reads_logs:
+                    group.create_task(self._ask_time())
+        finally:
+            for parts in self._logs.values():
+                parts.put_nowait(None)
+
+    @property
+    def reads_logs(self) -> bool:
+        """Whether this agent can read logs, and tell the time."""
+        return self.hello.protocol >= frames.LOGS_SINCE
+
+    async def log(
+        self, container: str, since: str, tail: int | None, *, follow: bool
+    ) -> AsyncGenerator[frames.LogPart | frames.LogEnd, None]:
+        """Yield a log's parts, and give leave for more as they are taken."""
+        request = uuid.uuid4().hex
+        parts = self._logs[request] = asyncio.Queue()
+        part: frames.LogPart | frames.LogEnd | None = None
+        try:
+            await self.send(
+                frames.FollowLog(
+                    request=request,
+                    container=container,
+                    since=since,
+                    tail=tail,
+                    follow=follow,
+                    parts=LOG_PARTS,
+                )
+            )
+            while (part := await parts.get()) is not None:
+                yield part
+                if isinstance(part, frames.LogEnd):
+                    return
+                await self.send(frames.MoreLog(request=request, parts=1))
+        finally:
+            del self._logs[request]
+            if not isinstance(part, frames.LogEnd):
+                await self.send(frames.EndLog(request=request))
+
+    async def _ask_time(self) -> None:
+        while True:
+            await self.send(frames.AskTime(asked=clock.now()))
+            await asyncio.sleep(CLOCK_SECONDS)
 
     async def _read(self) -> None:
         while True:
@@ -88,7 +156,7 @@ class Session:
                 raise self._over
             await self._take(frame)
 
-    async def _take(self, frame: frames.FromAgent) -> None:
+    async def _take(self, frame: frames.FromAgent) -> None:  # noqa: C901 -- one flat case per frame
         node = self.hello.node
         match frame:
             case frames.Report():
@@ -101,8 +169,21 @@ class Session:
                     await self._agents.entry(self.hello, frame.seq, frame.body)
                     self._stored = frame.seq
                 self._news.set()
+            case frames.LogPart() | frames.LogEnd():
+                self._take_log(frame)
+            case frames.Time():
+                if (skew := measured(frame, clock.now())) is not None:
+                    await self._agents.timed(node, skew)
             case frames.Hello():
                 raise EndedError(_POLICY, "a second hello")
+
+    def _take_log(self, frame: frames.LogPart | frames.LogEnd) -> None:
+        parts = self._logs.get(frame.request)
+        if parts is None:
+            return  # nobody reads it any more
+        if isinstance(frame, frames.LogPart) and parts.qsize() > LOG_PARTS:
+            raise EndedError(_POLICY, "more of a log than there was leave for")
+        parts.put_nowait(frame)
 
     async def _write(self) -> None:
         """Send what is queued; of entries stored meanwhile, only the last is acknowledged."""
@@ -112,7 +193,10 @@ class Session:
             if self._over is not None:
                 raise self._over
             while self._queue:
-                await self._socket.send_text(self._queue.popleft().model_dump_json())
+                frame = self._queue.popleft()
+                if isinstance(frame, frames.AskTime):  # its way begins now, not in the queue
+                    frame = frames.AskTime(asked=clock.now())
+                await self._socket.send_text(frame.model_dump_json())
             if self._stored > self._acknowledged:
                 self._acknowledged = self._stored
                 await self._socket.send_text(frames.Ack(seq=self._stored).model_dump_json())
@@ -125,6 +209,22 @@ class Sessions:
         self._plane = ports.plane
         self._agents = ports.agents
         self._sessions: dict[str, Session] = {}
+
+    def reads_logs(self, node: str) -> bool | None:
+        """Whether a node's agent can read logs; None: it is silent."""
+        session = self._sessions.get(node)
+        return None if session is None else session.reads_logs
+
+    async def log(
+        self, node: str, container: str, since: str, tail: int | None, *, follow: bool
+    ) -> AsyncGenerator[frames.LogPart | frames.LogEnd, None]:
+        """Yield a log's parts; a LogEnd is the last, where the node does not fall silent first."""
+        session = self._sessions.get(node)
+        if session is not None:
+            parts = session.log(container, since, tail, follow=follow)
+            async with contextlib.aclosing(parts):
+                async for part in parts:
+                    yield part
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one connection to its end."""
@@ -173,10 +273,9 @@ class Sessions:
             await self._agents.disconnected(session.hello, session.send)
 
 
-def router(ports: Ports) -> APIRouter:
+def router(sessions: Sessions) -> APIRouter:
     """Return the agents' endpoint."""
     routes = APIRouter()
-    sessions = Sessions(ports)
 
     @routes.websocket("/ws/agent")
     async def agent(socket: WebSocket) -> None:

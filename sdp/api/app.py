@@ -2,7 +2,17 @@
 
 from fastapi import APIRouter, FastAPI, Response
 
-from sdp.api import agents, changes, deployments, events, inventory, problems, sandboxes
+from sdp.api import (
+    agents,
+    changes,
+    container_logs,
+    deployments,
+    events,
+    inventory,
+    nodes,
+    problems,
+    sandboxes,
+)
 from sdp.api.ports import Ports
 from sdp.api.problems import ProblemDocument
 from sdp.api.views import Readiness
@@ -25,10 +35,13 @@ def create_app(ports: Ports) -> FastAPI:
             "5XX": {"model": ProblemDocument, "description": "Why not, and what to do."},
         },
     )
+    sessions = agents.Sessions(ports)
     for part in (sandboxes, inventory, deployments, events, changes):
         api.include_router(part.router(ports))
+    api.include_router(nodes.router(ports.plane, VERSION))
+    api.include_router(container_logs.router(ports.plane, sessions))
     app.include_router(api)
-    app.include_router(agents.router(ports))
+    app.include_router(agents.router(sessions))
     app.include_router(_probes(ports))
     return app
 

@@ -50,7 +50,7 @@ def router(ports: Ports) -> APIRouter:
     ) -> EventSourceResponse:
         """Follow the journal: after a cursor, or from now on; or end at what is there now."""
         until = None if follow else await journal.latest()
-        return _streamed(_events(journal, last_event_id or cursor, sandbox, until))
+        return streamed(_events(journal, last_event_id or cursor, sandbox, until))
 
     @routes.get(
         "/deployments/{identifier}/logs",
@@ -69,7 +69,7 @@ def router(ports: Ports) -> APIRouter:
         if known is None:
             raise missing("deployment", identifier, "sdp deployments")
         after = max(0, _number(last_event_id or cursor))
-        return _streamed(_log(journal, identifier, after, follow=follow and not known.done))
+        return streamed(_log(journal, identifier, after, follow=follow and not known.done))
 
     return routes
 
@@ -112,7 +112,8 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() and text.isascii() else _NO_CURSOR
 
 
-def _streamed(content: AsyncGenerator[bytes, None]) -> EventSourceResponse:
+def streamed(content: AsyncGenerator[bytes, None]) -> EventSourceResponse:
+    """Return a stream that says ping while nothing happens, and lets go of who does not read."""
     return EventSourceResponse(
         content,
         ping=PING_SECONDS,

@@ -1,4 +1,4 @@
-"""What there is besides sandboxes: templates, environments, nodes, ports, repositories."""
+"""What there is besides sandboxes and nodes: templates, environments, ports, repositories."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,7 +8,7 @@ from sdp.api import views
 from sdp.api.ports import Plane, Ports
 from sdp.api.problems import missing
 from sdp.protocol.report import Repository
-from sdp.reconciler.observed import Observed, ObservedNode
+from sdp.reconciler.observed import Observed
 from sdp.spec import models
 from sdp.spec.tree import Tree
 
@@ -27,11 +27,6 @@ def router(ports: Ports) -> APIRouter:
     async def list_environments() -> tuple[views.EnvironmentView, ...]:
         """List the environments: names of variables, secrets and files; never values."""
         return environments(plane.tree) if plane.tree else ()
-
-    @routes.get("/nodes")
-    async def list_nodes() -> tuple[views.NodeView, ...]:
-        """List the VMs, and what their agents last said."""
-        return nodes(plane.platform, plane.observed) if plane.platform else ()
 
     @routes.get("/ports")
     async def list_ports() -> views.PortList:
@@ -89,11 +84,6 @@ def environments(tree: Tree) -> tuple[views.EnvironmentView, ...]:
     )
 
 
-def nodes(platform: models.Platform, observed: Observed) -> tuple[views.NodeView, ...]:
-    """Return the nodes of a platform."""
-    return tuple(_node(node, observed.get(node.id)) for node in platform.nodes)
-
-
 def repositories(observed: Observed) -> tuple[views.RepositoryView, ...]:
     """Return all repositories that any node has."""
     names = sorted({name for node in observed.values() for name in node.report.repositories})
@@ -117,27 +107,6 @@ def branches(name: str, seen: list[Repository]) -> views.BranchList:
 def _named(body: models.Body) -> Iterator[str]:
     targets = [target for target in (body.services or {}).values() if target]
     yield from (name for name in (body.environment, *(t.environment for t in targets)) if name)
-
-
-def _node(node: models.Node, seen: ObservedNode | None) -> views.NodeView:
-    bare = views.NodeView(
-        id=node.id, name=node.name, ip_address=node.ip_address, type=node.type, connected=False
-    )
-    if seen is None:
-        return bare
-    report = seen.report
-    return bare.model_copy(
-        update={
-            "connected": seen.connected,
-            "heard_at": seen.heard_at,
-            "agent_version": seen.version,
-            "engine_version": report.engine.version,
-            "engine_error": report.engine.error,
-            "containers": len(report.containers),
-            "images": tuple(sorted(report.images)),
-            "sandboxes": tuple(sorted({c.sandbox for c in report.containers.values()})),
-        }
-    )
 
 
 def _repository(name: str, seen: Mapping[str, Repository]) -> views.RepositoryView:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sdp.api import showing, views
 from sdp.api.port_table import port_list
 from sdp.api.sandboxes import blobs
+from sdp.reconciler import doctor
 from sdp.reconciler.draft import Plan, World
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Observed
@@ -75,6 +76,20 @@ class ReconcilerPlane:
 
     def sync(self, name: str) -> str:
         return self._reconciler.sync(name)
+
+    async def cancel(self, name: str, service: str) -> views.Cancelled:
+        return showing.cancelled(name, await self._reconciler.cancel(name, service))
+
+    def in_flight(self) -> Sequence[views.ActionInFlight]:
+        return [showing.in_flight(each) for each in self._reconciler.flying()]
+
+    def examine(self, version: str) -> Sequence[views.Finding]:
+        found = [showing.finding(each) for each in doctor.examine(self._world, version)]
+        if (trouble := self._reconciler.trouble) is not None:
+            about = {"severity": "error", "node": "", "kind": "spec"}
+            said = {"message": trouble.message, "fix": trouble.fix}
+            found.insert(0, views.Finding.model_validate({**about, **said}))
+        return found
 
     def unready(self) -> Sequence[views.Condition]:
         found: list[views.Condition] = []

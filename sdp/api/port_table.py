@@ -23,15 +23,15 @@ def port_list(whole: World) -> views.PortList:
     )
 
 
-def _place(row: views.PortView) -> tuple[str, int, str]:
+def _place(row: views.LeaseView) -> tuple[str, int, str]:
     return row.node, row.port, row.sandbox
 
 
-def _leased(whole: World) -> Iterator[views.PortView]:
+def _leased(whole: World) -> Iterator[views.LeaseView]:
     for place, lease in whole.leases.items():
         container = _container(lease, whole)
         running = container is not None and container.state == "running"
-        yield views.PortView(
+        yield views.LeaseView(
             node=lease.node,
             port=lease.port,
             sandbox=lease.sandbox,
@@ -54,7 +54,7 @@ def _container(lease: Lease, whole: World) -> Container | None:
     return min(found, key=lambda each: (each.state != "running", each.name), default=None)
 
 
-def _waiting(whole: World) -> Iterator[views.PortView]:
+def _waiting(whole: World) -> Iterator[views.LeaseView]:
     """Yield the pins that have no lease, because nothing has needed it yet or somebody has it."""
     for node, port, sandbox, service in ports.pinned(whole.desired):
         lease = whole.leases.get((node, port))
@@ -62,7 +62,7 @@ def _waiting(whole: World) -> Iterator[views.PortView]:
             continue
         free = lease is None and not ports.stranger(node, port, whole.observed)
         use: views.PortUse = "reserved" if free else "waits"
-        yield views.PortView(
+        yield views.LeaseView(
             node=node, port=port, sandbox=sandbox, service=service, origin="pinned", use=use
         )
 

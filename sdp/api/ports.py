@@ -6,11 +6,14 @@ from typing import Protocol, TypeAlias
 
 from sdp.api.requests import ChangeRequest
 from sdp.api.views import (
+    ActionInFlight,
+    Cancelled,
     ChangeView,
     Condition,
     DeploymentPage,
     DeploymentStatus,
     DeploymentView,
+    Finding,
     LogLineView,
     PlanView,
     PortList,
@@ -18,7 +21,7 @@ from sdp.api.views import (
 )
 from sdp.protocol.frames import Body, Hello, ToAgent
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler.observed import Observed
+from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
 from sdp.spec.tree import Tree
 
@@ -78,6 +81,18 @@ class Plane(Protocol):
 
     def sync(self, name: str) -> str:
         """Look at a sandbox afresh, failures forgotten; return the request's nonce."""
+        ...
+
+    async def cancel(self, name: str, service: str) -> Cancelled:
+        """End what is being brought about of a sandbox, or one service; return what that was."""
+        ...
+
+    def in_flight(self) -> Sequence[ActionInFlight]:
+        """Return what nodes are doing now."""
+        ...
+
+    def examine(self, version: str) -> Sequence[Finding]:
+        """Return what would fail, where this version of sdp is the right one."""
         ...
 
     def unready(self) -> Sequence[Condition]:
@@ -140,6 +155,10 @@ class Agents(Protocol):
 
     async def changed(self, node: str, delta: Delta, generation: int) -> bool:
         """Take what changed since the generation before; False: only a full report helps."""
+        ...
+
+    async def timed(self, node: str, skew: Skew) -> None:
+        """Take how far a node's clock is from ours."""
         ...
 
     async def entry(self, hello: Hello, seq: int, body: Body) -> None:

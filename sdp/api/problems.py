@@ -1,6 +1,8 @@
 """Errors as RFC 9457 problem documents, each with a ``fix``: one shape for every failure."""
 
+import difflib
 import http
+from collections.abc import Sequence
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +13,8 @@ from starlette.exceptions import HTTPException
 from sdp.api.views import ConflictView, View
 
 MEDIA_TYPE = "application/problem+json"
+FEW = 12
+"""Names that are listed where none of them is near."""
 
 
 class ProblemDocument(View):
@@ -48,14 +52,26 @@ class ProblemError(Exception):
         )
 
 
-def missing(kind: str, name: str, listing: str) -> ProblemError:
-    """Return the problem of a thing that is not there; ``listing`` is the command that shows those that are."""
+def missing(kind: str, name: str, listing: str, known: Sequence[str] = ()) -> ProblemError:
+    """Return the problem of a thing that is not there.
+
+    Args:
+        kind: what it would be, in a word.
+        name: as it was asked for.
+        listing: the command that shows those that there are.
+        known: their names, where they are few enough to be searched for a likely one.
+    """
+    lowered = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1)
+    guess = f"did you mean {lowered[near[0]]}? " if near else ""
+    if known and not near and len(known) <= FEW:
+        guess = f"there are {', '.join(sorted(known))}; "
     return ProblemError(
         404,
         f"no-such-{kind}",
         f"No such {kind}",
         f"There is no {kind} {name!r}.",
-        f"see those that there are: {listing}",
+        f"{guess}see those that there are: {listing}",
     )
 
 

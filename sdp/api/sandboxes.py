@@ -1,4 +1,4 @@
-"""Sandboxes: listed, shown, planned, validated, synced."""
+"""Sandboxes: listed, shown, planned, validated, synced, cancelled."""
 
 import asyncio
 from typing import Annotated
@@ -28,6 +28,13 @@ class PlanRequest(Files):
     """Specs, and the one sandbox to plan, if not all."""
 
     sandbox: str | None = Field(None, description="Plan this one alone.")
+
+
+class CancelRequest(BaseModel):
+    """What of a sandbox to cancel."""
+
+    model_config = ConfigDict(extra="forbid")
+    service: str | None = Field(None, description="This service alone; gateway is one.")
 
 
 def bounded(request: Request) -> None:
@@ -123,6 +130,13 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
                 raise missing("sandbox", body.sandbox, "sdp status")
         return await plane.preview(body.files, body.sandbox)
 
+    @routes.post("/sandboxes/{name}/cancel")
+    async def cancel(name: str, body: CancelRequest | None = None) -> views.Cancelled:
+        """End what is being brought about, and keep it so until a sync or another version."""
+        service = body.service if body else None
+        known = service_of(plane, name, service) if service else _known(plane, name)
+        return await plane.cancel(known.name, service or "")
+
     @routes.post("/sandboxes/{name}/sync", status_code=202)
     async def sync(name: str) -> views.SyncRequested:
         """Look at a sandbox afresh, and try again what failed."""
@@ -157,7 +171,20 @@ def _problems(files: dict[str, str]) -> tuple[views.Problem, ...]:
 
 def _known(plane: Plane, name: str) -> views.SandboxView:
     if (known := plane.sandbox(name)) is None:
-        raise missing("sandbox", name, "sdp status")
+        raise missing("sandbox", name, "sdp status", [each.name for each in plane.sandboxes()])
+    return known
+
+
+def service_of(plane: Plane, name: str, service: str) -> views.SandboxView:
+    """Return the sandbox that has a service; its gateway is one.
+
+    Raises:
+        ProblemError: there is no such sandbox, or it has no such service.
+    """
+    known = _known(plane, name)
+    services = [each.name for each in known.services]
+    if service not in services:
+        raise missing("service", service, f"sdp status {known.name}", services)
     return known
 
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from sdp.api import views
 from sdp.protocol.identity import digest
 from sdp.reconciler import render, writer
+from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
+from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.draft import Hold, Plan, World
+from sdp.reconciler.finding import Finding
 from sdp.reconciler.history import History
 from sdp.reconciler.routing import RouteProblem
 from sdp.reconciler.status import Condition, SandboxStatus
@@ -109,6 +112,41 @@ def problem(found: Problem) -> views.Problem:
         column=found.column,
         message=found.message,
         severity=found.severity,
+    )
+
+
+def in_flight(flight: InFlight) -> views.ActionInFlight:
+    """Return what a node is doing."""
+    planned = flight.planned
+    return views.ActionInFlight(
+        id=flight.action_id,
+        kind=planned.action.kind,
+        node=planned.node,
+        sandbox=planned.sandbox,
+        service=planned.service,
+        deployment=flight.deployment,
+        deadline=flight.deadline,
+    )
+
+
+def cancelled(sandbox: str, made: Cancellation) -> views.Cancelled:
+    """Return what a cancel ended."""
+    return views.Cancelled(
+        sandbox=sandbox,
+        services=tuple(each.service for each in made.attempts),
+        stopping=tuple(in_flight(each) for each in made.stopping),
+        shared=tuple(in_flight(each) for each in made.shared),
+    )
+
+
+def finding(found: Finding) -> views.Finding:
+    """Return something that the doctor found."""
+    return views.Finding(
+        severity=found.severity,
+        node=found.node,
+        kind=found.kind,
+        message=found.message,
+        fix=found.fix,
     )
 
 

@@ -19,6 +19,7 @@ DeploymentStatus: TypeAlias = Literal["QUEUED", "RUNNING", "FAILED", "STOPPED"]
 PortKind: TypeAlias = Literal["gateway", "services"]
 PortOrigin: TypeAlias = Literal["pinned", "allocated"]
 PortUse: TypeAlias = Literal["running", "stopped", "reserved", "waits"]
+Severity: TypeAlias = Literal["error", "warning"]
 StageState: TypeAlias = Literal["started", "finished", "failed"]
 
 
@@ -221,6 +222,31 @@ class SyncRequested(View):
     nonce: str
 
 
+class ActionInFlight(View):
+    """Something that a node was told to do and has not answered; ``deadline``: it must by then."""
+
+    id: str
+    kind: str
+    node: str
+    sandbox: str
+    service: str
+    deployment: str
+    deadline: datetime.datetime
+
+
+class Cancelled(View):
+    """What a cancel ended.
+
+    ``services`` are those of which nothing more is tried; ``stopping`` is being ended on its
+    node; ``shared`` goes on, because other sandboxes wait for it too.
+    """
+
+    sandbox: str
+    services: tuple[str, ...]
+    stopping: tuple[ActionInFlight, ...]
+    shared: tuple[ActionInFlight, ...]
+
+
 class TemplateView(View):
     """A template and the sandboxes that name it."""
 
@@ -255,9 +281,60 @@ class NodeView(View):
     containers: int = 0
     images: tuple[str, ...] = ()
     sandboxes: tuple[str, ...] = ()
+    disk_free: int | None = Field(None, description="Per cent, of the fullest disk.")
+    skew_seconds: float | None = Field(None, description="How far ahead of ours its clock is.")
 
 
 class PortView(View):
+    """A port that is taken on a node; by ``sandbox/service``, or by a stranger."""
+
+    port: int
+    party: str
+
+
+class NodeRepository(View):
+    """A repository as one node sees it; ``error`` says why it can't be read."""
+
+    name: str
+    branches: int
+    error: str = ""
+    checked_at: datetime.datetime | None = None
+
+
+class FactView(View):
+    """Something that a node has, in words."""
+
+    name: str
+    says: str
+
+
+class NodeDetail(NodeView):
+    """A VM, whole."""
+
+    ports: tuple[PortView, ...] = ()
+    repositories: tuple[NodeRepository, ...] = ()
+    facts: tuple[FactView, ...] = ()
+
+
+class Finding(View):
+    """Something that fails, or will; ``node`` is empty where it is about no single one."""
+
+    severity: Severity
+    node: str
+    kind: str
+    message: str
+    fix: str
+
+
+class Examination(View):
+    """What the doctor finds; ``version`` and ``now`` are the control plane's."""
+
+    version: str
+    now: datetime.datetime
+    findings: tuple[Finding, ...]
+
+
+class LeaseView(View):
     """A port of a node that somebody has, or waits for.
 
     ``use``: a container runs or is stopped on it; it is reserved; or its pin waits for whoever
@@ -295,7 +372,7 @@ class StrangerView(View):
 class PortList(View):
     """The ports of all nodes."""
 
-    ports: tuple[PortView, ...] = ()
+    ports: tuple[LeaseView, ...] = ()
     ranges: tuple[RangeView, ...] = ()
     strangers: tuple[StrangerView, ...] = ()
 
@@ -389,6 +466,13 @@ class LogLineView(View):
     seq: int
     at: datetime.datetime
     stage: str
+    text: str
+
+
+class ContainerLine(View):
+    """One line that a container said; ``at`` is the engine's own timestamp, in nanoseconds."""
+
+    at: str
     text: str
 
 

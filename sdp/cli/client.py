@@ -96,6 +96,8 @@ class Client:
     ) -> Generator[Message, None, None]:
         """Yield what a stream says, across lost connections; nothing lost, nothing doubled.
 
+        A stream that ends says so: ``end`` is its last message.
+
         Args:
             path: of the stream, with its query.
             cursor: id of the last event seen; empty: from now on.
@@ -108,10 +110,10 @@ class Client:
                 for message in self._connected(path, cursor, deadline):
                     pause, reached = FIRST_BACKOFF, True
                     cursor = message.id or cursor
-                    if message.event == "end":
-                        return
                     if message.data:
                         yield message
+                    if message.event == "end":
+                        return
             except httpx2.TransportError as error:
                 # Ended by the network, or silent for too long: come back with the cursor. One
                 # that never answered is not waited for.

@@ -29,14 +29,16 @@ class Shared:
     server: str | None = None
 
 
-def complete_sandbox(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the sandboxes that a name could become; nothing while the server is away."""
+def completing(context: typer.Context) -> contextlib.closing[Client]:
+    """Return the client for a completion, which nobody waits for."""
     root = context.find_root().params.get("server")
     server = root if isinstance(root, str) else None
-    with (
-        contextlib.suppress(ClientError),
-        contextlib.closing(Client(find_url(server), timeout=1.0)) as asked,
-    ):
+    return contextlib.closing(Client(find_url(server), timeout=1.0))
+
+
+def complete_sandbox(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the sandboxes that a name could become; nothing while the server is away."""
+    with contextlib.suppress(ClientError), completing(context) as asked:
         page = asked.get("/api/sandboxes", SandboxPage, {"q": incomplete, "limit": "200"})
         low = incomplete.lower()
         names = [each.name for each in page.sandboxes if each.name.lower().startswith(low)]

@@ -1,12 +1,12 @@
-"""Commands that print what happens: events, and a deployment's log."""
+"""The events command: what happens, a line each."""
 
 import json
 from typing import Annotated
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import typer
 
-from sdp.api.views import EventView, LogLineView
+from sdp.api.views import EventView
 from sdp.cli import context as cli
 from sdp.cli import watch
 from sdp.cli.client import Message
@@ -36,34 +36,6 @@ def events(
         query |= {"sandbox": sandbox} if sandbox else {}
         for message in client.follow(f"/api/events?{urlencode(query)}", str(start)):
             _print(message, as_json=as_json)
-
-
-def logs(
-    context: typer.Context,
-    deployment: Annotated[str, typer.Argument(help="A deployment's id: see sdp deployments.")],
-    *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until it is done.")] = False,
-    as_json: cli.AsJson = False,
-) -> None:
-    """Print a deployment's log.
-
-    Examples: `sdp logs d-183`; `sdp logs d-183 -f`.
-    """
-    path = f"/api/deployments/{quote(deployment, safe='')}/logs"
-    with cli.failures():
-        asked = f"{path}?follow={'true' if follow else 'false'}"
-        empty = True
-        for message in cli.client(context).follow(asked, "0"):
-            if message.event == "ping":
-                continue
-            empty = False
-            if as_json:
-                typer.echo(message.data)
-                continue
-            line = LogLineView.model_validate_json(message.data)
-            typer.echo(f"{line.stage}: {cli.inert(line.text)}")
-        if empty:
-            cli.say("no lines: what it needed was there already, or said nothing")
 
 
 def line(event: EventView) -> str:

@@ -10,6 +10,10 @@ from sdp.api.app import VERSION
 from sdp.cli import context as cli
 from sdp.cli import edit, follow, init, plan, ports, serve, show, specs, template
 from sdp.cli.apply import apply
+from sdp.cli.cancel import cancel
+from sdp.cli.doctor import doctor
+from sdp.cli.logs import logs
+from sdp.cli.nodes import nodes
 
 
 class Commands(TyperGroup):
@@ -74,11 +78,13 @@ for command in (
     show.status,
     show.explain,
     follow.events,
-    follow.logs,
+    logs,
     show.deployments,
-    show.nodes,
+    nodes,
     ports.ports,
+    doctor,
     show.sync,
+    cancel,
     specs.schema,
     serve.serve,
     serve.agent,

@@ -1,9 +1,9 @@
-"""Commands that show what is: status, explain, deployments, nodes; and sync, which asks."""
+"""Commands that show what is: status, explain, deployments; and sync, which asks."""
 
 import datetime
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 import typer
@@ -18,6 +18,7 @@ from sdp.cli import context as cli
 from sdp.cli import watch as watching
 from sdp.cli.client import Client
 
+_Status = Literal["QUEUED", "RUNNING", "FAILED", "STOPPED"]
 _NAME = typer.Argument(
     help="A sandbox, in any case; without one, all.", autocompletion=cli.complete_sandbox
 )
@@ -70,19 +71,30 @@ def explain(context: typer.Context, name: cli.SandboxName, *, as_json: cli.AsJso
         _explain(each)
 
 
-def deployments(
+def deployments(  # noqa: PLR0913 -- a command's options
     context: typer.Context,
     sandbox: cli.SandboxOption = None,
     service: Annotated[str | None, typer.Option(help="Only this service.")] = None,
+    status: Annotated[
+        _Status | None, typer.Option(help="Only of this status.", case_sensitive=False)
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many.")] = 20,
+    cursor: Annotated[str, typer.Option(help="Go on where the page before ended.")] = "",
     *,
     as_json: cli.AsJson = False,
 ) -> None:
-    """List deployments, newest first.
+    """List deployments, newest first; also of a sandbox that is gone.
 
-    Examples: `sdp deployments`; `sdp deployments --sandbox qa-login-error --service account`.
+    Examples: `sdp deployments`; `sdp deployments --sandbox qa-login-error --service account`;
+    `sdp deployments --status failed --limit 100`.
     """
-    asked = {"limit": str(limit), "sandbox": sandbox, "service": service}
+    asked = {
+        "limit": str(limit),
+        "sandbox": sandbox,
+        "service": service,
+        "status": status,
+        "cursor": cursor,
+    }
     query = {key: value for key, value in asked.items() if value}
     with cli.failures():
         page = cli.client(context).get("/api/deployments", views.DeploymentPage, query)
@@ -101,34 +113,13 @@ def deployments(
         )
         for each in page.deployments
     ]
+    if not rows:
+        cli.say("no deployments")
+        return
     head = ("ID", "STATUS", "SANDBOX", "SERVICE", "VERSION", "CREATED (UTC)", "WHY")
     cli.out().print(cli.table(head, rows))
-
-
-def nodes(context: typer.Context, *, as_json: cli.AsJson = False) -> None:
-    """List the VMs and what their agents last said.
-
-    Example: `sdp nodes`.
-    """
-    with cli.failures():
-        found = cli.client(context).get_all("/api/nodes", views.NodeView)
-    if as_json:
-        cli.print_json(found)
-        return
-    rows = [
-        (
-            each.id,
-            each.type,
-            each.ip_address,
-            _agent(each),
-            f"{each.heard_at:%Y-%m-%d %H:%M:%S}" if each.heard_at else "never",
-            str(each.containers),
-            escape(each.engine_error or each.engine_version),
-        )
-        for each in found
-    ]
-    head = ("NODE", "TYPE", "ADDRESS", "AGENT", "HEARD (UTC)", "CONTAINERS", "ENGINE")
-    cli.out().print(cli.table(head, rows))
+    if page.following:
+        cli.say(f"there are more: the same with --cursor {page.following}")
 
 
 def sync(
@@ -287,7 +278,3 @@ def _actual(route: views.RouteView) -> str:
     if route.state == "Unverified":
         return route.actual or "unknown"
     return "" if route.actual == route.wanted else route.actual
-
-
-def _agent(node: views.NodeView) -> str:
-    return f"connected {node.agent_version}".rstrip() if node.connected else "silent"

@@ -27,6 +27,7 @@ from sdp.cli.plan import show
 from sdp.cli.publish import Checkout, checkout
 from sdp.reconciler import writer
 from sdp.reconciler.desired import desire, differing
+from sdp.reconciler.revisions import files_at
 from sdp.spec.change import CannotChangeError, change, tree_of
 from sdp.spec.edits import AnyEdit
 from sdp.spec.load import FOLDERS
@@ -165,8 +166,8 @@ def land(
         cli.fail(str(error), error.fix)
     _told(options, made, tree)
     if options.wait and made.commit:
-        before = writer.files_at(tree.directory, made.base)
-        after = writer.files_at(tree.directory, made.commit)
+        before = files_at(tree.directory, made.base)
+        after = files_at(tree.directory, made.commit)
         names = differing(desire("", tree_of(before)), desire("", tree_of(after)))
         _follow(cli.client(context), options, made, sorted(names), tree.has)
 

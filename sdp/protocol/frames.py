@@ -13,8 +13,11 @@ from pydantic import Field, TypeAdapter
 from sdp.protocol.actions import Action, Value
 from sdp.protocol.report import Delta, NodeReport
 
-VERSION = 1
+VERSION = 2
 """Version of this protocol; a control plane also takes agents of the version before."""
+
+LOGS_SINCE = 2
+"""The first version in which agents read containers' logs, and tell the time."""
 
 MAX_FRAME = 8 << 20
 """Bytes of the largest frame that either side accepts."""
@@ -91,6 +94,13 @@ class Noticed(Value):
     message: str
 
 
+class LogLine(Value):
+    """One line that a container said; ``at`` is the engine's own timestamp, to the nanosecond."""
+
+    at: str
+    text: str
+
+
 Body: TypeAlias = Annotated[Result | StageEvent | LogLines | Noticed, Field(discriminator="entry")]
 
 
@@ -127,6 +137,34 @@ class Change(Value):
     frame: Literal["change"] = "change"
     generation: int
     delta: Delta
+
+
+class LogPart(Value):
+    """Consecutive lines of a container's log; the first is empty, and says that it is open.
+
+    Neither stored nor sent again. An agent sends as many as it was given leave for.
+    """
+
+    frame: Literal["log-part"] = "log-part"
+    request: str
+    lines: tuple[LogLine, ...]
+
+
+class LogEnd(Value):
+    """A container's log is over, or can't be read: no more parts of this request come."""
+
+    frame: Literal["log-end"] = "log-end"
+    request: str
+    reason: Literal["Ended", "TooMany", "ContainerGone", "NotOurs", "EngineDown", "EngineRefused"]
+    message: str = ""
+
+
+class Time(Value):
+    """What time it is on the node; ``asked`` is the question's own time, as it came."""
+
+    frame: Literal["time"] = "time"
+    asked: datetime.datetime
+    now: datetime.datetime
 
 
 class Welcome(Value):
@@ -175,9 +213,50 @@ class Refresh(Value):
     repositories: tuple[str, ...]
 
 
-FromAgent: TypeAlias = Annotated[Hello | Report | Change | Entry, Field(discriminator="frame")]
+class FollowLog(Value):
+    """Read a container's log: its last ``tail`` lines, of those not before ``since``.
+
+    ``since`` is a timestamp of the engine, or empty; ``parts`` how many parts may come before
+    more leave is given. With ``follow`` what the container says from now on comes too.
+    """
+
+    frame: Literal["follow-log"] = "follow-log"
+    request: str
+    container: str
+    since: str
+    tail: int | None
+    follow: bool
+    parts: int
+
+
+class MoreLog(Value):
+    """So many more parts of a log may come: those before were read."""
+
+    frame: Literal["more-log"] = "more-log"
+    request: str
+    parts: int
+
+
+class EndLog(Value):
+    """Nobody reads this log any more."""
+
+    frame: Literal["end-log"] = "end-log"
+    request: str
+
+
+class AskTime(Value):
+    """Say at once what time it is."""
+
+    frame: Literal["ask-time"] = "ask-time"
+    asked: datetime.datetime
+
+
+FromAgent: TypeAlias = Annotated[
+    Hello | Report | Change | Entry | LogPart | LogEnd | Time, Field(discriminator="frame")
+]
 ToAgent: TypeAlias = Annotated[
-    Welcome | Refuse | Ack | Perform | Cancel | Refresh, Field(discriminator="frame")
+    Welcome | Refuse | Ack | Perform | Cancel | Refresh | FollowLog | MoreLog | EndLog | AskTime,
+    Field(discriminator="frame"),
 ]
 
 from_agent: TypeAdapter[FromAgent] = TypeAdapter(FromAgent)

@@ -129,6 +129,57 @@ class Listener(Value):
     owner: str
 
 
+class Tool(Value):
+    """A program that the agent starts; ``version`` is empty where there is none."""
+
+    kind: Literal["tool"] = "tool"
+    version: str
+
+
+class Disk(Value):
+    """The file system that a folder is on; shares in whole per cent, so that little is news.
+
+    ``inodes`` is 100 where they do not run out. ``writable``: the agent may write there.
+    """
+
+    kind: Literal["disk"] = "disk"
+    path: str
+    total_bytes: int
+    free: int
+    inodes: int
+    writable: bool
+
+    @property
+    def free_bytes(self) -> int:
+        """Return how much is free, as exactly as is told."""
+        return self.total_bytes * self.free // 100
+
+
+class EngineFacts(Value):
+    """What the engine says of itself.
+
+    ``networks`` is how many its address pools have room for, ``strange`` how many of those are
+    not this instance's.
+    """
+
+    kind: Literal["engine"] = "engine"
+    api: str
+    networks: int
+    strange: int
+
+
+class Archive(Value):
+    """A file of images that would be loaded when one is missing."""
+
+    kind: Literal["archive"] = "archive"
+    images: tuple[str, ...]
+
+
+Fact: TypeAlias = Annotated[Tool | Disk | EngineFacts | Archive, Field(discriminator="kind")]
+"""Something about the node that deployments need. Keyed ``tool/git``, ``disk/state``,
+``disk/docker``, ``engine`` and ``archive/<file>``."""
+
+
 class NodeReport(Value):
     """Everything that an agent sees. ``images`` maps a tag to the engine's image id."""
 
@@ -140,6 +191,7 @@ class NodeReport(Value):
     repositories: dict[str, Repository] = Field(default_factory=dict)
     copies: dict[str, Copy] = Field(default_factory=dict)
     listeners: dict[str, Listener] = Field(default_factory=dict)
+    facts: dict[str, Fact] = Field(default_factory=dict)
 
 
 class Delta(Value):
@@ -153,6 +205,7 @@ class Delta(Value):
     repositories: dict[str, Repository | None] = Field(default_factory=dict)
     copies: dict[str, Copy | None] = Field(default_factory=dict)
     listeners: dict[str, Listener | None] = Field(default_factory=dict)
+    facts: dict[str, Fact | None] = Field(default_factory=dict)
 
 
 SECTIONS = (
@@ -163,6 +216,7 @@ SECTIONS = (
     "repositories",
     "copies",
     "listeners",
+    "facts",
 )
 
 

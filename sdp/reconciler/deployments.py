@@ -9,6 +9,7 @@ from sdp.protocol.frames import Failed
 from sdp.protocol.report import Container
 from sdp.reconciler.diff import Difference, ServiceDifference, Version
 from sdp.reconciler.draft import Plan, World
+from sdp.reconciler.history import CANCELLED
 from sdp.spec import names
 
 DeploymentStatus: TypeAlias = Literal["QUEUED", "RUNNING", "FAILED", "STOPPED"]
@@ -217,6 +218,11 @@ def _repository(service: str, whole: World) -> str:
 
 def _of(known: Known, sandbox: str, service: str) -> Iterable[Deployment]:
     return [e for e in known.values() if (e.sandbox, e.service) == (sandbox, service)]
+
+
+def cancelled(deployment: Deployment, now: datetime.datetime) -> Deployment:
+    """Return a deployment that a person ended before it ran."""
+    return _stopped(deployment, CANCELLED, now)
 
 
 def _running(deployment: Deployment, now: datetime.datetime) -> Deployment:

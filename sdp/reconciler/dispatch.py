@@ -84,6 +84,11 @@ def ready(
     return chosen
 
 
+def stoppable(flight: InFlight) -> bool:
+    """Whether stopping it in the middle undoes nothing: it makes a version that does not serve."""
+    return flight.planned.action.kind in _STOPPABLE and bool(flight.planned.version)
+
+
 def superseded(
     in_flight: Iterable[InFlight], plans: Iterable[Plan], wanted: Wanted
 ) -> list[InFlight]:
@@ -95,8 +100,7 @@ def superseded(
     return [
         each
         for each in in_flight
-        if each.planned.action.kind in _STOPPABLE
-        and each.planned.version
+        if stoppable(each)
         and each.planned.key not in needed
         and wanted.get((each.planned.sandbox, each.planned.service), "") is not None
         and wanted.get((each.planned.sandbox, each.planned.service)) != each.planned.version
@@ -117,7 +121,13 @@ class Dispatcher:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._in_flight: dict[str, InFlight] = {}
+        self._adrift: dict[str, InFlight] = {}
         self._cancelled: set[str] = set()
+
+    @property
+    def adrift(self) -> tuple[InFlight, ...]:
+        """Return what nodes may still be doing that have fallen silent."""
+        return tuple(self._adrift.values())
 
     def __iter__(self) -> Iterator[InFlight]:
         return iter(tuple(self._in_flight.values()))
@@ -141,10 +151,12 @@ class Dispatcher:
     async def cancel(self, stale: Iterable[InFlight]) -> None:
         """Tell nodes to stop, once; the results still come, and end what is in flight."""
         for each in stale:
-            if each.action_id in self._cancelled:
+            known = each.action_id in {**self._in_flight, **self._adrift}
+            if each.action_id in self._cancelled or not known:
                 continue
             self._cancelled.add(each.action_id)
-            await self._send(each.planned.node, Cancel(action_id=each.action_id))
+            if each.action_id in self._in_flight:
+                await self._send(each.planned.node, Cancel(action_id=each.action_id))
 
     def ended(self, action_id: str) -> InFlight | None:
         """Return what a result is about, and forget it; None: it was forgotten before."""
@@ -152,16 +164,27 @@ class Dispatcher:
         return self._in_flight.pop(action_id, None)
 
     def lost(self, node: str) -> None:
-        """Forget what a node was doing when its connection ended."""
+        """Take what a node was doing when its connection ended as not in flight any more."""
+        gone = {k: each for k, each in self._in_flight.items() if each.planned.node == node}
+        self._adrift.update(gone)
         self._keep(lambda each: each.planned.node != node)
+
+    async def heard(self, node: str) -> None:
+        """Tell a node that is back what was cancelled meanwhile; the rest it is asked for anew."""
+        mine = {k: each for k, each in self._adrift.items() if each.planned.node == node}
+        for action_id in mine.keys() & self._cancelled:
+            await self._send(node, Cancel(action_id=action_id))
+        self._adrift = {k: each for k, each in self._adrift.items() if k not in mine}
+        self._cancelled -= mine.keys()
 
     def expire(self, now: datetime.datetime) -> None:
         """Forget what should have answered long ago."""
+        self._adrift = {k: each for k, each in self._adrift.items() if each.deadline > now}
         self._keep(lambda each: each.deadline > now)
 
     def _keep(self, keeps: Callable[[InFlight], bool]) -> None:
         self._in_flight = {k: each for k, each in self._in_flight.items() if keeps(each)}
-        self._cancelled &= self._in_flight.keys()
+        self._cancelled &= self._in_flight.keys() | self._adrift.keys()
 
 
 def _service(planned: Planned) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from sdp.protocol.actions import (
 from sdp.protocol.frames import Noticed, StageEvent
 from sdp.reconciler.diff import Difference, Version
 from sdp.reconciler.draft import Plan, Planned, World
+from sdp.reconciler.history import Attempt
 from sdp.reconciler.rollout import beside
 from sdp.spec import names
 
@@ -72,6 +73,12 @@ def of_success(planned: Planned, deployment: str, now: datetime.datetime) -> Eve
         case _:
             return None
     return Event(now, kind, planned.sandbox, planned.service, deployment, message=message)
+
+
+def of_cancel(attempt: Attempt, deployment: str, now: datetime.datetime) -> Event:
+    """Return the event of what a person cancelled."""
+    about = (attempt.sandbox, attempt.service, deployment)
+    return Event(now, "CANCELLED", *about, message=f"{attempt.action} of {attempt.service}")
 
 
 def of_plan(plan: Plan, sandbox: str, now: datetime.datetime) -> Event:

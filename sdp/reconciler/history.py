@@ -11,6 +11,8 @@ from sdp.protocol.frames import Failed
 
 FIRST_RETRY = datetime.timedelta(seconds=1)
 LONGEST_RETRY = datetime.timedelta(minutes=5)
+CANCELLED = "Cancelled"
+"""The reason of a failure that a person asked for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ revision, on what nodes say, on a result, on a request, and on time. Only here i
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import random
 import uuid
@@ -29,14 +30,16 @@ from sdp.protocol.frames import (
     ToAgent,
 )
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import deployments, events, guard, history
+from sdp.reconciler import cancel, deployments, events, guard, history
 from sdp.reconciler import observed as observation
+from sdp.reconciler.cancel import Cancellation, Scope
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.desired import Desired, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Attempt, Failure, History
 from sdp.reconciler.memory import Memory, causes
+from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.source import Head, Source, Unavailable
@@ -87,6 +90,14 @@ class Journal(Protocol):
         """Make these the leases."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Cancel:
+    """A person's word to cancel, until a round has served it."""
+
+    scope: Scope
+    answer: asyncio.Future[Cancellation]
+
+
 class Reconciler:
     """Brings about what git says, and keeps it so."""
 
@@ -101,7 +112,8 @@ class Reconciler:
         self._sessions: dict[str, tuple[NodeSend, Hello]] = {}
         self._dirty: set[str] = set()
         self._requests: dict[str, str] = {}
-        self._cured: frozenset[str] = frozenset()
+        self._cured: frozenset[tuple[str, str]] = frozenset()
+        self._cancels: list[_Cancel] = []
         self._wake = asyncio.Event()
         self.trouble: Unavailable | None = None
         self.revision = ""
@@ -141,6 +153,22 @@ class Reconciler:
         self._touch([name.lower()])
         return nonce
 
+    async def cancel(self, name: str, service: str = "") -> Cancellation:
+        """End what is being brought about of a sandbox, and keep it from being tried again.
+
+        Args:
+            name: the sandbox, as it is written.
+            service: one of its services, or its gateway; "" means all.
+        """
+        asked = _Cancel(Scope(name, service), asyncio.get_running_loop().create_future())
+        self._cancels.append(asked)
+        self._touch([name.lower()])
+        return await asked.answer
+
+    def flying(self) -> tuple[InFlight, ...]:
+        """Return what nodes were told to do and have not answered, silent ones too."""
+        return (*self._dispatcher, *self._dispatcher.adrift)
+
     def preview(self, tree: Tree, only: str | None = None) -> tuple[dict[str, Plan], World]:
         """Return the plans that another tree would lead to, and the world they are made from.
 
@@ -163,6 +191,7 @@ class Reconciler:
         """Take a node's new session; it replaces one that there was."""
         self._drop(node)
         self._sessions[node] = (send, hello)
+        await self._dispatcher.heard(node)
         about = {"version": hello.version}
         await self._journal.append(
             [Event(self._now(), "NODE_CONNECTED", message=node, data={**about})]
@@ -192,6 +221,10 @@ class Reconciler:
         self._memory.fold(node, delta, generation, self._now())
         self._touch(names)
         return True
+
+    def timed(self, node: str, skew: Skew) -> None:
+        """Take how far a node's clock is from ours; plans do not depend on it."""
+        self._memory.timed(node, skew)
 
     async def entry(self, node: str, body: Result | StageEvent | Noticed | LogLines) -> None:
         """Take what must not be lost. The caller sees to it that each comes once."""
@@ -284,12 +317,16 @@ class Reconciler:
         if memory.desired.platform is None and not memory.desired.revision:
             return
         requests = {name: self._requests[name] for name in names & self._requests.keys()}
-        for name in requests.keys() | self._cured:
+        for name in requests:
             await self._retry(name)
+        for about in self._cured:
+            await self._mend(*about)
         self._cured = frozenset()
         await self._refresh(requests)
         await self._look_back(names)
         self._dispatcher.expire(now)
+        for asked in tuple(self._cancels):
+            await self._cancel(asked)
         # From here to the choice nothing is awaited: plans and what is in flight belong together.
         whole = memory.world(self._now())
         happened = memory.plan(names, whole)
@@ -317,10 +354,37 @@ class Reconciler:
             self._memory.met(name, await asyncio.to_thread(guard.was_protected, name, past))
 
     async def _retry(self, name: str) -> None:
-        for sandbox, service in self._memory.failing(name):
-            self._memory.mend(sandbox, service)
-            await self._journal.clear_failures(sandbox, service)
+        for about in self._memory.failing(name):
+            await self._mend(*about)
         self._memory.confirm(name)
+
+    async def _mend(self, sandbox: str, service: str) -> None:
+        self._memory.mend(sandbox, service)
+        await self._journal.clear_failures(sandbox, service)
+
+    async def _cancel(self, asked: "_Cancel") -> None:
+        """Hold first, then stop: nothing begins again between the two."""
+        memory, name = self._memory, asked.scope.sandbox.lower()
+        whole = memory.world(self._now())
+        await self._journal.append(memory.plan([name], whole))
+        made = memory.cancelling(asked.scope, self.flying(), whole)
+        for attempt in made.attempts:
+            failure = cancel.failure(attempt, self._now())
+            await self._journal.put_failure(failure)
+            memory.fail(failure)
+            deployment = memory.deployments.get(
+                (attempt.sandbox, attempt.service, attempt.version)
+            )
+            if deployment is not None:
+                deployment = deployments.cancelled(deployment, self._now())
+                memory.put(deployment)
+                await self._journal.put_deployment(deployment)
+            about = deployment.id if deployment else ""
+            await self._journal.append([events.of_cancel(attempt, about, self._now())])
+        await self._dispatcher.cancel(made.stopping)
+        self._cancels.remove(asked)
+        if not asked.answer.done():
+            asked.answer.set_result(made)
 
     async def _refresh(self, names: Iterable[str]) -> None:
         for node, wanted in guard.repositories(self._memory.desired, names).items():
@@ -348,8 +412,7 @@ class Reconciler:
             for sandbox, service, version in self._memory.settle(name, whole):
                 await self._journal.set_applied(sandbox, service, version)
                 if (sandbox, service) in self._memory.failing(name):
-                    self._memory.mend(sandbox, service)
-                    await self._journal.clear_failures(sandbox, service)
+                    await self._mend(sandbox, service)
             ended, happened = self._memory.end(name, whole)
             for deployment in ended:
                 await self._journal.put_deployment(deployment)
@@ -378,6 +441,8 @@ class Reconciler:
             attempt = _attempt(planned, planned.action)
             jitter = random.uniform(-1, 1)  # noqa: S311 -- spreads retries, keeps no secret
             before = self._memory.failure(attempt)
+            if before is not None and before.reason == history.CANCELLED:
+                continue
             failure = history.failed(before, attempt, outcome, self._now(), jitter)
             self._memory.fail(failure)
             await self._journal.put_failure(failure)

@@ -12,16 +12,17 @@ from typing import Final
 from pydantic import JsonValue, TypeAdapter
 
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import deployments, desired, events, guard
+from sdp.reconciler import cancel, deployments, desired, events, guard
 from sdp.reconciler import observed as observation
+from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.deployments import Deployment, Key
 from sdp.reconciler.desired import Desired, DesiredSandbox
 from sdp.reconciler.diff import Obstacle, Version, diff
-from sdp.reconciler.dispatch import Wanted
+from sdp.reconciler.dispatch import InFlight, Wanted
 from sdp.reconciler.draft import Hold, Plan, Planned, World, world
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Attempt, Failure, History
-from sdp.reconciler.observed import Observed
+from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
 from sdp.reconciler.ports import Lease, rebuild
 from sdp.reconciler.status import SandboxStatus, status
@@ -103,6 +104,10 @@ class Memory:
         """Take a change of a report."""
         self.observed = observation.fold(self.observed, node, delta, generation, now)
 
+    def timed(self, node: str, skew: Skew) -> None:
+        """Take how far a node's clock is from ours."""
+        self.observed = observation.timed(self.observed, node, skew)
+
     def silence(self, node: str) -> None:
         """Take it that a node is not heard any more."""
         self.observed = observation.silent(self.observed, node)
@@ -165,11 +170,18 @@ class Memory:
         """Return the services of a sandbox that have failures."""
         return sorted({key[:2] for key in self._failures if key[0].lower() == name})
 
-    def lacking_images(self) -> frozenset[str]:
-        """Return the sandboxes that failed for want of an image, by lower-cased name."""
+    def lacking_images(self) -> frozenset[tuple[str, str]]:
+        """Return the sandboxes' services that failed for want of an image."""
         failures = self._failures.values()
         missing = (each.attempt for each in failures if each.reason == "ImageMissing")
-        return frozenset(each.sandbox.lower() for each in missing)
+        return frozenset((each.sandbox, each.service) for each in missing)
+
+    def cancelling(
+        self, scope: cancel.Scope, flying: Collection[InFlight], whole: World
+    ) -> Cancellation:
+        """Return what cancelling comes to, by the plans as they are."""
+        wanted = self.wanted(whole, [scope.sandbox.lower()])
+        return cancel.cancel(scope, self.plans, flying, wanted, whole.history)
 
     def failure(self, attempt: Attempt) -> Failure | None:
         """Return the failure of the same version before."""

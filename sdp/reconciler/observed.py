@@ -20,6 +20,14 @@ class Held:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Skew:
+    """How many seconds a node's clock is ahead of ours, give or take ``margin``."""
+
+    seconds: float
+    margin: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ObservedNode:
     """A node as last heard.
 
@@ -27,6 +35,7 @@ class ObservedNode:
         connected: its agent has a session and has reported in it.
         heard_at: when it last said anything.
         held: what it holds, by lower-cased sandbox name.
+        skew: its clock's; None until it was asked.
     """
 
     report: NodeReport
@@ -35,6 +44,7 @@ class ObservedNode:
     heard_at: datetime.datetime
     version: str
     held: Mapping[str, Held]
+    skew: Skew | None = None
 
     @property
     def known(self) -> bool:
@@ -53,9 +63,15 @@ def report(
     observed: Observed, node: str, new: NodeReport, generation: int, now: datetime.datetime
 ) -> Observed:
     """Return the observation with a node's full report in place of what was known of it."""
-    version = observed[node].version if node in observed else ""
+    known = observed.get(node)
     fresh = ObservedNode(
-        new, generation, connected=True, heard_at=now, version=version, held=_held(new)
+        new,
+        generation,
+        connected=True,
+        heard_at=now,
+        version=known.version if known else "",
+        held=_held(new),
+        skew=known.skew if known else None,
     )
     return {**observed, node: fresh}
 
@@ -74,6 +90,13 @@ def fold(
             known, report=merged, generation=generation, heard_at=now, held=held
         ),
     }
+
+
+def timed(observed: Observed, node: str, skew: Skew) -> Observed:
+    """Return the observation with a node's clock compared; of one that never reported, nothing."""
+    if node not in observed:
+        return observed
+    return {**observed, node: dataclasses.replace(observed[node], skew=skew)}
 
 
 def silent(observed: Observed, node: str) -> Observed:

@@ -139,7 +139,8 @@ def _route(
     copy, node = difference.serving_copy, difference.gateway.node.id
     after = (*gateway, *rolled)
     url = _wanted_url(draft, difference, service, rolled)
-    if not draft.known(node) or url is None or (copy is None and not url):
+    nowhere = copy is None and not (url and gateway)  # no gateway has it, and none is on its way
+    if not draft.known(node) or url is None or nowhere:
         return after
     key = difference.desired.gateway.spec.key.replace("{service}", service.service)
     if copy is not None and (found := _blocked(difference, key, copy)):

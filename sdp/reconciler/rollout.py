@@ -23,6 +23,7 @@ from sdp.reconciler.desired import Address, Branch, Ocp
 from sdp.reconciler.diff import Difference, Obstacle, Place, ServiceDifference, Version
 from sdp.reconciler.draft import Cause, Draft, gateway_recipe, go_recipe, release
 from sdp.reconciler.eviction import STOPPED
+from sdp.reconciler.history import CANCELLED, Failure
 from sdp.reconciler.ports import Claim, blocked
 from sdp.reconciler.routing import patchable
 from sdp.spec import models, names
@@ -187,7 +188,7 @@ def _tend(draft: Draft, service: ServiceDifference, current: Container, version:
     node = service.node.id
     failure = draft.failure(service.service, version.hash)
     candidate = not current.admitted or service.service == names.GATEWAY
-    if failure and candidate and current.health != "healthy":
+    if failure and candidate and _is_given_up(service, current, failure):
         draft.hold_failure(service.service, failure)
         return _give_up(draft, service, current)
     after: Keys = ()
@@ -210,6 +211,12 @@ def _tend(draft: Draft, service: ServiceDifference, current: Container, version:
         draft.do(node, service.service, limits, cause, version=digest(service.limits.model_dump()))
     _name(draft, service, current)
     return after
+
+
+def _is_given_up(service: ServiceDifference, current: Container, failure: Failure) -> bool:
+    """Whether a candidate goes: it is not healthy, or was cancelled before it was admitted."""
+    cancelled = failure.reason == CANCELLED and service.service != names.GATEWAY
+    return current.health != "healthy" or cancelled
 
 
 def _unproven(current: Container) -> bool:

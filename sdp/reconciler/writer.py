@@ -6,14 +6,10 @@ half done: the branch moves once, at the end. Blocks.
 """
 
 import dataclasses
-import datetime
-import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from dulwich.objects import Commit, ObjectID
-from dulwich.objectspec import parse_commit
 from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
@@ -30,13 +26,11 @@ from sdp.reconciler.commit import (
     push,
     swap,
 )
-from sdp.reconciler.source import blobs
+from sdp.reconciler.revisions import Said, between, contains, diff, files_at, found, past
 from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
 from sdp.spec.edits import Write
 
 TRIES: Final = 5
-MOST_SHOWN: Final = 20
-MOST_PAST: Final = 100
 
 Edit: TypeAlias = Callable[[Files, Past], Changed]
 """Makes the change from the files of a commit; raises CannotChangeError."""
@@ -57,16 +51,6 @@ class Place:
     branch: str
     remote: str = ""
     tree: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Said:
-    """A commit, as a list shows it."""
-
-    sha: str
-    author: str
-    at: datetime.datetime
-    subject: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -167,7 +151,7 @@ def reverting(repo: Path, commit: str) -> Edit:
     """
 
     def edit(files: Files, _: Past) -> Changed:
-        sha, parent, subject = _found(repo, commit)
+        sha, parent, subject = found(repo, commit)
         before, after = files_at(repo, parent), files_at(repo, sha)
         touched = [p for p in before.keys() | after.keys() if before.get(p) != after.get(p)]
         later = sorted(path for path in touched if files.get(path) != after.get(path))
@@ -181,58 +165,6 @@ def reverting(repo: Path, commit: str) -> Edit:
         return Changed(made.files, f'Revert "{subject}"')
 
     return edit
-
-
-def _found(repo: Path, commit: str) -> tuple[str, str, str]:
-    """Return a commit's SHA, its first parent's, and its subject."""
-    with Repo(str(repo)) as opened:
-        try:
-            found = parse_commit(opened, commit)
-        except (KeyError, ValueError) as error:
-            raise CannotChangeError(
-                f"there is no commit {commit!r}", "look it up: git log --oneline"
-            ) from error
-        parent = found.parents[0].decode() if found.parents else ""
-        return found.id.decode(), parent, _said(found).subject
-
-
-def files_at(repo: Path, commit: str) -> Files:
-    """Return the specs of a commit; "" for none."""
-    if not commit:
-        return {}
-    with Repo(str(repo)) as opened:
-        found = opened.object_store[ObjectID(commit.encode())]
-        assert isinstance(found, Commit)  # noqa: S101 -- a branch's tip is one
-        return {
-            blob.path: blob.content.decode(errors="surrogateescape")
-            for blob in blobs(opened, found)
-        }
-
-
-def past(repo: Path, commit: str, path: str) -> Iterator[str]:
-    """Yield what a file held in the commits up to one, newest first."""
-    with Repo(str(repo)) as opened:
-        walker = opened.get_walker(
-            include=[ObjectID(commit.encode())], paths=[path.encode()], max_entries=MOST_PAST
-        )
-        for entry in walker:
-            text = files_at(repo, entry.commit.id.decode()).get(path)
-            if text is not None:
-                yield text
-
-
-def diff(before: Files, after: Mapping[str, str | None]) -> str:
-    """Return a unified diff of the files that differ; None is a file that is gone."""
-    parts: list[str] = []
-    for path, text in sorted(after.items()):
-        old = before.get(path)
-        parts += difflib.unified_diff(
-            (old or "").splitlines(keepends=True),
-            (text or "").splitlines(keepends=True),
-            "/dev/null" if old is None else f"a/{path}",
-            "/dev/null" if text is None else f"b/{path}",
-        )
-    return "".join(line if line.endswith("\n") else f"{line}\n" for line in parts)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -269,7 +201,7 @@ def _current(place: Place) -> str | Unwritable:
     fetched = fetch(place.repo, place.remote, place.branch)
     if isinstance(fetched, RemoteFailed):
         return Unwritable(fetched.reason, fetched.message, fetched.fix)
-    if place.tree and not _contains(place.repo, fetched.sha, here):
+    if place.tree and not contains(place.repo, fetched.sha, here):
         return Unwritable(
             "NotPushed",
             f"{place.branch} has commits that {place.remote} has not",
@@ -308,27 +240,7 @@ def _conflict(place: Place, base: str, tip: str, changed: Changed) -> Conflict |
     if not paths:
         return None
     theirs = {path: now.get(path) for path in paths}
-    return Conflict(base, tip, paths, _commits(place, base, tip, paths), diff(before, theirs))
-
-
-def _commits(place: Place, base: str, tip: str, paths: tuple[str, ...]) -> tuple[Said, ...]:
-    with Repo(str(place.repo)) as opened:
-        walker = opened.get_walker(
-            include=[ObjectID(tip.encode())],
-            exclude=[ObjectID(base.encode())],
-            paths=[path.encode() for path in paths],
-            max_entries=MOST_SHOWN,
-        )
-        return tuple(_said(entry.commit) for entry in walker)
-
-
-def _said(commit: Commit) -> Said:
-    return Said(
-        sha=commit.id.decode(),
-        author=commit.author.decode(errors="replace"),
-        at=datetime.datetime.fromtimestamp(commit.author_time, datetime.UTC),
-        subject=commit.message.decode(errors="replace").partition("\n")[0],
-    )
+    return Conflict(base, tip, paths, between(place.repo, base, tip, paths), diff(before, theirs))
 
 
 def _dirty(place: Place, changed: Changed) -> Unwritable | None:
@@ -348,19 +260,6 @@ def _unclean(why: str) -> Unwritable:
     return Unwritable(
         "NotClean", why, "commit them with sdp apply, or undo them: git restore FILE"
     )
-
-
-def _contains(repo: Path, tip: str, commit: str) -> bool:
-    """Whether a commit is an ancestor of a tip, or the tip."""
-    if not commit or commit == tip:
-        return True
-    with Repo(str(repo)) as opened:
-        walker = opened.get_walker(
-            include=[ObjectID(commit.encode())],
-            exclude=[ObjectID(tip.encode())] if tip else [],
-            max_entries=1,
-        )
-        return next(iter(walker), None) is None
 
 
 def _tip(place: Place) -> str:

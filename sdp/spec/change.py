@@ -9,41 +9,21 @@ from typing import Final, TypeAlias, assert_never
 
 import pydantic
 
-from sdp.spec import explain, names, writing, yaml
+from sdp.spec import writing, yaml
 from sdp.spec.edit import CannotEditError, document, remove, set_value
-from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Kind, Route, Set, Unset, Write
+from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Route, Set, Unset, Write
+from sdp.spec.finding import FOLDERS, MODELS, CannotChangeError, Files, find, new_path, order
 from sdp.spec.load import Cache, is_spec, load
-from sdp.spec.models import TARGET_KEYS, Environment, Model, Sandbox, Template
+from sdp.spec.models import TARGET_KEYS
 from sdp.spec.resolve import Resolved, problems, resolve
 from sdp.spec.tree import Blob, Problem, Tree
 
-Files: TypeAlias = Mapping[str, str]
-"""Path in the config repo → content."""
+__all__ = ["CannotChangeError", "Changed", "Files", "Past", "change", "tree_of"]
 
 Past: TypeAlias = Callable[[str], Iterable[str]]
 """A path → the contents that it had before, newest first."""
 
-_MODELS: Final[Mapping[Kind, type[Model]]] = {
-    "sandbox": Sandbox,
-    "template": Template,
-    "environment": Environment,
-}
-FOLDERS: Final[Mapping[Kind, str]] = {
-    "sandbox": "sandboxes",
-    "template": "templates",
-    "environment": "environments",
-}
-
 MAX_SHOWN: Final = 60
-
-
-class CannotChangeError(Exception):
-    """A change that can't be made; ``fix`` says what to do, ``problems`` what would not load."""
-
-    def __init__(self, message: str, fix: str, found: tuple[Problem, ...] = ()) -> None:
-        super().__init__(message)
-        self.fix = fix
-        self.problems = found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,15 +88,15 @@ def _apply(  # noqa: PLR0911 -- a kind each
         case Clone():
             return _clone(files, edit)
         case Set():
-            path, text = _find(files, edit.kind, edit.name)
+            path, text = find(files, edit.kind, edit.name)
             value = _value(edit, text)
             said = f"Set {'.'.join(edit.path)} of {edit.name} to {_short(value)}"
-            return {path: set_value(text, edit.path, value, _order(edit.kind))}, said
+            return {path: set_value(text, edit.path, value, order(edit.kind))}, said
         case Unset():
-            path, text = _find(files, edit.kind, edit.name)
+            path, text = find(files, edit.kind, edit.name)
             return {path: _unset(text, edit)}, f"Unset {'.'.join(edit.path)} of {edit.name}"
         case Delete():
-            path, _ = _find(files, edit.kind, edit.name)
+            path, _ = find(files, edit.kind, edit.name)
             return {path: None}, f"Delete {edit.kind} {edit.name}"
         case Route():
             return _route(files, edit, past)
@@ -127,20 +107,20 @@ def _apply(  # noqa: PLR0911 -- a kind each
 
 
 def _create(files: Files, edit: Create) -> tuple[Mapping[str, str | None], str]:
-    path = _new_path(files, edit.kind, edit.name)
+    path = new_path(files, edit.kind, edit.name)
     head: dict[str, yaml.Value] = {edit.kind: edit.name}
     if edit.template is not None:
         head["template"] = edit.template
     text = "".join(f"{line}\n" for line in writing.mapping(head))
     for key, value in edit.values.items():
-        text = set_value(text, [key], _frozen(value), _order(edit.kind))
+        text = set_value(text, [key], _frozen(value), order(edit.kind))
     start = f" from template {edit.template}" if edit.template else ""
     return {path: text}, f"Create {edit.kind} {edit.name}{start}"
 
 
 def _clone(files: Files, edit: Clone) -> tuple[Mapping[str, str | None], str]:
-    _, text = _find(files, edit.kind, edit.source)
-    path = _new_path(files, edit.kind, edit.name)
+    _, text = find(files, edit.kind, edit.source)
+    path = new_path(files, edit.kind, edit.name)
     text = set_value(text, [edit.kind], edit.name)
     for port in _ports(document(text)):
         text = remove(text, port)
@@ -170,7 +150,7 @@ def _refuses(edit: Set, text: str, value: yaml.Value) -> bool:
     """Whether the model refuses a value at its place."""
     read = document(set_value(text, edit.path, value))
     try:
-        _MODELS[edit.kind].model_validate(read)
+        MODELS[edit.kind].model_validate(read)
     except pydantic.ValidationError as error:
         return any(each["loc"][: len(edit.path)] == edit.path for each in error.errors())
     return False
@@ -187,7 +167,7 @@ def _unset(text: str, edit: Unset) -> str:
 
 
 def _route(files: Files, edit: Route, past: Past) -> tuple[Mapping[str, str | None], str]:
-    path, text = _find(files, "sandbox", edit.sandbox)
+    path, text = find(files, "sandbox", edit.sandbox)
     target: dict[str, yaml.Value]
     match edit.to:
         case "ocp":
@@ -202,7 +182,7 @@ def _route(files: Files, edit: Route, past: Past) -> tuple[Mapping[str, str | No
     entry = services.get(edit.service) if isinstance(services, Mapping) else None
     kept = entry.items() if isinstance(entry, Mapping) else ()
     target |= {key: value for key, value in kept if key not in TARGET_KEYS}
-    text = set_value(text, place, target, _order("sandbox")) if target else remove(text, place)
+    text = set_value(text, place, target, order("sandbox")) if target else remove(text, place)
     return {path: text}, f"Route {edit.service} of {edit.sandbox} to {edit.branch or edit.to}"
 
 
@@ -243,59 +223,6 @@ def _write(files: Files, edit: Write) -> tuple[Mapping[str, str | None], str]:
     return {edit.path: edit.text}, f"{verb} {edit.path}"
 
 
-def _find(files: Files, kind: Kind, name: str) -> tuple[str, str]:
-    """Return path and content of the spec of that name, in any case."""
-    known: dict[str, str] = {}
-    for path, text in sorted(files.items()):
-        if path.startswith(f"{FOLDERS[kind]}/") and (declared := _declared(kind, text)):
-            if declared.lower() == name.lower():
-                return path, text
-            known[declared] = path
-    raise CannotChangeError(
-        explain.unknown(f"{kind} '{name}'", name, known),
-        f"name one that is there, or make it: {_making(kind, name)}",
-    )
-
-
-def _making(kind: Kind, name: str) -> str:
-    match kind:
-        case "sandbox":
-            return f"sdp new {name}"
-        case "template":
-            return f"sdp template new {name}"
-        case "environment":
-            return f"sdp env set {name} NAME=VALUE"
-        case _:
-            assert_never(kind)
-
-
-def _declared(kind: Kind, text: str) -> str | None:
-    parsed, _ = yaml.parse(text.encode(errors="surrogateescape"))
-    value = parsed.value if parsed else None
-    name = value.get(kind) if isinstance(value, Mapping) else None
-    return name if isinstance(name, str) else None
-
-
-def _new_path(files: Files, kind: Kind, name: str) -> str:
-    try:
-        if kind == "sandbox":
-            names.sandbox(name)
-    except ValueError as error:
-        raise CannotChangeError(f"found {name!r}, {error}", "choose another name") from error
-    for path, text in files.items():
-        declared = _declared(kind, text) if path.startswith(f"{FOLDERS[kind]}/") else None
-        if declared is not None and declared.lower() == name.lower():
-            raise CannotChangeError(
-                f"{kind} {declared} is there already: {path}", "choose another name, or change it"
-            )
-    path = f"{FOLDERS[kind]}/{name.lower()}.yaml"
-    if path in files or not is_spec(path):
-        raise CannotChangeError(
-            f"{path} can't be written: it is taken, or no spec's path", "choose another name"
-        )
-    return path
-
-
 def _refuse_worse(before: Files, after: Files) -> None:
     """Refuse what would not load: errors that were there before are somebody else's."""
     cache = Cache()
@@ -324,13 +251,6 @@ def tree_of(files: Files, cache: Cache | None = None) -> Tree:
 def _short(value: yaml.Value) -> str:
     text = writing.flow(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
-
-
-def _order(kind: Kind) -> tuple[str, ...]:
-    """Return the usual order of a spec's keys: its name, its template, then the model's."""
-    fields = [*_MODELS[kind].model_fields]
-    head = [each for each in (kind, "owner", "template") if each in fields]
-    return (*head, *(each for each in fields if each not in head))
 
 
 def _frozen(value: pydantic.JsonValue) -> yaml.Value:

@@ -17,6 +17,7 @@ from sdp.agent.engine import (
     Engine,
     EngineDown,
     EngineError,
+    Line,
     Mount,
     NotFound,
     NotOurs,
@@ -31,11 +32,12 @@ pytestmark = pytest.mark.timeout(60)
 
 
 class World:
-    """An engine with one network, and a second instance on it: the stranger."""
+    """An engine with one network; a second instance on it, the stranger; and another node."""
 
-    def __init__(self, engine: Engine, other: Engine, image: str) -> None:
+    def __init__(self, engine: Engine, other: Engine, node: Engine, image: str) -> None:
         self.engine = engine
         self.other = other
+        self.node = node
         self.image = image
         self.prefix = f"sdp-test-{uuid.uuid4().hex[:10]}"
         self.network = f"{self.prefix}-net"
@@ -65,13 +67,15 @@ async def sweep(engine: Engine) -> None:
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     if request.param == "fake":
         fake = FakeEngine("mine")
-        made = World(fake, fake.as_seen_by("theirs"), "busybox:test")
+        theirs, beside = fake.as_seen_by("theirs"), fake.as_seen_by("mine", "micro-93")
+        made = World(fake, theirs, beside, "busybox:test")
         await fake.create_network(made.network, "s")
         yield made
         return
     names = [f"test-{uuid.uuid4().hex[:10]}" for _ in range(2)]
     engine, other = (DockerEngine(URL, name, "micro-92") for name in names)
-    made = World(engine, other, IMAGE)
+    node = DockerEngine(URL, names[0], "micro-93")
+    made = World(engine, other, node, IMAGE)
     await engine.create_network(made.network, "s")
     try:
         yield made
@@ -80,6 +84,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
         await sweep(engine)
         engine.close()
         other.close()
+        node.close()
 
 
 async def test_created_container_runs_only_when_started(world: World) -> None:
@@ -197,6 +202,75 @@ async def test_following_ends_when_the_container_does(world: World) -> None:
         assert await anext(lines) == "one"
         await world.engine.stop(key, 5)
         assert [line async for line in lines] == []
+
+
+async def said(
+    engine: Engine, key: str, since: str = "", tail: int | None = None, *, follow: bool = False
+) -> list[Line]:
+    lines = engine.log(key, since, tail, follow=follow)
+    async with contextlib.aclosing(lines):
+        opened = await anext(lines)
+        assert opened is None
+        return [line async for line in lines if line is not None]
+
+
+async def lines_of(world: World, key: str, count: int) -> list[Line]:
+    """Wait until a container has said so many lines: it says them when it likes."""
+    async with asyncio.timeout(20):
+        while len(found := await said(world.engine, key)) < count:  # noqa: ASYNC110 - the engine tells nothing to wait on
+            await asyncio.sleep(0.05)
+    return found
+
+
+async def test_a_log_has_every_line_with_a_rising_timestamp(world: World) -> None:
+    key = await world.engine.create(world.draft("echo one; echo two; echo three; sleep 600"))
+    await world.engine.start(key)
+    lines = await lines_of(world, key, 3)
+    assert [line.text for line in lines] == ["one", "two", "three"]
+    assert sorted({line.at for line in lines}) == [line.at for line in lines]
+    assert {len(line.at) for line in lines} == {len("2026-03-04T12:00:00.000000000Z")}
+
+
+async def test_a_log_is_read_from_a_timestamp_on_and_by_its_last_lines(world: World) -> None:
+    key = await world.engine.create(world.draft("echo one; echo two; echo three; sleep 600"))
+    await world.engine.start(key)
+    lines = await lines_of(world, key, 3)
+    assert await said(world.engine, key, since=lines[1].at) == lines[1:]
+    assert await said(world.engine, key, tail=1) == lines[2:]
+    assert await said(world.engine, key, tail=0) == []
+
+
+async def test_a_followed_log_goes_on_until_the_container_ends(world: World) -> None:
+    key = await world.engine.create(world.draft("echo one; sleep 600"))
+    await world.engine.start(key)
+    lines = world.engine.log(key, "", None, follow=True)
+    async with contextlib.aclosing(lines):
+        assert await anext(lines) is None
+        first = await anext(lines)
+        assert first is not None
+        assert first.text == "one"
+        await world.engine.stop(key, 5)
+        assert [line async for line in lines] == []
+    assert [line.text for line in await said(world.engine, key, follow=True)] == ["one"]
+
+
+async def test_only_logs_of_this_instance_and_node_are_read(world: World) -> None:
+    key = await world.engine.create(world.draft("echo one; sleep 600"))
+    for stranger in (world.other, world.node):
+        with pytest.raises(NotOurs):
+            await said(stranger, key)
+    with pytest.raises(NotFound):
+        await said(world.engine, f"{world.prefix}-absent")
+
+
+async def test_an_engine_says_how_many_networks_it_has_room_for(world: World) -> None:
+    before = await world.engine.about()
+    await world.other.create_network(f"{world.prefix}-theirs", "s")
+    after = await world.engine.about()
+    assert before.networks > 0
+    assert after.strange > 0
+    assert tuple(int(part) for part in before.api.split(".")) >= (1, 41)
+    assert before.root.is_absolute()
 
 
 async def test_crash_shows_as_restarts_and_exit_code(world: World) -> None:

@@ -1,14 +1,31 @@
 """A sandbox of a scenario: what it commits, and what is seen of it from outside."""
 
+import contextlib
 import json
 import urllib.request
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import yaml
 
 from demo.company.build import SOURCES, identity
 
 
 def body(name: str, services: str) -> str:
     return f"sandbox: {name}\ngateway: {{branch: develop}}\nservices: {{{services}}}\n"
+
+
+@contextlib.contextmanager
+def platform_says(world, edit: Callable[[Any], None]) -> Iterator[None]:
+    """For a while, the platform is another one."""
+    before = (world.config / "platform.yaml").read_text()
+    spec = yaml.safe_load(before)
+    edit(spec)
+    world.commit({"platform.yaml": yaml.safe_dump(spec, sort_keys=False)}, "Try the platform")
+    try:
+        yield
+    finally:
+        world.commit({"platform.yaml": before}, "Take the platform as it was")
 
 
 class Scenario:
@@ -42,6 +59,11 @@ class Scenario:
         url = self.status().get("url") or ""
         port = url.rpartition(":")[2].partition("/")[0]
         return str(self.world.ask(int(port), f"{service}/hello").get("branch", "")) if port else ""
+
+    def visit(self, service: str, page: str) -> None:
+        """Ask a service for a page, which it notes in its log."""
+        port = self.status()["url"].rpartition(":")[2].partition("/")[0]
+        assert self.world.ask(int(port), f"{service}/{page}")
 
     def answers(self, service: str, branch: str, seconds: float = 90) -> None:
         self.world.until(

@@ -20,7 +20,7 @@ from sdp.api.requests import ChangeRequest
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import observed as observation
-from sdp.reconciler.observed import Observed
+from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.load import load
 from sdp.spec.models import Platform
 from sdp.spec.tree import Blob, Tree
@@ -122,6 +122,9 @@ class FakePlane:
         self.leased = views.PortList()
         self.previewed: list[tuple[Mapping[str, str], str | None]] = []
         self.asked: list[str] = []
+        self.cancelled = views.Cancelled(sandbox="QA-ONE", services=(), stopping=(), shared=())
+        self.flights: tuple[views.ActionInFlight, ...] = ()
+        self.findings: tuple[views.Finding, ...] = ()
         self.reasons: tuple[views.Condition, ...] = ()
         self.on_read: Callable[[], None] = lambda: None
 
@@ -153,6 +156,19 @@ class FakePlane:
     def sync(self, name: str) -> str:
         self.asked.append(name)
         return f"n{len(self.asked)}"
+
+    async def cancel(self, name: str, service: str) -> views.Cancelled:
+        self.asked.append(f"cancel {name} {service}".strip())
+        return self.cancelled
+
+    def in_flight(self) -> Sequence[views.ActionInFlight]:
+        """Return what is being done; each look finds one thing less."""
+        self.flights = self.flights[1:]
+        return self.flights
+
+    def examine(self, version: str) -> Sequence[views.Finding]:
+        _ = version
+        return self.findings
 
     def unready(self) -> Sequence[views.Condition]:
         return self.reasons
@@ -219,6 +235,7 @@ class FakeAgents:
     said: "asyncio.Queue[tuple[str, object]]" = dataclasses.field(default_factory=asyncio.Queue)
     entries: list[tuple[int, frames.Body]] = dataclasses.field(default_factory=list)
     sends: dict[str, Send] = dataclasses.field(default_factory=dict)
+    skews: dict[str, Skew] = dataclasses.field(default_factory=dict)
     broken: bool = False
     missed: bool = False
 
@@ -240,6 +257,10 @@ class FakeAgents:
         _ = delta
         self.said.put_nowait(("changed", (node, generation)))
         return not self.missed
+
+    async def timed(self, node: str, skew: Skew) -> None:
+        self.skews[node] = skew
+        self.said.put_nowait(("timed", node))
 
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         _ = hello

@@ -13,11 +13,14 @@ from pathlib import Path
 from sdp import clock
 from sdp.agent.engine import (
     INSTANCE,
+    NODE,
+    About,
     Draft,
     EngineDown,
     EngineError,
     Hint,
     Inspected,
+    Line,
     Listed,
     NotFound,
     NotOurs,
@@ -29,8 +32,11 @@ from sdp.protocol.actions import Limits
 class FakeEngine:
     """``down`` makes every call fail; ``strangers`` are containers of somebody else."""
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, node: str = "micro-92") -> None:
         self.instance = instance
+        self.node = node
+        self.root = Path("/var/lib/docker")
+        self.room = 31
         self.down = False
         self.tags: dict[str, str] = {"busybox:test": "sha256:1"}
         self.archives: dict[str, str | EngineError] = {}
@@ -46,18 +52,22 @@ class FakeEngine:
         self._changed = asyncio.Condition()
         self._hints: list[Hint] = []
 
-    def as_seen_by(self, instance: str) -> "FakeEngine":
-        """Return another instance's view of the same engine."""
+    def as_seen_by(self, instance: str, node: str = "micro-92") -> "FakeEngine":
+        """Return another instance's, or node's, view of the same engine."""
         other = copy.copy(self)
-        other.instance = instance
+        other.instance, other.node = instance, node
         return other
 
     def add_stranger(self, name: str, port: int = 0) -> None:
-        key = f"{next(self._numbers):064x}"
+        key = self._new_id()
         self._containers[key] = Inspected(
             key, name, "stranger:1", {}, "running", 0, 0, clock.now(), Limits(), {"bridge": ()}
         )
         self.ports[key] = {80: port}
+
+    def _new_id(self) -> str:
+        """Return an id that is told apart by its first digits, as the engine's are."""
+        return f"{next(self._numbers):012x}".ljust(64, "0")
 
     def add_strange_network(self, name: str) -> None:
         self._networks[name] = ("", "")
@@ -109,7 +119,7 @@ class FakeEngine:
         return {
             key: Listed(c.name, c.state, tuple(f"{n} {a}" for n, a in c.aliases.items()))
             for key, c in self._containers.items()
-            if c.labels.get(INSTANCE) == self.instance
+            if (c.labels.get(INSTANCE), c.labels.get(NODE)) == (self.instance, self.node)
         }
 
     async def inspect(self, container: str) -> Inspected | None:
@@ -139,8 +149,8 @@ class FakeEngine:
         for mount in draft.mounts:
             if not mount.source.exists():
                 raise EngineError(f"bind source path does not exist: {mount.source}")
-        key = f"{next(self._numbers):064x}"
-        labels = {**draft.labels, INSTANCE: self.instance}
+        key = self._new_id()
+        labels = {**draft.labels, INSTANCE: self.instance, NODE: self.node}
         aliases = {draft.network: draft.aliases}
         created = Inspected(
             key, draft.name, draft.image, labels, "created", 0, 0, None, draft.limits, aliases
@@ -273,6 +283,39 @@ class FakeEngine:
                     return
                 if told == len(self._logs[key]):
                     await self._changed.wait()
+
+    async def log(
+        self, container: str, since: str, tail: int | None, *, follow: bool
+    ) -> AsyncGenerator[Line | None, None]:
+        self._up("log")
+        found = self._own(container)
+        if found.labels.get(NODE) != self.node:
+            raise NotOurs(f"container {found.name} is not of {self.node}")
+        yield None
+        told = len(self._logs[found.id])
+        there = self._stamped(found.id, 0)[-tail if tail else 0 :]
+        for line in there if tail != 0 else ():
+            if line.at >= since:
+                yield line
+        while follow:
+            for line in self._stamped(found.id, told):
+                told += 1
+                yield line
+            async with self._changed:
+                now = self._containers.get(found.id)
+                if now is None or now.state in {"exited", "restarting"}:
+                    return
+                if told == len(self._logs[found.id]):
+                    await self._changed.wait()
+
+    def _stamped(self, key: str, first: int) -> list[Line]:
+        said = enumerate(self._logs[key][first:], first)
+        return [Line(f"2026-03-04T12:00:00.{number:09}Z", text) for number, text in said]
+
+    async def about(self) -> About:
+        self._up("about")
+        strange = sum(instance != self.instance for instance, _ in self._networks.values())
+        return About("1.41", self.root, self.room, strange)
 
     async def events(self) -> AsyncGenerator[Hint, None]:
         self._up("events")

@@ -24,6 +24,7 @@ from sdp.protocol.actions import (
 )
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Branch
+from sdp.reconciler.history import History
 from sdp.reconciler.plan import Planned
 from tests.builders import BRANCHES, GATEWAY, MICRO, NOW, Simulation, desired, sandbox
 
@@ -89,6 +90,10 @@ class Planner(RuleBasedStateMachine):
     def a_node_falls_silent_or_comes_back(self, node: str, speaks: bool) -> None:  # noqa: FBT001
         known = dataclasses.replace(self.simulation.observed[node], connected=speaks)
         self.simulation.observed = {**self.simulation.observed, node: known}
+
+    @rule(name=NAMES)
+    def someone_cancels(self, name: str) -> None:
+        self.simulation.cancel(name)
 
     @rule(steps=st.integers(1, 4))
     def the_loop_runs(self, steps: int) -> None:
@@ -158,10 +163,15 @@ class Planner(RuleBasedStateMachine):
                         pass
 
     def teardown(self) -> None:
-        """Whatever happened: once all nodes speak, it converges, and then nothing is planned."""
+        """Whatever happened: once all nodes speak, it converges, and then nothing is planned.
+
+        What was cancelled stays so until a sync; what may be done comes to its end without it.
+        """
         for node, known in self.simulation.observed.items():
             spoken = dataclasses.replace(known, connected=True, heard_at=NOW)
             self.simulation.observed = {**self.simulation.observed, node: spoken}
+        self.simulation.converge()
+        self.simulation.history = History()
         self.simulation.converge()
         assert self.simulation.kinds() == []
         assert observation.sandboxes(self.simulation.observed) <= {n.lower() for n in self.bodies}

@@ -149,6 +149,16 @@ async def test_action_cancelled_before_it_began_has_a_result_too(bench: Bench) -
     assert bench.disk.fetches == 0
 
 
+async def test_the_same_action_under_a_forgotten_id_is_cancelled_with_it(bench: Bench) -> None:
+    bench.desk.submit(perform(FETCH, "forgotten"))
+    await bench.disk.fetching.wait()
+    bench.desk.submit(perform(FETCH, "asked again"))
+    bench.desk.submit(perform(NETWORK, "another"))
+    bench.desk.cancel("asked again")
+    told = await bench.result(3)
+    assert sorted(each.kind for each in told) == ["cancelled", "cancelled", "succeeded"]
+
+
 async def test_lost_engine_is_retryable_and_says_how_to_fix_it(bench: Bench) -> None:
     bench.engine.down = True
     bench.desk.submit(perform(NETWORK))

@@ -1,15 +1,18 @@
 """Entries arrive exactly once over reconnects, behind the report."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from websockets.asyncio.server import ServerConnection, serve
 
+from sdp.agent.engine import Line
 from sdp.agent.outbox import Outbox
 from sdp.agent.session import Identity, Session
 from sdp.protocol import frames
 from sdp.protocol.frames import Entry, Succeeded
 from sdp.protocol.report import NodeReport
+from tests.fakes.engine import FakeEngine
 
 
 class Observer:
@@ -32,6 +35,52 @@ class Desk:
 
     def cancel(self, action_id: str) -> None:
         self.cancelled.append(action_id)
+
+
+class Chatter:
+    """A container that never stops."""
+
+    async def log(
+        self, container: str, since: str, tail: int | None, *, follow: bool
+    ) -> AsyncGenerator[Line | None, None]:
+        _ = container, since, tail, follow
+        yield None
+        while True:
+            yield Line("2026-03-04T12:00:00.000000000Z", "x" * 1000)
+
+
+async def test_results_pass_a_log_that_nobody_reads_on(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    got: list[str] = []
+    done = asyncio.Event()
+
+    async def answer(connection: ServerConnection) -> None:
+        frames.from_agent.validate_json(await connection.recv())
+        welcome = frames.Welcome(protocol=frames.VERSION, stored=0)
+        await connection.send(welcome.model_dump_json())
+        ask = frames.FollowLog(
+            request="r", container="c", since="", tail=None, follow=True, parts=3
+        )
+        await connection.send(ask.model_dump_json())
+        async for text in connection:
+            got.append(frames.from_agent.validate_json(text).frame)
+            if got.count("log-part") == 3 and "entry" not in got:
+                outbox.begin("one", 0)
+                outbox.finish("one", Succeeded())
+            if got[-1] == "entry":
+                done.set()
+
+    async with serve(answer, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
+        session = Session(identity, outbox, Observer(), Desk(), Chatter())
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(session.run())
+            async with asyncio.timeout(4):
+                await done.wait()
+            running.cancel()
+    assert got.count("log-part") == 3
+    outbox.close()
 
 
 async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> None:
@@ -62,7 +111,7 @@ async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> Non
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
-        session = Session(identity, outbox, Observer(), Desk())
+        session = Session(identity, outbox, Observer(), Desk(), FakeEngine("mine"))
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):

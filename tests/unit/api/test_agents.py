@@ -1,14 +1,17 @@
 """The agents' endpoint, over a real server on the loopback."""
 
 import contextlib
+import datetime
 from collections.abc import AsyncGenerator
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from sdp.api.agents import measured
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
+from sdp.reconciler.observed import Skew
 from tests.fakes.control_plane import NOW, FakeControlPlane, served
 
 
@@ -38,7 +41,11 @@ async def agent(port: int, first: str | None = None) -> AsyncGenerator[ClientCon
 
 
 async def answer(connection: ClientConnection) -> frames.ToAgent:
-    return frames.to_agent.validate_json(await connection.recv())
+    """Return the next frame that is no question for the time."""
+    while True:
+        frame = frames.to_agent.validate_json(await connection.recv())
+        if not isinstance(frame, frames.AskTime):
+            return frame
 
 
 async def closed(connection: ClientConnection) -> str:
@@ -147,7 +154,7 @@ async def test_a_frame_beyond_the_bound_ends_only_its_session(control):
             with contextlib.suppress(ConnectionClosed):
                 await connection.send("x" * (frames.MAX_FRAME + 1))
             with pytest.raises(ConnectionClosed):
-                await connection.recv()
+                await answer(connection)
         async with agent(port) as connection:
             assert isinstance(await answer(connection), frames.Welcome)
 
@@ -169,3 +176,14 @@ async def test_after_a_missed_change_the_agent_has_to_report_in_full(control):
     async with served(control.ports) as port, agent(port) as connection:
         await connection.send(frames.Change(generation=9, delta=Delta()).model_dump_json())
         assert "in full" in await closed(connection)
+
+
+def test_a_clock_is_measured_right_but_for_half_of_the_way() -> None:
+    slow, ahead = datetime.timedelta(seconds=4), datetime.timedelta(seconds=60)
+    told = frames.Time(asked=NOW, now=NOW + slow / 2 + ahead)
+    assert measured(told, NOW + slow) == Skew(60.0, 2.0)
+    crooked = frames.Time(asked=NOW, now=NOW + slow)
+    skew = measured(crooked, NOW + slow)
+    assert skew is not None
+    assert abs(skew.seconds) <= skew.margin
+    assert measured(told, NOW - slow) is None

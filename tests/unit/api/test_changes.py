@@ -12,7 +12,7 @@ from sdp.api.ports import Ports
 from sdp.reconciler.source import Source
 from tests.fakes.control_plane import FakeControlPlane
 from tests.unit.agent.repositories import git
-from tests.unit.spec.test_change import FILES
+from tests.unit.config_repo import FILES, head, others, serve
 
 SARI = "Sari <sari@company.example>"
 OWNER = {"edit": "set", "name": "QA-ONE", "path": ["owner"], "value": "sari"}
@@ -20,23 +20,7 @@ OWNER = {"edit": "set", "name": "QA-ONE", "path": ["owner"], "value": "sari"}
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "config.git")
-    git(tmp_path, "clone", "-q", "config.git", "first")
-    commit(tmp_path / "first", FILES)
-    return tmp_path / "config.git"
-
-
-def commit(clone: Path, files: dict[str, str]) -> str:
-    """Commit what somebody else wrote, on what the API committed meanwhile."""
-    if "platform.yaml" not in files:
-        git(clone, "pull", "-q", "origin", "main")
-    for path, text in files.items():
-        (clone / path).parent.mkdir(exist_ok=True)
-        (clone / path).write_text(text)
-    git(clone, "add", "--all")
-    git(clone, "commit", "-qm", f"Change {', '.join(files)}")
-    git(clone, "push", "-q", "origin", "HEAD:main")
-    return git(clone, "rev-parse", "HEAD")
+    return serve(tmp_path)
 
 
 @pytest.fixture
@@ -54,10 +38,6 @@ def client(control: FakeControlPlane, bare: Path, tmp_path: Path) -> TestClient:
 
 def post(client: TestClient, *edits: object, **more: object) -> Any:
     return client.post("/api/changes", json={"edits": edits, "author": SARI, **more})
-
-
-def head(bare: Path) -> str:
-    return git(bare, "rev-parse", "main")
 
 
 def test_edits_become_a_commit_in_the_authors_name(client, bare):
@@ -113,7 +93,7 @@ def test_a_commit_is_reverted_unless_its_files_changed_again(client, bare):
 
 def test_a_base_that_others_moved_is_a_conflict_that_shows_what_they_did(client, bare):
     base = head(bare)
-    theirs = commit(bare.parent / "first", {"sandboxes/one.yaml": "sandbox: QA-ONE\nowner: b\n"})
+    theirs = others(bare, "sandboxes/one.yaml", "sandbox: QA-ONE\nowner: b\n")
     refused = post(client, OWNER, base=base)
     assert refused.status_code == 409
     assert refused.json()["type"] == "urn:sdp:problem:conflict"
@@ -126,7 +106,7 @@ def test_a_base_that_others_moved_is_a_conflict_that_shows_what_they_did(client,
 
 def test_a_base_that_moved_elsewhere_is_no_conflict(client, bare):
     base = head(bare)
-    commit(bare.parent / "first", {"templates/next.yaml": "template: NEXT\n"})
+    others(bare, "templates/next.yaml", "template: NEXT\n")
     assert post(client, OWNER, base=base).status_code == 200
 
 

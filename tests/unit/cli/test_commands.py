@@ -62,7 +62,8 @@ def config(tmp_path: Path) -> Path:
 
 READS = (
     ["status"], ["status", "QA-ONE"], ["explain", "QA-ONE"], ["events"], ["deployments"],
-    ["nodes"], ["ports"], ["sync", "QA-ONE"], ["logs", "d-1"],
+    ["nodes"], ["ports"], ["sync", "QA-ONE"], ["logs", "d-1"], ["cancel", "QA-ONE"],
+    ["nodes", "micro-92"],
 )  # fmt: skip
 
 
@@ -87,7 +88,13 @@ def test_usage_errors_end_with_64_because_2_means_changes(words):
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("words", [["status"], ["nodes"], ["deployments"], ["explain", "QA-ONE"]])
+JSON = (
+    ["status"], ["nodes"], ["nodes", "micro-92"], ["deployments"], ["explain", "QA-ONE"],
+    ["cancel", "QA-ONE"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", JSON)
 def test_json_is_json_and_alone_on_stdout(run, words):
     json.loads(run(*words, "--json").stdout)
 
@@ -235,7 +242,13 @@ def test_serving_beyond_the_loopback_is_refused(tmp_path):
     assert not (tmp_path / "d").exists()
 
 
-@pytest.mark.parametrize("name", ["plan", "apply", "status", "explain", "events", "sync"])
+EXAMPLES = (
+    "plan", "apply", "status", "explain", "events", "sync", "logs", "cancel", "doctor", "nodes",
+    "deployments",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_help_has_an_example(name):
     assert f"sdp {name}" in sdp([name, "--help"], NOBODY).stdout
     assert "Example" in sdp([name, "--help"], NOBODY).stdout

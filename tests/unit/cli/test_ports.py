@@ -5,13 +5,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from sdp.api.views import PortList, PortView, RangeView, StrangerView
+from sdp.api.views import LeaseView, PortList, RangeView, StrangerView
 from sdp.cli.main import app
 from tests.fakes.control_plane import FakeControlPlane, served_in_thread
 
 FOUND = PortList(
     ports=(
-        PortView(
+        LeaseView(
             node="micro-92",
             port=9001,
             sandbox="QA",

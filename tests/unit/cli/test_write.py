@@ -11,26 +11,14 @@ from sdp.api.views import CommitView, ConflictView
 from sdp.cli.main import app
 from tests.fakes.control_plane import NOW, FakeControlPlane, sandbox, served_in_thread
 from tests.unit.agent.repositories import git
-from tests.unit.spec.test_change import FILES
+from tests.unit.config_repo import FILES, cloned, head, serve
 
 NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A person's clone of a config repo with one commit."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "config.git")
-    git(tmp_path, "clone", "-q", "config.git", "clone")
-    folder = tmp_path / "clone"
-    for path, text in FILES.items():
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_text(text)
-    git(folder, "config", "user.name", "Sari")
-    git(folder, "config", "user.email", "sari@company.example")
-    git(folder, "add", "--all")
-    git(folder, "commit", "-qm", "First")
-    git(folder, "push", "-q", "origin", "HEAD:main")
-    return folder
+    return cloned(serve(tmp_path))
 
 
 def sdp(*words: object, url: str = NOBODY, text: str | None = None) -> Result:
@@ -38,7 +26,7 @@ def sdp(*words: object, url: str = NOBODY, text: str | None = None) -> Result:
 
 
 def served(clone: Path) -> str:
-    return git(clone.parent / "config.git", "rev-parse", "main")
+    return head(clone.parent / "config.git")
 
 
 def message(clone: Path) -> str:

@@ -23,6 +23,7 @@ from sdp.protocol.frames import (
 )
 from sdp.protocol.report import NodeReport, difference
 from sdp.reconciler.commit import Committed, write
+from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.loop import NodeSend, Reconciler
 from sdp.reconciler.source import Source
 from sdp.spec.load import load
@@ -68,6 +69,8 @@ class Nodes:
         self.effects = True
         self.slow: Callable[[Action], bool] = lambda _: False
         self.cancelled: list[str] = []
+        self.deaf = False
+        self.sends: dict[str, NodeSend] = {}
         self._frames: asyncio.Queue[tuple[str, ToAgent]] = asyncio.Queue()
         self._generations = {MICRO: 1, GATEWAY: 1}
 
@@ -75,6 +78,7 @@ class Nodes:
         async def send(frame: ToAgent) -> None:
             self._frames.put_nowait((node, frame))
 
+        self.sends[node] = send
         hello = Hello(protocol=1, node=node, instance="test", version="1", outbox="o")
         await self.reconciler.connected(node, send, hello)
         self.report(node)
@@ -99,6 +103,8 @@ class Nodes:
                 self.refreshed.append(frame.repositories)
             if isinstance(frame, Cancel):
                 self.cancelled.append(frame.action_id)
+                if self.deaf:
+                    continue
                 done = Result(action_id=frame.action_id, outcome=Cancelled())
                 await self.reconciler.entry(node, done)
             if not isinstance(frame, Perform):
@@ -113,6 +119,14 @@ class Nodes:
                 self.simulation.take_effect(node, frame.action)
             self.tell(node, before)
             await self.reconciler.entry(node, Result(action_id=frame.action_id, outcome=outcome))
+
+    async def finish(self, flight: InFlight, outcome: Outcome | None = None) -> None:
+        """End what was slow: as given, or with its effect."""
+        if outcome is None:
+            self.simulation.take_effect(flight.planned.node, flight.planned.action)
+            self.report(flight.planned.node)
+        result = Result(action_id=flight.action_id, outcome=outcome or Succeeded())
+        await self.reconciler.entry(flight.planned.node, result)
 
 
 class Platform:

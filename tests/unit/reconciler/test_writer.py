@@ -20,7 +20,7 @@ from sdp.reconciler.writer import (
 from sdp.spec.change import Changed, change
 from sdp.spec.edits import AnyEdit, Route, Set
 from tests.unit.agent.repositories import git
-from tests.unit.spec.test_change import FILES, PLATFORM
+from tests.unit.config_repo import FILES, PLATFORM, cloned, commit, head, others, serve
 
 SARI = "Sari <sari@company.example>"
 OWNER = Set(name="QA-ONE", path=("owner",), text="sari")
@@ -28,44 +28,16 @@ OWNER = Set(name="QA-ONE", path=("owner",), text="sari")
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """The config repo as it is served, with one commit."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "config.git")
-    git(tmp_path, "clone", "-q", "config.git", "first")
-    commit(tmp_path / "first", FILES)
-    return tmp_path / "config.git"
+    return serve(tmp_path)
 
 
 @pytest.fixture
 def clone(bare: Path) -> Path:
-    """A person's clone of it."""
-    git(bare.parent, "clone", "-q", "config.git", "clone")
-    return bare.parent / "clone"
-
-
-def commit(clone: Path, files: dict[str, str], *, push: bool = True) -> str:
-    for path, text in files.items():
-        (clone / path).parent.mkdir(exist_ok=True)
-        (clone / path).write_text(text)
-    git(clone, "add", "--all")
-    git(clone, "commit", "-qm", f"Change {', '.join(files)}")
-    if push:
-        git(clone, "push", "-q", "origin", "HEAD:main")
-    return git(clone, "rev-parse", "HEAD")
-
-
-def others(clone: Path, path: str, text: str) -> str:
-    """Somebody else commits."""
-    elsewhere = clone.parent / "first"
-    git(elsewhere, "pull", "-q", "origin", "main")
-    return commit(elsewhere, {path: text})
+    return cloned(bare)
 
 
 def edits(*wanted: AnyEdit) -> Callable[..., Changed]:
     return lambda files, past: change(files, wanted, past)
-
-
-def head(repo: Path) -> str:
-    return git(repo, "rev-parse", "main")
 
 
 def landed(outcome: object) -> Landed:
@@ -101,7 +73,7 @@ def test_a_repository_of_its_own_with_a_working_tree_follows(clone: Path) -> Non
 
 
 def test_what_others_pushed_to_other_files_is_kept(clone: Path, bare: Path) -> None:
-    theirs = others(clone, "templates/next.yaml", "template: NEXT\n")
+    theirs = others(clone.parent / "config.git", "templates/next.yaml", "template: NEXT\n")
     done = landed(land(place_of(clone, "main", "origin"), edits(OWNER), SARI))
     assert done.base == theirs
     assert head(clone) == head(bare) == done.sha
@@ -113,7 +85,9 @@ def test_a_push_that_somebody_was_faster_than_is_made_anew_on_top(clone: Path, b
 
     def edit(files: Any, past: Any) -> Changed:
         if not raced:
-            raced.append(others(clone, "templates/next.yaml", "template: NEXT\n"))
+            raced.append(
+                others(clone.parent / "config.git", "templates/next.yaml", "template: NEXT\n")
+            )
         return change(files, [OWNER], past)
 
     done = landed(land(place_of(clone, "main", "origin"), edit, SARI))
@@ -129,7 +103,9 @@ def test_the_same_file_changed_meanwhile_is_refused_and_shown(
 ) -> None:
     place = Place(bare, "main") if served else place_of(clone, "main", "origin")
     base = head(bare)
-    theirs = others(clone, "sandboxes/one.yaml", "sandbox: QA-ONE\nowner: budi\n")
+    theirs = others(
+        clone.parent / "config.git", "sandboxes/one.yaml", "sandbox: QA-ONE\nowner: budi\n"
+    )
     refused = land(place, edits(OWNER), SARI, base=base)
     assert isinstance(refused, Conflict)
     assert (refused.base, refused.tip, refused.paths) == (base, theirs, ("sandboxes/one.yaml",))
@@ -145,7 +121,7 @@ def test_the_same_file_changed_between_looking_and_pushing_is_refused(clone, bar
     def edit(files: Any, past: Any) -> Changed:
         if not raced:
             text = "sandbox: QA-ONE\nowner: budi\n"
-            raced.append(others(clone, "sandboxes/one.yaml", text))
+            raced.append(others(clone.parent / "config.git", "sandboxes/one.yaml", text))
         return change(files, [OWNER], past)
 
     refused = land(place_of(clone, "main", "origin"), edit, SARI)

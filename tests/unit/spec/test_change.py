@@ -6,34 +6,7 @@ import pytest
 
 from sdp.spec.change import CannotChangeError, Files, Past, change
 from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Route, Set, Unset, Write
-
-PLATFORM = """
-platform: acme
-nodes:
-  - {id: micro-92, ip_address: 172.18.136.92, type: MICRO}
-  - {id: gateway-91, ip_address: 172.18.136.91, type: GATEWAY}
-services:
-  account: {repository: account, node: micro-92, image: "alpine:3.20"}
-  payment: {repository: payment, node: micro-92, image: "alpine:3.20"}
-gateway:
-  {repository: gateway, node: gateway-91, image: "php:8", mount: /var/www, config: config.php}
-defaults: {gateway: {branch: develop}}
-"""
-SANDBOX = """\
-sandbox: QA-ONE
-owner: achmad   # asks for it
-gateway: {port: 8080}
-services:
-  account: {branch: feature/a, port: 9001}   # the fix
-"""
-TEMPLATE = "template: BASE\nservices:\n  payment: {branch: develop}\n"
-ENVIRONMENT = "environment: qa\nvariables: {MODE: qa}\n"
-FILES = {
-    "platform.yaml": PLATFORM,
-    "sandboxes/one.yaml": SANDBOX,
-    "templates/base.yaml": TEMPLATE,
-    "environments/qa.yaml": ENVIRONMENT,
-}
+from tests.unit.config_repo import FILES, SANDBOX
 
 
 def changed(*edits: AnyEdit, files: Files = FILES, past: Past = lambda _: ()) -> Any:

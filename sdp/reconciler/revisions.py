@@ -1,0 +1,114 @@
+"""Revisions: what commits of the config repo hold, read from git's object store. Writes nothing."""
+
+import dataclasses
+import datetime
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from dulwich.objects import Commit, ObjectID
+from dulwich.objectspec import parse_commit
+from dulwich.repo import Repo
+
+from sdp.reconciler.source import blobs
+from sdp.spec.change import CannotChangeError, Files
+
+MOST_SHOWN: Final = 20
+MOST_PAST: Final = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Said:
+    """A commit, as a list shows it."""
+
+    sha: str
+    author: str
+    at: datetime.datetime
+    subject: str
+
+
+def files_at(repo: Path, commit: str) -> Files:
+    """Return the specs of a commit; "" for none."""
+    if not commit:
+        return {}
+    with Repo(str(repo)) as opened:
+        found = opened.object_store[ObjectID(commit.encode())]
+        assert isinstance(found, Commit)  # noqa: S101 -- a branch's tip is one
+        return {
+            blob.path: blob.content.decode(errors="surrogateescape")
+            for blob in blobs(opened, found)
+        }
+
+
+def past(repo: Path, commit: str, path: str) -> Iterator[str]:
+    """Yield what a file held in the commits up to one, newest first."""
+    with Repo(str(repo)) as opened:
+        walker = opened.get_walker(
+            include=[ObjectID(commit.encode())], paths=[path.encode()], max_entries=MOST_PAST
+        )
+        for entry in walker:
+            text = files_at(repo, entry.commit.id.decode()).get(path)
+            if text is not None:
+                yield text
+
+
+def diff(before: Files, after: Mapping[str, str | None]) -> str:
+    """Return a unified diff of the files that differ; None is a file that is gone."""
+    parts: list[str] = []
+    for path, text in sorted(after.items()):
+        old = before.get(path)
+        parts += difflib.unified_diff(
+            (old or "").splitlines(keepends=True),
+            (text or "").splitlines(keepends=True),
+            "/dev/null" if old is None else f"a/{path}",
+            "/dev/null" if text is None else f"b/{path}",
+        )
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in parts)
+
+
+def found(repo: Path, commit: str) -> tuple[str, str, str]:
+    """Return a commit's SHA, its first parent's, and its subject."""
+    with Repo(str(repo)) as opened:
+        try:
+            found = parse_commit(opened, commit)
+        except (KeyError, ValueError) as error:
+            raise CannotChangeError(
+                f"there is no commit {commit!r}", "look it up: git log --oneline"
+            ) from error
+        parent = found.parents[0].decode() if found.parents else ""
+        return found.id.decode(), parent, _said(found).subject
+
+
+def between(repo: Path, base: str, tip: str, paths: Iterable[str]) -> tuple[Said, ...]:
+    """Return the commits since a base that touched these files, newest first."""
+    with Repo(str(repo)) as opened:
+        walker = opened.get_walker(
+            include=[ObjectID(tip.encode())],
+            exclude=[ObjectID(base.encode())],
+            paths=[path.encode() for path in paths],
+            max_entries=MOST_SHOWN,
+        )
+        return tuple(_said(entry.commit) for entry in walker)
+
+
+def _said(commit: Commit) -> Said:
+    return Said(
+        sha=commit.id.decode(),
+        author=commit.author.decode(errors="replace"),
+        at=datetime.datetime.fromtimestamp(commit.author_time, datetime.UTC),
+        subject=commit.message.decode(errors="replace").partition("\n")[0],
+    )
+
+
+def contains(repo: Path, tip: str, commit: str) -> bool:
+    """Whether a commit is an ancestor of a tip, or the tip."""
+    if not commit or commit == tip:
+        return True
+    with Repo(str(repo)) as opened:
+        walker = opened.get_walker(
+            include=[ObjectID(commit.encode())],
+            exclude=[ObjectID(tip.encode())] if tip else [],
+            max_entries=1,
+        )
+        return next(iter(walker), None) is None

@@ -1,0 +1,75 @@
+"""What changes something without a commit: a cancel; and what is asked of nodes."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from sdp.api import views
+from sdp.api.app import VERSION, create_app
+from sdp.protocol.report import EngineFacts, Listener, NodeReport, Tool
+from tests.fakes.control_plane import FakeControlPlane
+from tests.unit.api.test_container_logs import shown
+
+
+@pytest.fixture
+def control() -> FakeControlPlane:
+    made = FakeControlPlane()
+    made.plane.known = {"qa-one": shown("a")}
+    return made
+
+
+@pytest.fixture
+def client(control: FakeControlPlane) -> TestClient:
+    return TestClient(create_app(control.ports), raise_server_exceptions=False)
+
+
+def test_a_cancel_is_of_a_sandbox_or_of_one_service(control, client):
+    assert client.post("/api/sandboxes/qa-one/cancel").status_code == 200
+    assert client.post("/api/sandboxes/qa-one/cancel", json={}).status_code == 200
+    body = {"service": "account"}
+    assert client.post("/api/sandboxes/qa-one/cancel", json=body).status_code == 200
+    assert control.plane.asked == ["cancel QA-ONE", "cancel QA-ONE", "cancel QA-ONE account"]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status"),
+    [
+        ("nope", {}, 404),
+        ("qa-one", {"service": "acount"}, 404),
+        ("qa-one", {"servcie": "account"}, 422),
+        ("qa-one", {"service": 7}, 422),
+    ],
+)
+def test_what_cannot_be_cancelled_is_a_problem_and_cancels_nothing(
+    control, client, name, body, status
+):
+    answer = client.post(f"/api/sandboxes/{name}/cancel", json=body)
+    assert answer.status_code == status
+    assert answer.json()["fix"]
+    assert control.plane.asked == []
+
+
+def test_the_examination_carries_the_version_and_the_time(control, client):
+    found = views.Finding(severity="error", node="n", kind="disk", message="m", fix="f")
+    control.plane.findings = (found,)
+    told = client.get("/api/doctor").json()
+    assert told["version"] == VERSION
+    assert told["now"]
+    assert told["findings"] == [found.model_dump()]
+
+
+def test_a_node_is_shown_with_its_ports_and_facts(control, client):
+    facts = {
+        "tool/go": Tool(version=""),
+        "engine": EngineFacts(api="1.41", networks=31, strange=2),
+    }
+    report = NodeReport(listeners={"9005": Listener(owner="nginx")}, facts=facts)
+    control.observe("micro-92", report)
+    told = client.get("/api/nodes/micro-92").json()
+    assert told["ports"] == [{"port": 9005, "party": "nginx"}]
+    assert told["facts"] == [
+        {"name": "engine", "says": "API 1.41, room for 31 networks, 2 taken by others"},
+        {"name": "tool/go", "says": "missing"},
+    ]
+    assert client.get("/api/nodes/gateway-91").json()["connected"] is False
+    answer = client.get("/api/nodes/micro-9")
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:sdp:problem:no-such-node")
