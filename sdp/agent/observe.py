@@ -23,6 +23,7 @@ COALESCE_SECONDS = 0.02
 COPIES_SECONDS = 1.0
 LISTENERS_SECONDS = 5.0
 LONGEST_BACKOFF = 5.0
+GATEWAY = "gateway"
 
 
 class Repositories(Protocol):
@@ -41,6 +42,10 @@ class Releases(Protocol):
 
 class Copies(Protocol):
     def scan(self) -> Mapping[str, Copy]: ...
+
+    async def learn(self, sandbox: str) -> None:
+        """Ask the sandbox's running gateways in which environment they really run."""
+        ...
 
 
 class Observer:
@@ -71,6 +76,7 @@ class Observer:
         self._ports = asyncio.Lock()
         self._wanted: set[str] = set()
         self._refresh = asyncio.Event()
+        self._unlearned: asyncio.Queue[str] = asyncio.Queue()
         self.report = NodeReport()
         self.changed = asyncio.Event()
 
@@ -81,6 +87,7 @@ class Observer:
             group.create_task(self._relist())
             group.create_task(self._watch_disk())
             group.create_task(self._watch_repositories())
+            group.create_task(self._learn_environments())
             group.create_task(self._watch_listeners())
             group.create_task(self._prober.run())
 
@@ -96,8 +103,6 @@ class Observer:
                 await self._look_at_engine(frozenset({after.container.name}))
                 await self._look_at_listeners()  # what refused it is told before that it did
             case _:
-                if isinstance(after, actions.Gate):
-                    await self._look_at_disk()  # a gateway's environment was asked for
                 await self._look_at_engine(frozenset({after.container}))
                 await self._probe(after.container)
                 if isinstance(after, actions.Resume):
@@ -183,8 +188,10 @@ class Observer:
     def _health_turned(self, key: str) -> None:
         seen = self._seen.get(key)
         if seen is not None:
-            told = {**self.report.containers, key: container(seen, self._prober)}
-            self._publish(containers=told)
+            told = container(seen, self._prober)
+            self._publish(containers={**self.report.containers, key: told})
+            if (told.service, told.health) == (GATEWAY, "healthy"):
+                self._unlearned.put_nowait(told.sandbox)
 
     async def _probe(self, name: str) -> None:
         for key, seen in self._seen.items():
@@ -209,6 +216,15 @@ class Observer:
         while True:
             await self._look_at_disk()
             await asyncio.sleep(COPIES_SECONDS)
+
+    async def _learn_environments(self) -> None:
+        """Whatever a gateway was found to run in before: it may be another container by now."""
+        while True:
+            sandbox = await self._unlearned.get()
+            # What can't be asked or noted now is asked when the gateway is next found healthy.
+            with contextlib.suppress(EngineDown, EngineError, OSError):
+                await self._copies.learn(sandbox)
+                await self._look_at_disk()
 
     async def _watch_repositories(self) -> None:
         while True:
@@ -255,7 +271,7 @@ def container(seen: Inspected, prober: Prober) -> Container:
         exit_code=seen.exit_code,
         restarts=seen.restarts,
         host_port=int(port) if port.isdigit() else 0,
-        admitted=any({service, "gateway"} & set(names) for names in seen.aliases.values()),
+        admitted=any({service, GATEWAY} & set(names) for names in seen.aliases.values()),
         limits=seen.limits,
         health=health,
         reason=reason,

@@ -36,7 +36,6 @@ class Releases(Protocol):
 class Copies(Protocol):
     async def copy(self, action: actions.CopyGateway, deployment: str) -> Outcome: ...
     async def route(self, action: actions.Route) -> Outcome: ...
-    async def learn(self, sandbox: str) -> None: ...
     async def remove(self, action: actions.RemoveCopy) -> Outcome: ...
 
 
@@ -83,10 +82,7 @@ class Performers:
             case actions.Resume():
                 return await self.containers.resume(action)
             case actions.Gate():
-                outcome = await self.containers.gate(action)
-                if isinstance(outcome, Succeeded):
-                    await self.copies.learn(action.sandbox)
-                return outcome
+                return await self.containers.gate(action)
             case actions.Admit():
                 return await self.containers.admit(action)
             case actions.Route():

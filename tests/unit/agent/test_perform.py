@@ -43,9 +43,6 @@ class Disk:
     async def route(self, action: actions.Route) -> Outcome:
         return Succeeded(note=action.key)
 
-    async def learn(self, sandbox: str) -> None:
-        assert sandbox
-
     async def remove(self, action: actions.RemoveCopy) -> Outcome:
         return Succeeded(note=action.commit)
 
