@@ -1,6 +1,6 @@
 # `make demo` shows the product at work, `make test` proves it. Both set up what is missing.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo demo-once test lint unit docker e2e reference clean
+.PHONY: help setup lock demo demo-once test lint unit docker e2e fuzz reference clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -47,6 +47,10 @@ docker: setup ## Tests on a real engine, where one can run.
 
 e2e: setup ## The whole product, declared scenarios.
 	@$(call on_engine,$(PYTEST) -m e2e --timeout 300 tests/e2e)
+
+EXAMPLES ?= 100000
+fuzz: setup ## Search for what the planner must never do: EXAMPLES=100000 by default, for a night.
+	HYPOTHESIS_PROFILE=fuzz EXAMPLES=$(EXAMPLES) $(PYTEST) -s --hypothesis-show-statistics tests/property/test_planner.py
 
 # CI must have an engine; elsewhere its absence is one loud line.
 define on_engine

@@ -245,7 +245,7 @@ async def _run(
         reconciler = Reconciler(source, LoopJournal(store))
         plane = ReconcilerPlane(reconciler)
         agents = ReconcilerAgents(reconciler, store)
-        changes = ConfigRepo(source, lambda files: plane.preview(files, None))
+        changes = ConfigRepo(source, plane.preview)
         app = create_app(Ports(plane, ApiJournal(store), agents, changes))
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(

@@ -38,6 +38,8 @@ from sdp.reconciler import cancel
 from sdp.reconciler import observed as observation
 from sdp.reconciler.deployments import STEPS
 from sdp.reconciler.desired import Desired, desire
+from sdp.reconciler.diff import diff
+from sdp.reconciler.drift import INTENT
 from sdp.reconciler.guard import kept_leases
 from sdp.reconciler.history import History
 from sdp.reconciler.observed import Observed
@@ -154,10 +156,12 @@ class Simulation:
     leases: Leases = dataclasses.field(default_factory=dict)
     started: int = 0
     problems: tuple[ConfigProblem, ...] = ()
+    healing: frozenset[str] = frozenset()
 
     def world(self) -> World:
         """Return the world as of now."""
-        return world(self.desired, self.observed, self.history, self.leases, NOW)
+        made = world(self.desired, self.observed, self.history, self.leases, NOW)
+        return dataclasses.replace(made, healing=self.healing)
 
     def plans(self) -> dict[str, Plan]:
         """Return the plans as of now."""
@@ -222,6 +226,21 @@ class Simulation:
             if not self.step() and self.leases == before:
                 return
         raise AssertionError(f"does not converge: {self.kinds()}")
+
+    def remember(self) -> None:
+        """Take what stands now for what converged last, as the loop does."""
+        applied: dict[tuple[str, str], str] = {}
+        for sandbox in self.desired.sandboxes.values():
+            difference = diff(sandbox, self.observed)
+            for service in (difference.gateway, *difference.services):
+                if service.current is not None:
+                    applied[sandbox.name, service.service] = service.current.hash
+            applied[sandbox.name, INTENT] = sandbox.intent_digest
+        self.history = dataclasses.replace(self.history, applied=applied)
+
+    def report(self, node: str, report: NodeReport) -> None:
+        """Let a node report something else."""
+        self.observed = observation.report(self.observed, node, report, 1, NOW)
 
     def take_effect(self, node: str, action: Action) -> None:
         """Change what a node reports as the action would."""

@@ -11,7 +11,7 @@ import dataclasses
 import datetime
 import json
 import re
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
@@ -68,16 +68,6 @@ class Position:
         """Return the position behind a line."""
         count = self.count + 1 if line.at == self.at else 1
         return Position(self.container, line.at, count)
-
-    def unread(self, lines: Iterable[frames.LogLine]) -> list[frames.LogLine]:
-        """Return the lines behind this position, of a log read again from its timestamp on."""
-        left, found = self.count, []
-        for line in lines:
-            if line.at == self.at and left:
-                left -= 1
-            else:
-                found.append(line)
-        return found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,6 +138,8 @@ class Reading:
         self._sandbox, self._service = about
         self._asked = asked
         self._position = position
+        self._told = 0
+        """Lines with the position's timestamp that come once more, read again from there on."""
         self._ended = ""
 
     async def open(self) -> Open | Absent:
@@ -175,11 +167,11 @@ class Reading:
 
     def _begin(self, found: Standing) -> AsyncGenerator[frames.LogPart | frames.LogEnd, None]:
         identity, follow = found.container.id, self._asked.follow
-        since, tail = self._asked.since, self._asked.tail
+        since, tail, self._told = self._asked.since, self._asked.tail, 0
         if self._position.container and self._position.container != identity[:ID]:
             since, tail = "", None
         elif self._position.at:
-            since, tail = self._position.at, None
+            since, tail, self._told = self._position.at, None, self._position.count
         return self._nodes.log(found.node, identity, since, tail, follow=follow)
 
     async def told(self, opened: Open | Absent) -> AsyncGenerator[bytes, None]:
@@ -226,7 +218,11 @@ class Reading:
 
     def _lines(self, part: frames.LogPart) -> bytes:
         pieces = []
-        for line in self._position.unread(part.lines):
+        for line in part.lines:
+            if self._told and line.at == self._position.at:
+                self._told -= 1
+                continue
+            self._told = 0
             self._position = self._position.after(line)
             data = views.ContainerLine(at=line.at, text=line.text).model_dump_json()
             pieces.append(f"id: {self._position}\ndata: {data}\n\n")

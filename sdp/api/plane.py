@@ -15,6 +15,7 @@ from sdp.reconciler.status import SandboxStatus
 from sdp.spec.load import load
 from sdp.spec.models import Platform
 from sdp.spec.resolve import problems
+from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
 
@@ -64,15 +65,16 @@ class ReconcilerPlane:
         plan = self._reconciler.plan_of(name)
         return None if plan is None else showing.plan({name.lower(): plan}, self._world)
 
-    async def preview(self, files: Mapping[str, str], only: str | None) -> views.PlanView:
+    async def preview(
+        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
+    ) -> views.PlanView:
         tree = await asyncio.to_thread(lambda: load(blobs(dict(files))))
-        plans, whole = self._reconciler.preview(tree, only)
+        plans, whole = self._reconciler.preview(tree, selection, deletes)
         desired = dataclasses.replace(whole.desired, revision=self.revision)
         title = f"Against what runs (commit {self.revision[:7] or 'none'} is applied)"
-        title += f", partial: sandbox {only} alone" if only else ""
-        return showing.plan(
-            plans, dataclasses.replace(whole, desired=desired), problems(tree), title, files
-        )
+        title += "" if selection.whole else f", partial: {selection}"
+        whole = dataclasses.replace(whole, desired=desired)
+        return showing.plan(plans, whole, problems(tree), title)
 
     def sync(self, name: str) -> str:
         return self._reconciler.sync(name)

@@ -23,6 +23,7 @@ from sdp.protocol.frames import Body, Hello, ToAgent
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
+from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
 Send: TypeAlias = Callable[[ToAgent], Awaitable[None]]
@@ -75,8 +76,16 @@ class Plane(Protocol):
         """Return what is being done about one sandbox."""
         ...
 
-    async def preview(self, files: Mapping[str, str], only: str | None) -> PlanView:
-        """Return what the control plane would do if these were the config repo's files."""
+    async def preview(
+        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
+    ) -> PlanView:
+        """Return what the control plane would do if these were the config repo's files.
+
+        Args:
+            files: specs by path.
+            selection: which sandboxes and services to show.
+            deletes: how many sandboxes their commit would let go.
+        """
         ...
 
     def sync(self, name: str) -> str:

@@ -11,6 +11,7 @@ from sdp.api.ports import Journal, Plane, Ports
 from sdp.api.problems import ProblemError, missing
 from sdp.spec.load import load
 from sdp.spec.resolve import problems
+from sdp.spec.select import Selection, sandboxes
 from sdp.spec.tree import Blob
 
 MAX_BODY = 32 << 20
@@ -25,9 +26,14 @@ class Files(BaseModel):
 
 
 class PlanRequest(Files):
-    """Specs, and the one sandbox to plan, if not all."""
+    """Specs, and what of their plan to show, if not all."""
 
-    sandbox: str | None = Field(None, description="Plan this one alone.")
+    sandboxes: tuple[str, ...] = Field((), description="Show these alone; none: all.")
+    services: tuple[str, ...] = Field((), description="Show these alone, of the sandboxes shown.")
+    exclude: tuple[str, ...] = Field((), description="Leave these out: NAME or NAME/SERVICE.")
+    allow_deletes: int = Field(
+        0, ge=0, lt=10**6, description="How many sandboxes the commit of this would let go."
+    )
 
 
 class CancelRequest(BaseModel):
@@ -124,11 +130,13 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
     @routes.post("/plan", dependencies=[Depends(bounded)])
     async def plan(body: PlanRequest) -> views.PlanView:
         """Compare a tree of specs with what runs."""
-        if body.sandbox and plane.sandbox(body.sandbox) is None:
-            named = await asyncio.to_thread(_named, body.files)
-            if body.sandbox.lower() not in named:
-                raise missing("sandbox", body.sandbox, "sdp status")
-        return await plane.preview(body.files, body.sandbox)
+        unknown = [each for each in body.sandboxes if plane.sandbox(each) is None]
+        named = await asyncio.to_thread(sandboxes, body.files) if unknown else {}
+        for each in unknown:
+            if each.lower() not in named:
+                raise missing("sandbox", each, "sdp status")
+        selection = Selection.of(body.sandboxes, body.services, body.exclude)
+        return await plane.preview(body.files, selection, body.allow_deletes)
 
     @routes.post("/sandboxes/{name}/cancel")
     async def cancel(name: str, body: CancelRequest | None = None) -> views.Cancelled:
@@ -147,13 +155,6 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
 def blobs(files: dict[str, str]) -> list[Blob]:
     """Return files as the loader takes them; their own text stands for their hash."""
     return [Blob(path, text, text.encode(errors="replace")) for path, text in files.items()]
-
-
-def _named(files: dict[str, str]) -> frozenset[str]:
-    """Return the lower-cased names of the sandboxes in files, those that do not load too."""
-    tree = load(blobs(files))
-    loaded = (file.spec.sandbox for file in tree.sandboxes.values())
-    return frozenset(name.lower() for name in (*loaded, *tree.unloaded.values()) if name)
 
 
 def _problems(files: dict[str, str]) -> tuple[views.Problem, ...]:

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping
 
 from sdp.api import views
-from sdp.protocol.identity import digest
 from sdp.reconciler import render, writer
 from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
@@ -76,7 +75,6 @@ def plan(
     whole: World,
     problems: tuple[Problem, ...] = (),
     title: str = "",
-    files: Mapping[str, str] | None = None,
 ) -> views.PlanView:
     """Return plans, by lower-cased sandbox name, as one view.
 
@@ -85,14 +83,15 @@ def plan(
         whole: the world that they were made from.
         problems: of the specs that they are about.
         title: first line of the text.
-        files: the specs, part of the identity.
     """
-    shown = tuple(_plan(name, each) for name, each in sorted(plans.items()) if not each.empty)
+    shown = tuple(
+        _plan(name, each, whole) for name, each in sorted(plans.items()) if not each.empty
+    )
     total = render.summary(plans, whole)
-    # When something is tried again is no part of what is planned.
-    stable = [each.model_dump(exclude={"holds": {"__all__": {"until"}}}) for each in shown]
+    platform = whole.desired.platform
     return views.PlanView(
         revision=whole.desired.revision,
+        instance=platform.platform if platform else "",
         changes=any(each.actions for each in shown),
         summary=views.PlanSummary(
             add=total.add, change=total.change, destroy=total.destroy, held=total.held
@@ -100,7 +99,6 @@ def plan(
         sandboxes=shown,
         problems=tuple(problem(each) for each in problems),
         text=render.text(plans, whole, title),
-        identity=digest([dict(files or {}), stable]),
     )
 
 
@@ -169,7 +167,7 @@ def named(desired: Desired, name: str) -> DesiredSandbox | None:
     return desired.sandboxes.get(name.lower())
 
 
-def _plan(name: str, made: Plan) -> views.SandboxPlan:
+def _plan(name: str, made: Plan, whole: World) -> views.SandboxPlan:
     actions = tuple(
         views.ActionView(
             key=each.key,
@@ -183,7 +181,14 @@ def _plan(name: str, made: Plan) -> views.SandboxPlan:
     )
     holds = tuple(_hold(each) for each in made.holds)
     written = [*(each.sandbox for each in made.actions), *(each.sandbox for each in made.holds)]
-    return views.SandboxPlan(sandbox=next(iter(written), name), actions=actions, holds=holds)
+    return views.SandboxPlan(
+        sandbox=next(iter(written), name),
+        leaving=name not in whole.desired.sandboxes,
+        identity=render.identity(made),
+        lines=render.lines(name, made, whole),
+        actions=actions,
+        holds=holds,
+    )
 
 
 def _route_problem(found: RouteProblem | None) -> views.RouteProblem | None:

@@ -136,9 +136,16 @@ class ActionView(View):
 
 
 class SandboxPlan(View):
-    """What is to be done about one sandbox, and what waits."""
+    """What is to be done about one sandbox, and what waits.
+
+    ``lines`` are its actions as people read them; ``identity`` changes with what is done, why, at which versions
+    and on which ports, and not with time. ``leaving``: nobody desires it any more.
+    """
 
     sandbox: str
+    leaving: bool = False
+    identity: str = ""
+    lines: tuple[str, ...] = ()
     actions: tuple[ActionView, ...] = ()
     holds: tuple[Condition, ...] = ()
 
@@ -165,17 +172,16 @@ class Problem(View):
 class PlanView(View):
     """A plan: against ``revision``, the one that is applied; ``text`` is what people read.
 
-    ``changes``: there is something to do. ``identity`` is the same for the same plan of the same
-    files.
+    ``changes``: there is something to do. ``instance`` is the platform's name, "" before any.
     """
 
     revision: str
+    instance: str = ""
     changes: bool
     summary: PlanSummary = PlanSummary()
     sandboxes: tuple[SandboxPlan, ...]
     problems: tuple[Problem, ...] = ()
     text: str
-    identity: str = ""
 
 
 class CommitView(View):

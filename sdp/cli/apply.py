@@ -6,94 +6,103 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from sdp.api.views import PlanView
 from sdp.cli import context as cli
 from sdp.cli.follower import NOT_IN_TIME, Follower, seconds
-from sdp.cli.plan import Directory, SavedPlan, ask, read_tree, refuse_errors, show
-from sdp.cli.publish import checkout, publish
-from sdp.cli.specs import read_folder
-from sdp.spec.load import load
-
-STALE = 3
+from sdp.cli.intended import AllowDeletes, Excluded, Sandboxes, Services, chosen
+from sdp.cli.offer import Offer, held, offered, offered_again
+from sdp.cli.plan import Directory, refuse_errors, show
+from sdp.cli.publish import publish, record
+from sdp.spec.trailers import allowing
 
 
 def apply(
     context: typer.Context,
-    saved: Annotated[
+    plan_file: Annotated[
         Path | None,
-        typer.Argument(exists=True, dir_okay=False, help="A plan that sdp plan -o saved."),
+        typer.Argument(
+            metavar="[SAVED]", exists=True, dir_okay=False, help="A plan that sdp plan -o saved."
+        ),
     ] = None,
     directory: Directory = Path(),
     message: Annotated[str, typer.Option("--message", "-m", help="The commit's message.")] = "",
     timeout: Annotated[str, typer.Option(help="How long to wait, such as 90s or 10m.")] = "10m",
+    sandbox: Sandboxes = None,
+    service: Services = None,
+    exclude: Excluded = None,
+    allow_deletes: AllowDeletes = 0,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Commit and push the working tree's specs, and follow until all of it runs.
 
+    With --sandbox, --service or --exclude only that part of the changes; the rest stays in the
+    working tree. Templates, environments and platform.yaml are never part of a part.
+
     Exit code 0: everything affected is Synced and Healthy; 1: an error; 3: the saved plan is
     stale; 4: not healthy in time, or it can't become so.
 
-    Examples: `sdp apply`; `sdp apply --yes -m "Try the refund branch"`; `sdp apply today.plan`.
+    Examples: `sdp apply`; `sdp apply --yes -m "Try the refund branch"`; `sdp apply today.plan`;
+    `sdp apply --sandbox qa-refund --service account`; `sdp apply --allow-deletes 5`.
     """
     wait = seconds(timeout)
+    selection = chosen(sandbox, service, exclude)
+    if plan_file is not None and (allow_deletes or not selection.whole):
+        raise typer.BadParameter("a saved plan says itself what it is about", param_hint="SAVED")
     with cli.failures():
         client = cli.client(context)
-        before = _read(saved) if saved else None
-        root = Path(before.directory) if before else directory
-        made = ask(client, read_tree(root), before.sandbox if before else None)
-        if before is not None and made.identity != before.plan.identity:
-            show(made)
-            cli.fail(
-                "the saved plan is stale: above is what would happen now",
-                "plan again: sdp plan",
-                STALE,
-            )
-        show(made)
-        refuse_errors(made)
-        tree = checkout(root)
-        paths = tree.changed()
-        affected = _affected(made, root, paths)
-        if not paths and not affected and tree.head == made.revision:
+        if plan_file is not None:
+            offer = offered_again(client, plan_file)
+        else:
+            offer = offered(client, directory, selection, allow_deletes)
+        _show(offer)
+        if not offer.commits and not offer.affected and offer.tree.head == offer.made.revision:
             return
-        if not yes and not _confirmed(paths):
+        if not yes and not _confirmed(offer):
             cli.fail("not applied")
-        target = publish(tree, paths, message or _message(paths))
-        deadline = time.monotonic() + wait
-        follower = Follower(client, target, affected, tree.has, fresh=target != made.revision)
-        if not follower.run(deadline):
+        target = _committed(offer, message)
+        publish(offer.tree, target)
+        fresh = target != offer.made.revision
+        follower = Follower(client, target, list(offer.affected), offer.tree.has, fresh=fresh)
+        if not follower.run(time.monotonic() + wait):
             raise typer.Exit(NOT_IN_TIME)
         cli.say(f"{target[:7]} is applied")
 
 
-def _affected(made: PlanView, root: Path, paths: list[str]) -> list[str]:
-    """Return the sandboxes to wait for: what is done something about, and what is committed.
-
-    One that only waits, and is no part of the commit, was waiting before.
-    """
-    files = load(read_folder(root)).sandboxes
-    written = {files[path].spec.sandbox.lower() for path in paths if path in files}
-    return [
-        each.sandbox for each in made.sandboxes if each.actions or each.sandbox.lower() in written
-    ]
-
-
-def _read(path: Path) -> SavedPlan:
-    try:
-        return SavedPlan.model_validate_json(path.read_bytes())
-    except ValidationError:
-        cli.fail(f"{path} is no saved plan of this sdp", f"save one: sdp plan -o {path}")
+def _show(offer: Offer) -> None:
+    """Show what would be applied; end with 1 where it can't be."""
+    offer.wish.tell()
+    show(offer.made)
+    if not offer.word:  # the files are committed already, and a word about them changes none
+        refuse_errors(offer.made)
+    if offer.deletes and (number := held(offer.made)):
+        cli.fail(
+            f"{number} sandboxes would go, and --allow-deletes {offer.deletes} lets "
+            f"{offer.deletes} go; nothing was committed",
+            f"look at them above, then: sdp apply --allow-deletes {number}",
+        )
 
 
-def _confirmed(paths: list[str]) -> bool:
-    for path in paths:
+def _committed(offer: Offer, message: str) -> str:
+    """Commit what there is to commit, and return where the branch is then."""
+    if not offer.commits:
+        return offer.tree.head
+    said = message or _message(offer)
+    said = allowing(said, offer.deletes) if offer.deletes else said
+    return record(offer.tree, offer.wish.changes, said)
+
+
+def _confirmed(offer: Offer) -> bool:
+    for path in offer.wish.paths:
         cli.say(f"  to commit: {path}")
+    if offer.deletes and offer.commits:
+        cli.say(f"  the commit lets {offer.deletes} sandboxes go")
     if not sys.stdin.isatty():
         cli.fail("apply asks, and nobody is there to answer", "look at the plan, then: --yes")
     return typer.confirm("Apply this?", err=True)
 
 
-def _message(paths: list[str]) -> str:
-    return f"Apply {', '.join(paths)}"
+def _message(offer: Offer) -> str:
+    if offer.word:
+        return f"Let {offer.deletes} sandboxes go"
+    return f"Apply {', '.join(offer.wish.paths)}"

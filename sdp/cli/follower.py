@@ -104,15 +104,13 @@ class Follower:
             raise
 
     def _stuck(self) -> tuple[SandboxView, Condition] | None:
-        """Return a failure that only a new spec or a person can change: waiting won't help."""
+        """Return what only a new spec or a person can change: waiting won't help."""
         for name in self._waiting:
             found = self._seen.get(name)
             if found is None or (self._fresh and not self._new(found.observed_generation)):
                 continue
-            if found.sync == "Failed":
-                terminal = (c for c in found.conditions if c.failed and c.until is None)
-                if (condition := next(terminal, None)) is not None:
-                    return found, condition
+            if (condition := _needs_a_person(found)) is not None:
+                return found, condition
         return None
 
     def _tell(self, news: Message | None, live: Live | None) -> None:
@@ -129,6 +127,16 @@ class Follower:
 
     def _table(self) -> Table:
         return cli.table(cli.SUMMARY, [cli.summary_row(each) for each in self._seen.values()])
+
+
+def _needs_a_person(found: SandboxView) -> Condition | None:
+    """Return a failure that is final, or a drift that is only reported, once all else is done."""
+    if found.sync == "Failed":
+        return next((c for c in found.conditions if c.failed and c.until is None), None)
+    moving = any(each.sync in {"Pending", "Applying"} for each in found.services)
+    if found.sync == "Held" and not moving:
+        return next((c for c in found.conditions if c.reason == "Drift"), None)
+    return None
 
 
 def _explain(stuck: tuple[SandboxView, Condition]) -> None:

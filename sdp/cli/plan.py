@@ -1,22 +1,40 @@
-"""The plan command: a working tree, or a commit, against what runs."""
+"""The plan command: a working tree, a commit, or a merge, against what runs."""
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, NoReturn, TypeAlias, assert_never
 
 import typer
 from dulwich.errors import NotGitRepository
 from dulwich.objectspec import parse_commit
 from dulwich.repo import Repo
-from pydantic import BaseModel, ConfigDict
 
-from sdp.api.views import PlanView
+from sdp.api.views import PlanView, Problem
 from sdp.cli import context as cli
 from sdp.cli.client import Client
-from sdp.cli.specs import read_folder
+from sdp.cli.intended import (
+    AllowDeletes,
+    Excluded,
+    Intended,
+    Sandboxes,
+    Services,
+    ask,
+    check_names,
+    chosen,
+    intended,
+    on_disk,
+)
+from sdp.cli.markdown import code, page
+from sdp.cli.publish import find_checkout
+from sdp.cli.pull_request import PullRequest, asked, pull_request
+from sdp.cli.saved import saved
 from sdp.reconciler.source import blobs
+from sdp.spec.select import Selection
 from sdp.spec.tree import Blob
 
 CHANGES = 2
+
+Form: TypeAlias = Literal["text", "markdown", "json"]
 
 Directory = Annotated[
     Path,
@@ -26,25 +44,26 @@ Directory = Annotated[
 ]
 
 
-class SavedPlan(BaseModel):
-    """A plan on disk: what ``sdp apply FILE`` compares with a fresh one. Holds no secrets."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    directory: str
-    sandbox: str | None
-    plan: PlanView
-
-
 def plan(
     context: typer.Context,
     directory: Directory = Path(),
     ref: Annotated[
         str | None, typer.Option(help="A commit or branch instead of the working tree.")
     ] = None,
-    sandbox: cli.SandboxOption = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="What merging HEAD (or --ref) into this branch would do."),
+    ] = None,
+    sandbox: Sandboxes = None,
+    service: Services = None,
+    exclude: Excluded = None,
+    allow_deletes: AllowDeletes = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Save the plan for sdp apply FILE.")
     ] = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="For people, for a comment, or for programs.")
+    ] = "text",
     *,
     as_json: cli.AsJson = False,
 ) -> None:
@@ -53,28 +72,66 @@ def plan(
     Exit code 0: nothing to do; 2: there are changes; 1: an error.
 
     Examples: `sdp plan`; `sdp plan --ref main`; `sdp plan --sandbox qa-login-error`;
-    `sdp plan -o today.plan && sdp apply today.plan`.
+    `sdp plan --exclude qa-refund/account`; `sdp plan -o today.plan && sdp apply today.plan`;
+    `sdp plan --base main --format markdown` for a pull request's comment.
     """
+    if output is not None and (ref or base):
+        raise typer.BadParameter("only the plan of a working tree can be saved", param_hint="-o")
+    selection = chosen(sandbox, service, exclude)
+    form = "json" if as_json else form
     with cli.failures():
         client = cli.client(context)
-        files = read_ref(directory, ref) if ref else read_tree(directory)
-        made = ask(client, files, sandbox)
-    if as_json:
-        cli.print_json(made)
-    else:
-        show(made)
-    refuse_errors(made)
-    if output is not None:
-        saved = SavedPlan(directory=str(directory.resolve()), sandbox=sandbox, plan=made)
-        output.write_text(saved.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        cli.say(f"saved: sdp apply {output}")
+        if base is not None:
+            request = pull_request(directory, base, ref or "HEAD")
+            check_names(client, selection, {**request.before, **request.after})
+            made = asked(client, request, selection, allow_deletes)
+            _show_merge(made, request, form)
+        else:
+            wish = _wish(client, directory, ref, selection)
+            if not wish.files and not allow_deletes:
+                refuse_nothing(directory)
+            made = ask(client, wish.files, selection, allow_deletes)
+            wish.tell()
+            _print(made, form, f"SDP: {code(ref) if ref else 'the working tree'}")
+            refuse_errors(made)
+            if output is not None:
+                kept = saved(client.url, directory, wish, made, allow_deletes)
+                output.write_text(kept.model_dump_json(indent=2) + "\n", encoding="utf-8")
+                cli.say(f"saved: sdp apply {output}")
     if made.changes:
         raise typer.Exit(CHANGES)
 
 
-def ask(client: Client, files: dict[str, str], sandbox: str | None) -> PlanView:
-    """Return the plan of these files against what runs."""
-    return client.post("/api/plan", PlanView, {"files": files, "sandbox": sandbox})
+def _show_merge(made: PlanView, request: PullRequest, form: Form) -> None:
+    """Show what merging would do; end with 1 where it would bring errors."""
+    known = request.known(made.problems)
+    _print(made, form, f"SDP: merging {code(request.head)} into {code(request.base)}", known)
+    new = tuple(each for each in made.problems if each not in known)
+    refuse_errors(made.model_copy(update={"problems": new}))
+
+
+def _print(made: PlanView, form: Form, title: str, known: Collection[Problem] = ()) -> None:
+    match form:
+        case "text":
+            show(made)
+        case "markdown":
+            typer.echo(page(made, title, known), nl=False)
+        case "json":
+            cli.print_json(made)
+        case _:
+            assert_never(form)
+
+
+def _wish(client: Client, directory: Path, ref: str | None, selection: Selection) -> Intended:
+    """Return the specs to plan: a commit's, or the working tree's with what is selected of it."""
+    if ref is not None:
+        wish = Intended({}, read_ref(directory, ref), selection)
+    elif (tree := find_checkout(directory)) is not None and tree.head:
+        return intended(client, tree, selection)
+    else:
+        wish = Intended({}, on_disk(directory), selection)
+    check_names(client, selection, wish.files)
+    return wish
 
 
 def show(made: PlanView) -> None:
@@ -97,12 +154,9 @@ def refuse_errors(made: PlanView) -> None:
         cli.fail(f"the specs have {errors} {noun}", "correct them: sdp validate")
 
 
-def read_tree(directory: Path) -> dict[str, str]:
-    """Return the specs in a folder as they are on disk."""
-    found = {blob.path: blob.content.decode(errors="replace") for blob in read_folder(directory)}
-    if not found:
-        cli.fail(f"no specs in {directory.resolve()}", "name the config repo's folder with -C")
-    return found
+def refuse_nothing(directory: Path) -> NoReturn:
+    """End with 1: there is nothing to plan."""
+    cli.fail(f"no specs in {directory.resolve()}", "name the config repo's folder with -C")
 
 
 def read_ref(directory: Path, ref: str) -> dict[str, str]:
@@ -113,7 +167,7 @@ def read_ref(directory: Path, ref: str) -> dict[str, str]:
         cli.fail(f"{directory.resolve()} is no git repository", "name it with -C")
     except (KeyError, ValueError):
         cli.fail(f"there is no commit {ref!r}", "name a branch, a tag or a commit")
-    return {each.path: each.content.decode(errors="replace") for each in found}
+    return {each.path: each.content.decode(errors="surrogateescape") for each in found}
 
 
 def blobs_at(directory: Path, ref: str) -> list[Blob]:

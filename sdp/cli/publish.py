@@ -1,6 +1,7 @@
 """Commit and push what changed in a config repo's working tree."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import assert_never
 
@@ -10,16 +11,16 @@ from dulwich.refs import HEADREF
 from dulwich.repo import Repo, get_user_identity
 
 from sdp.cli import context as cli
-from sdp.cli.plan import blobs_at
-from sdp.cli.specs import read_folder
 from sdp.reconciler.commit import (
     Committed,
     Moved,
+    Outcome,
     Refused,
     RemoteAt,
     RemoteFailed,
     Unchanged,
     commit,
+    mark,
     push,
 )
 
@@ -34,18 +35,6 @@ class Checkout:
     remote: str
     author: str
 
-    def changed(self) -> list[str]:
-        """Return the paths of specs that differ from HEAD's."""
-        here = {blob.path: blob.sha for blob in read_folder(self.directory)}
-        there = (
-            {blob.path: blob.sha for blob in blobs_at(self.directory, self.head)}
-            if self.head
-            else {}
-        )
-        return sorted(
-            path for path in here.keys() | there.keys() if here.get(path) != there.get(path)
-        )
-
     def has(self, revision: str) -> bool:
         """Tell whether a commit is here; one that is not came after what was pushed."""
         with Repo(str(self.directory)) as repo:
@@ -53,7 +42,15 @@ class Checkout:
 
 
 def checkout(directory: Path) -> Checkout:
-    """Return the working tree that has this folder as its root."""
+    """Return the working tree that has this folder as its root; end with 1 where it is none."""
+    found = find_checkout(directory)
+    if found is None:
+        cli.fail(f"{directory.resolve()} is no git repository", "name its root with -C")
+    return found
+
+
+def find_checkout(directory: Path) -> Checkout | None:
+    """Return the working tree that has this folder as its root, if it is one."""
     try:
         with Repo(str(directory)) as repo:
             ref = repo.refs.follow(HEADREF)[0][-1]
@@ -67,30 +64,21 @@ def checkout(directory: Path) -> Checkout:
                 sections = set(config.sections())
                 remote = "origin" if (b"remote", b"origin") in sections else ""
     except NotGitRepository:
-        cli.fail(f"{directory.resolve()} is no git repository", "name its root with -C")
+        return None
     return Checkout(directory, head.decode(), branch, remote, author)
 
 
-def publish(tree: Checkout, paths: list[str], message: str) -> str:
-    """Commit these paths, push the branch where there is a remote, and return its commit."""
-    head = _committed(tree, paths, message) if paths else tree.head
-    if tree.remote:
-        pushed = push(tree.directory, tree.remote, tree.branch)
-        match pushed:
-            case RemoteAt():
-                cli.say(f"pushed {head[:7]} to {tree.remote} {tree.branch}")
-            case RemoteFailed():
-                cli.fail(pushed.message, pushed.fix)
-            case _:
-                assert_never(pushed)
-    return head
-
-
-def _committed(tree: Checkout, paths: list[str], message: str) -> str:
-    outcome = commit(tree.directory, paths, message, tree.author, tree.head)
+def record(tree: Checkout, changes: Mapping[str, bytes | None], message: str) -> str:
+    """Commit these contents and return the commit; without any, the message alone."""
+    outcome: Outcome = (
+        commit(tree.directory, changes, message, tree.author, tree.head)
+        if changes
+        else mark(tree.directory, message, tree.author, tree.head)
+    )
     match outcome:
         case Committed(sha=sha):
-            cli.say(f"committed {sha[:7]} to {tree.branch}: {', '.join(paths)}")
+            what = ", ".join(sorted(changes)) or message.strip().rpartition("\n")[2]
+            cli.say(f"committed {sha[:7]} to {tree.branch}: {what}")
         case Unchanged(base=base):
             sha = base
         case Moved(fix=fix):
@@ -100,3 +88,17 @@ def _committed(tree: Checkout, paths: list[str], message: str) -> str:
         case _:
             assert_never(outcome)
     return sha
+
+
+def publish(tree: Checkout, head: str) -> None:
+    """Push the branch, where there is a remote."""
+    if not tree.remote:
+        return
+    pushed = push(tree.directory, tree.remote, tree.branch)
+    match pushed:
+        case RemoteAt():
+            cli.say(f"pushed {head[:7]} to {tree.remote} {tree.branch}")
+        case RemoteFailed():
+            cli.fail(pushed.message, pushed.fix)
+        case _:
+            assert_never(pushed)

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import stat
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -82,28 +82,38 @@ class RemoteFailed:
 Outcome: TypeAlias = Committed | Moved | Unchanged | Refused
 
 
-def commit(repo: Path, paths: Iterable[str], message: str, author: str, base: str) -> Outcome:
-    """Commit files of a working tree as they are now, and nothing else that differs in it.
+def commit(
+    repo: Path, changes: Mapping[str, bytes | None], message: str, author: str, base: str
+) -> Outcome:
+    """Commit contents in a working tree, and nothing else that differs in it.
+
+    The index follows; the files stay as they are, which may be more than what is committed.
 
     Args:
         repo: the working tree's root.
-        paths: from there, with slashes; a file that is gone is removed.
+        changes: path from there, with slashes → content; None removes the file.
         message: the commit's.
         author: as ``Name <mail>``.
         base: the commit that the files were edited at; "" for a repository's first commit.
     """
-    wanted = sorted(set(paths))
-    changes: dict[str, bytes | None] = {}
-    for path in wanted:
+    for path in sorted(changes):
         if reason := _refusal(repo, path):
             return Refused(path, reason)
-        file = repo / path
-        changes[path] = file.read_bytes() if file.is_file() else None
     outcome = write(repo, changes, message, author, base)
     if isinstance(outcome, Committed):
         with Repo(str(repo)) as opened:
-            opened.get_worktree().stage(wanted)
+            index = opened.open_index()
+            known = [p for p in sorted(changes) if changes[p] is not None or p.encode() in index]
+            opened.get_worktree().unstage(known)
     return outcome
+
+
+def mark(repo: Path, message: str, author: str, base: str) -> Committed | Moved:
+    """Commit a message alone, which says something about the files as they are."""
+    with Repo(str(repo)) as opened:
+        ref = opened.refs.follow(HEADREF)[0][-1].decode()
+        made = _stored(opened, _made(opened, {}, base), message, author)
+    return swap(repo, ref, base, made.sha)
 
 
 def write(
@@ -138,13 +148,7 @@ def make(
         made = _made(opened, changes, base)
         if base and made.tree == _tree_of(opened, base):
             return Unchanged(base)
-        made.message = message.encode()
-        made.author = made.committer = author.encode()
-        made.commit_time = made.author_time = int(clock.now().timestamp())
-        made.commit_timezone = made.author_timezone = 0
-        made.encoding = b"UTF-8"
-        opened.object_store.add_object(made)
-        return Committed(made.id.decode())
+        return _stored(opened, made, message, author)
 
 
 def swap(repo: Path, ref: str, base: str, made: str) -> Committed | Moved:
@@ -247,6 +251,16 @@ def _push_failed(output: str, remote: str, branch: str) -> RemoteFailed:
         )
     message = rejected.removeprefix("!").strip() or output.strip().rpartition("\n")[2]
     return RemoteFailed("PushFailed", message, f"check that you may push to {branch} of {remote}")
+
+
+def _stored(repo: Repo, made: Commit, message: str, author: str) -> Committed:
+    made.message = message.encode()
+    made.author = made.committer = author.encode()
+    made.commit_time = made.author_time = int(clock.now().timestamp())
+    made.commit_timezone = made.author_timezone = 0
+    made.encoding = b"UTF-8"
+    repo.object_store.add_object(made)
+    return Committed(made.id.decode())
 
 
 def _made(repo: Repo, changes: Mapping[str, bytes | None], base: str) -> Commit:

@@ -9,7 +9,10 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
+from pydantic import TypeAdapter
+
 from sdp.protocol.actions import Limits, Probe
+from sdp.protocol.identity import digest
 from sdp.spec import models, quantities
 from sdp.spec.resolve import Resolved, resolve
 from sdp.spec.tree import Problem, Tree
@@ -86,7 +89,26 @@ class DesiredSandbox:
     services: Mapping[str, DesiredService]
     suspended: bool
     protect: bool
+    heal: models.Heal = "auto"
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def intent_digest(self) -> str:
+        """Return 12 digits that change with what should run, and how.
+
+        They do not with where that was said, who owns it, and what may be done to it.
+        """
+        return digest(_JSON.dump_python(self, mode="json", exclude=_SAID | _NOT_RUN))
+
+    @property
+    def definition_digest(self) -> str:
+        """Return 12 digits that change with anything that is said of it, wherever it is said."""
+        return digest(_JSON.dump_python(self, mode="json", exclude=_SAID))
+
+
+_JSON = TypeAdapter(DesiredSandbox)
+_SAID = {"path", "revision", "problems"}
+_NOT_RUN = {"owner", "environment", "protect", "heal"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,6 +119,8 @@ class Desired:
         sandboxes: by lower-cased name.
         unreadable: sandbox files that no revision explains; while there are any, nothing that is
             missing from ``sandboxes`` may be taken for deleted.
+        emptied: neither a platform nor a sandbox of this revision could be read: more likely an
+            accident than the wish to delete everything.
     """
 
     revision: str
@@ -104,20 +128,31 @@ class Desired:
     sandboxes: Mapping[str, DesiredSandbox]
     problems: tuple[Problem, ...] = ()
     unreadable: tuple[str, ...] = ()
+    emptied: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Revision:
+    """A commit of the config repo: its specs, and its message."""
+
+    sha: str
+    tree: Tree
+    message: str = ""
 
 
 NOTHING = Desired("", None, types.MappingProxyType({}))
 
 
-def desire(revision: str, tree: Tree, ancestors: Iterable[tuple[str, Tree]] = ()) -> Desired:
+def desire(revision: str, tree: Tree, ancestors: Iterable[Revision] = ()) -> Desired:
     """Return what the tree of a revision says should exist.
 
     Args:
         revision: commit SHA of the config repo.
         tree: its specs.
-        ancestors: older revisions with their specs, newest first; read only as far as needed.
+        ancestors: older revisions, newest first; read only as far as needed.
     """
     past = _Past(ancestors)
+    emptied = is_empty(tree)
     if tree.platform is None:
         tree = _with_past_platform(tree, past)
     if tree.platform is None:
@@ -130,7 +165,14 @@ def desire(revision: str, tree: Tree, ancestors: Iterable[tuple[str, Tree]] = ()
             unreadable.append(path)
         else:
             sandboxes.setdefault(sandbox.name.lower(), sandbox)
-    return Desired(revision, tree.platform.spec, sandboxes, tree.problems, tuple(unreadable))
+    return Desired(
+        revision, tree.platform.spec, sandboxes, tree.problems, tuple(unreadable), emptied
+    )
+
+
+def is_empty(tree: Tree) -> bool:
+    """Whether neither a platform nor a sandbox of a tree can be read."""
+    return tree.platform is None and not tree.sandboxes
 
 
 def differing(old: Desired, new: Desired) -> frozenset[str]:
@@ -150,11 +192,11 @@ def intent(sandbox: DesiredSandbox | None) -> DesiredSandbox | None:
 class _Past:
     """Older revisions, read lazily and at most once."""
 
-    def __init__(self, ancestors: Iterable[tuple[str, Tree]]) -> None:
+    def __init__(self, ancestors: Iterable[Revision]) -> None:
         self._rest = iter(ancestors)
-        self._read: list[tuple[str, Tree]] = []
+        self._read: list[Revision] = []
 
-    def __iter__(self) -> Iterator[tuple[str, Tree]]:
+    def __iter__(self) -> Iterator[Revision]:
         yield from self._read
         for each in self._rest:
             self._read.append(each)
@@ -162,9 +204,9 @@ class _Past:
 
 
 def _with_past_platform(tree: Tree, past: _Past) -> Tree:
-    for _, older in past:
-        if older.platform is not None:
-            return dataclasses.replace(tree, platform=older.platform)
+    for older in past:
+        if older.tree.platform is not None:
+            return dataclasses.replace(tree, platform=older.tree.platform)
     return tree
 
 
@@ -172,9 +214,9 @@ def _last_good(path: str, tree: Tree, past: _Past) -> DesiredSandbox | None:
     """Return the sandbox of a broken file as it was when the file, or its name, last held good."""
     declared = tree.unloaded.get(path)
     problems = tree.errors([path]) or _problems(path, tree)
-    for revision, older in past:
-        for candidate in (path, _path_of(declared, older)):
-            if candidate is not None and (sandbox := _sandbox(candidate, revision, older)):
+    for older in past:
+        for candidate in (path, _path_of(declared, older.tree)):
+            if candidate is not None and (sandbox := _sandbox(candidate, older.sha, older.tree)):
                 return dataclasses.replace(sandbox, path=path, problems=problems)
     return None
 
@@ -213,6 +255,7 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         },
         suspended=bool(lifecycle.suspended),
         protect=bool(lifecycle.protect),
+        heal=body.heal or "auto",
     )
 
 

@@ -121,12 +121,12 @@ def _branches(patient: Patient) -> Iterator[Finding]:
 
 
 def _pins(patient: Patient) -> Iterator[Finding]:
+    strangers = patient.strangers
     for (node, port), parties in sorted(patient.whole.reserved.items()):
         if node != patient.id:
             continue
-        stranger = patient.report.listeners.get(str(port))
-        if stranger is not None:
-            message = f"port {port}, which {parties[0]} pins, is taken by {stranger.owner}"
+        if port in strangers:
+            message = f"port {port}, which {parties[0]} pins, is taken by {strangers[port]}"
             yield patient.error("port", message, f"stop it, or pin another port than {port}")
         if len(parties) > 1:
             message = f"port {port} is pinned by {' and '.join(parties)}"
@@ -142,11 +142,8 @@ def _ranges(patient: Patient) -> Iterator[Finding]:
 
 
 def _range(patient: Patient, kind: str, ports: models.PortRange) -> Iterator[Finding]:
-    strangers = {
-        int(port): listener.owner
-        for port, listener in patient.report.listeners.items()
-        if ports.first <= int(port) <= ports.last
-    }
+    every = patient.strangers.items()
+    strangers = {port: owner for port, owner in every if ports.first <= port <= ports.last}
     leases = patient.whole.leases
     given = {p for node, p in leases if node == patient.id and ports.first <= p <= ports.last}
     size, used = ports.last - ports.first + 1, len(given | strangers.keys())

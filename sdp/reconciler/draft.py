@@ -8,6 +8,7 @@ functions.
 
 import dataclasses
 import datetime
+from collections.abc import Callable
 
 from typing_extensions import override
 
@@ -75,22 +76,51 @@ class Hold:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Drift:
+    """Something that was changed behind the platform's back; ``key`` is the healing action's."""
+
+    key: str
+    service: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, what waits, and the ports that it takes."""
+    """What to do, what waits, the ports that it takes, and what was found changed."""
 
     actions: tuple[Planned, ...] = ()
     holds: tuple[Hold, ...] = ()
     leases: tuple[Lease, ...] = ()
+    drifts: tuple[Drift, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do and nothing waits."""
         return not self.actions and not self.holds
 
+    def narrowed(self, meant: Callable[[str], bool]) -> "Plan":
+        """Return what is about some services, with what their actions come after.
+
+        Args:
+            meant: tells whether a service's name is one of them.
+        """
+        kept: set[str] = set()
+        for planned in reversed(self.actions):
+            if meant(planned.service) or planned.key in kept:
+                kept |= {planned.key, *planned.after}
+        actions = tuple(planned for planned in self.actions if planned.key in kept)
+        holds = tuple(hold for hold in self.holds if not hold.service or meant(hold.service))
+        return dataclasses.replace(self, actions=actions, holds=holds)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
-    """What plans of all sandboxes are made from, as of one moment."""
+    """What plans of all sandboxes are made from, as of one moment.
+
+    Attributes:
+        reserved: the specs' pins.
+        healing: lower-cased names whose drift a person asked to heal, whatever their specs say.
+    """
 
     desired: Desired
     observed: Observed
@@ -98,6 +128,7 @@ class World:
     leases: Leases
     reserved: Pins
     now: datetime.datetime
+    healing: frozenset[str] = frozenset()
 
 
 def world(

@@ -1,27 +1,15 @@
-"""Events: what happened, in the journal's words; and which planned actions heal a drift. Pure."""
+"""Events: what happened, in the journal's words. Pure."""
 
 import dataclasses
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from sdp.protocol.actions import (
-    EnsureNetwork,
-    Gate,
-    Rename,
-    Resume,
-    Route,
-    SetLimits,
-    StartGateway,
-    StartService,
-)
+from sdp.protocol.actions import Gate, Route, StartGateway, StartService
 from sdp.protocol.frames import Noticed, StageEvent
-from sdp.reconciler.diff import Difference, Version
-from sdp.reconciler.draft import Plan, Planned, World
+from sdp.reconciler.draft import Drift, Plan, Planned
 from sdp.reconciler.history import Attempt
-from sdp.reconciler.rollout import beside
-from sdp.spec import names
 
 
 def _nothing() -> Mapping[str, JsonValue]:
@@ -91,67 +79,6 @@ def of_plan(plan: Plan, sandbox: str, now: datetime.datetime) -> Event:
     return Event(now, "PLANNED", sandbox, message=message, data={"actions": causes})
 
 
-def drifts(
-    plan: Plan,
-    difference: Difference,
-    whole: World,
-    intent_changed: bool,  # noqa: FBT001 -- a fact
-) -> dict[str, Event]:
-    """Return what somebody changed behind the platform's back, by the key of the healing action.
-
-    Args:
-        plan: the sandbox's plan.
-        difference: what it was made from.
-        whole: the world, with what converged before.
-        intent_changed: the spec is another than when the sandbox was last in sync.
-    """
-    versions = {
-        service.service: service.wanted.hash
-        for service in (difference.gateway, *difference.services)
-        if isinstance(service.wanted, Version)
-    }
-    moving = {each.service for each in plan.actions if each.cause.field == "port"}
-    converged = {
-        service.service: service.node.id
-        for service in (difference.gateway, *difference.services)
-        if service.service in versions.keys() - moving
-        and not service.others
-        and whole.history.applied.get((difference.sandbox, service.service))
-        == versions[service.service]
-    }
-    found: dict[str, Event] = {}
-    for planned in plan.actions:
-        name = names.container(planned.sandbox, planned.service)
-        if planned.cause.before == beside(name, versions.get(planned.service, "")):
-            continue  # the end of a move
-        for message in _drift(planned, converged, intent_changed):
-            about = (planned.sandbox, planned.service)
-            found[planned.key] = Event(whole.now, "DRIFT", *about, reason="Drift", message=message)
-    return found
-
-
-def _drift(
-    planned: Planned,
-    converged: Mapping[str, str],
-    intent_changed: bool,  # noqa: FBT001 -- a fact
-) -> Iterator[str]:
-    stood = planned.service in converged
-    name = names.container(planned.sandbox, planned.service)
-    match planned.action:
-        case StartService() | StartGateway() if stood:
-            yield f"container {name} is gone"
-        case Resume() if stood and not (intent_changed or planned.cause.field == "fall back"):
-            yield f"container {name} is stopped"
-        case Rename() if stood:
-            yield f"container {name} was renamed to {planned.cause.before}"
-        case SetLimits() if stood and not intent_changed:
-            yield f"the limits of {name} were changed to {planned.cause.before}"
-        case Route() if "edited" in planned.cause.field:
-            yield f"config.php of {planned.sandbox} was edited by hand"
-        case Route() if stood and not intent_changed:
-            said, meant = planned.cause.before, planned.cause.after
-            yield f"the route of {planned.service} says {said}, not {meant}"
-        case EnsureNetwork(name=network) if planned.node in converged.values():
-            yield f"network {network} of {planned.node} is gone"
-        case _:
-            return
+def of_drift(drift: Drift, sandbox: str, now: datetime.datetime) -> Event:
+    """Return the event of something that was changed behind the platform's back."""
+    return Event(now, "DRIFT", sandbox, drift.service, reason="Drift", message=drift.message)

@@ -68,6 +68,13 @@ class Patient:
     def facts(self) -> Mapping[str, Fact]:
         return self.seen.report.facts
 
+    @property
+    def strangers(self) -> Mapping[int, str]:
+        """Return who listens on which port; not what our containers took since it was looked."""
+        ours = {container.host_port for container in self.report.containers.values()}
+        found = {int(port): each.owner for port, each in self.report.listeners.items()}
+        return {port: owner for port, owner in found.items() if port not in ours}
+
     def error(self, kind: Kind, message: str, fix: str) -> Finding:
         return Finding("error", self.id, kind, message, fix)
 

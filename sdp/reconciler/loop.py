@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -33,8 +34,9 @@ from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import cancel, deployments, events, guard, history
 from sdp.reconciler import observed as observation
 from sdp.reconciler.cancel import Cancellation, Scope
+from sdp.reconciler.departure import departures
 from sdp.reconciler.deployments import Deployment
-from sdp.reconciler.desired import Desired, desire
+from sdp.reconciler.desired import Desired, Revision, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Attempt, Failure, History
@@ -44,6 +46,7 @@ from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
+from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
 RESYNC: Final = 30.0
@@ -169,21 +172,23 @@ class Reconciler:
         """Return what nodes were told to do and have not answered, silent ones too."""
         return (*self._dispatcher, *self._dispatcher.adrift)
 
-    def preview(self, tree: Tree, only: str | None = None) -> tuple[dict[str, Plan], World]:
+    def preview(
+        self, tree: Tree, selection: Selection = WHOLE, deletes: int = 0
+    ) -> tuple[dict[str, Plan], World]:
         """Return the plans that another tree would lead to, and the world they are made from.
 
         Args:
             tree: such as that of a working tree.
-            only: one sandbox's name; None: all.
+            selection: whose plans to return, and of which services.
+            deletes: how many sandboxes its commit would let go.
         """
-        meant = self._memory.desired
-        desired = desire("", tree, [(meant.revision, t) for t in self._memory.trees])
+        applied = self._memory.desired.revision
+        desired = desire("", tree, [Revision(applied, t) for t in self._memory.trees])
         whole = self._memory.world(self._now(), desired)
         plans = plan_all(whole)
-        plans = self._memory.guarded(plans, whole)
-        if only is None:
-            return plans, whole
-        return {name: each for name, each in plans.items() if name == only.lower()}, whole
+        plans = self._memory.guarded(plans, whole, deletes)
+        meant = {name: each for name, each in plans.items() if selection.takes(name)}
+        return {name: _narrowed(name, each, selection) for name, each in meant.items()}, whole
 
     # What nodes' sessions say.
 
@@ -302,15 +307,19 @@ class Reconciler:
         self.trouble = head.trouble
         if not head.revision or head.revision == self._memory.desired.revision:
             return
-        tree, desired = await asyncio.to_thread(self._load, head.revision)
-        happened, changed = self._memory.apply(tree, desired, self._now())
+        trees, desired = await asyncio.to_thread(self._load, head.revision)
+        happened, changed = self._memory.apply(trees, desired, self._now())
         await self._journal.append(happened)
         self._touch(None)
         await self._refresh(changed)
 
-    def _load(self, revision: str) -> tuple[Tree, Desired]:
+    def _load(self, revision: str) -> tuple[tuple[Tree, ...], Desired]:
         tree = self._source.tree(revision)
-        return tree, desire(revision, tree, self._source.ancestors(revision))
+        trees: tuple[Tree, ...] = (tree,)
+        if tree.platform is None:
+            older = (each.tree for each in self._source.ancestors(revision))
+            trees = (tree, *itertools.islice((each for each in older if each.platform), 1))
+        return trees, desire(revision, tree, self._source.ancestors(revision))
 
     async def _round(self, names: frozenset[str]) -> None:
         memory, now = self._memory, self._now()
@@ -323,7 +332,7 @@ class Reconciler:
             await self._mend(*about)
         self._cured = frozenset()
         await self._refresh(requests)
-        await self._look_back(names)
+        await self._look_back()
         self._dispatcher.expire(now)
         for asked in tuple(self._cancels):
             await self._cancel(asked)
@@ -347,11 +356,11 @@ class Reconciler:
         # Only now: a request outlives a round that failed, and one that came meanwhile stays.
         self._requests = {n: x for n, x in self._requests.items() if requests.get(n) != x}
 
-    async def _look_back(self, names: Iterable[str]) -> None:
-        """Ask the past about sandboxes that were observed after their files were gone."""
-        for name in self._memory.strangers(names):
-            past = self._source.ancestors(self._memory.desired.revision)
-            self._memory.met(name, await asyncio.to_thread(guard.was_protected, name, past))
+    async def _look_back(self) -> None:
+        """Ask the past about sandboxes that nobody desires; more may turn up meanwhile."""
+        while strangers := self._memory.strangers():
+            history = self._source.history(self._memory.desired.revision)
+            self._memory.met(await asyncio.to_thread(departures, strangers, history))
 
     async def _retry(self, name: str) -> None:
         for about in self._memory.failing(name):
@@ -485,6 +494,12 @@ class Reconciler:
         self._dispatcher.lost(node)
         self._memory.silence(node)
         self._touch(None)
+
+
+def _narrowed(name: str, made: Plan, selection: Selection) -> Plan:
+    if not selection.partly(name):
+        return made
+    return made.narrowed(lambda service: selection.takes_service(name, service))
 
 
 def _new_deployment() -> str:

@@ -15,12 +15,15 @@ from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import cancel, deployments, desired, events, guard
 from sdp.reconciler import observed as observation
 from sdp.reconciler.cancel import Cancellation
+from sdp.reconciler.departure import Departure
 from sdp.reconciler.deployments import Deployment, Key
 from sdp.reconciler.desired import Desired, DesiredSandbox
 from sdp.reconciler.diff import Obstacle, Version, diff
 from sdp.reconciler.dispatch import InFlight, Wanted
 from sdp.reconciler.draft import Hold, Plan, Planned, World, world
+from sdp.reconciler.drift import INTENT
 from sdp.reconciler.events import Event
+from sdp.reconciler.guard import Word
 from sdp.reconciler.history import Attempt, Failure, History
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
@@ -54,9 +57,11 @@ class Memory:
         self._failures: dict[Key, Failure] = {}
         self._served: dict[str, str] = {}
         self._synced_spec: dict[str, DesiredSandbox] = {}
+        self._healing: set[str] = set()
         self._drifts: dict[str, frozenset[str]] = {}
         self._successes: dict[str, collections.Counter[str]] = {}
-        self._protected: dict[str, bool] = {}
+        self._departures: dict[str, Departure] = {}
+        self._let_go: dict[str, set[str]] = {}
         self._too_many: frozenset[str] = frozenset()
         self._confirmed: set[str] = set()
         self._planned_at: datetime.datetime | None = None
@@ -74,19 +79,25 @@ class Memory:
         self.deployments = {each.key: each for each in known}
 
     def apply(
-        self, tree: Tree, new: Desired, now: datetime.datetime
+        self, trees: tuple[Tree, ...], new: Desired, now: datetime.datetime
     ) -> tuple[list[Event], frozenset[str]]:
-        """Take a new revision; return what to tell, and which sandboxes changed."""
+        """Take a new revision; return what to tell, and which sandboxes changed.
+
+        Args:
+            trees: the revision's, and one that explains its platform where its own does not load.
+            new: what it desires.
+            now: when.
+        """
         old = self.desired
-        gone = old.sandboxes.keys() - new.sandboxes.keys()
-        self._protected.update({name: old.sandboxes[name].protect for name in gone})
         for name in new.sandboxes:
-            self._protected.pop(name, None)
+            self._departures.pop(name, None)
             self._confirmed.discard(name)
+            for names in self._let_go.values():
+                names.discard(name)
         changed = desired.differing(old, new)
         for name in changed:
             self._successes.pop(name, None)
-        self.desired, self.trees = new, (tree, *self.trees[:1])
+        self.desired, self.trees = new, (*trees, *self.trees[:1])
         listed: list[JsonValue] = [*sorted(changed)]
         data: dict[str, JsonValue] = {"revision": new.revision, "changed": listed}
         applied = Event(now, "REVISION", message=new.revision, data=data)
@@ -128,18 +139,20 @@ class Memory:
         self._failures = {k: each for k, each in self._failures.items() if k[:2] != about}
 
     def confirm(self, name: str) -> None:
-        """Take a person's word for a sandbox: it may be tried again, and it may go."""
+        """Take a person's word for a sandbox: it may be tried again or healed, or it may go."""
         self._successes.pop(name, None)
-        if name not in self.desired.sandboxes:
+        if name in self.desired.sandboxes:
+            self._healing.add(name)
+        else:
             self._confirmed.add(name)
 
     def put(self, deployment: Deployment) -> None:
         """Take a deployment as it is now."""
         self.deployments[deployment.key] = deployment
 
-    def met(self, name: str, protected: bool) -> None:  # noqa: FBT001 -- a fact, kept as such
-        """Take whether a sandbox that nobody desires was protected."""
-        self._protected[name] = protected
+    def met(self, departures: Mapping[str, Departure]) -> None:
+        """Take what git says of sandboxes that nobody desires."""
+        self._departures.update(departures)
 
     # What is asked.
 
@@ -148,16 +161,19 @@ class Memory:
         seen = observation.sandboxes(self.observed)
         return frozenset(self.desired.sandboxes.keys() | seen | self.statuses.keys())
 
-    def strangers(self, names: Iterable[str]) -> list[str]:
-        """Return the observed sandboxes that nobody desires and whose past is not known."""
+    def strangers(self) -> dict[str, Departure | None]:
+        """Return the observed sandboxes that nobody desires, whose past must be looked at."""
         seen = observation.sandboxes(self.observed) - self.desired.sandboxes.keys()
-        return sorted(seen & frozenset(names) - self._protected.keys())
+        known = {name: self._departures.get(name) for name in sorted(seen)}
+        revision = self.desired.revision
+        return {name: each for name, each in known.items() if not each or each.seen != revision}
 
     def world(self, now: datetime.datetime, meant: Desired | None = None) -> World:
         """Return the world as of now, or as it would be with another intent."""
         history = History(dict(self._applied), dict(self._failures))
         leases = rebuild(self.leases, self.observed)
-        return world(meant or self.desired, self.observed, history, leases, now)
+        made = world(meant or self.desired, self.observed, history, leases, now)
+        return dataclasses.replace(made, healing=frozenset(self._healing))
 
     def patience(self, now: datetime.datetime, most: float) -> float:
         """Return the seconds until something is due by itself."""
@@ -235,8 +251,11 @@ class Memory:
     def plan(self, names: Collection[str], whole: World) -> list[Event]:
         """Make the plans of these sandboxes; return what is new in them, and the drifts."""
         self._planned_at = whole.now
-        held = self._held(whole)
+        word = self._word(whole)
+        held = guard.held_deletions(whole, word)
         self._too_many = frozenset(n for n, h in held.items() if h.reason == "MassDeletion")
+        for commit, names_let_go in guard.allowed_by(whole, word).items():
+            self._let_go.setdefault(commit, set()).update(names_let_go)
         happened: list[Event] = []
         for name in sorted({*names, *held} & self.every()):
             before = self.plans.get(name, Plan())
@@ -279,7 +298,26 @@ class Memory:
             if self._applied.get(about) != service.current.hash or failing:
                 self._applied[about] = service.current.hash
                 done.append((*about, service.current.hash))
+        # What runs elsewhere now is new, not drift, when it is to run here again.
+        left = [each.service for each in difference.services if each.wanted is None]
+        done += [(meant.name, each, "") for each in left if self._applied.get((meant.name, each))]
+        if made.empty:
+            self._healing.discard(name)
+            done += self._in_sync(name, meant)
+        self._applied.update({(sandbox, each): version for sandbox, each, version in done})
         return done
+
+    def _in_sync(self, name: str, meant: DesiredSandbox) -> list[Key]:
+        """Return as what a sandbox is in sync, where that is news."""
+        if desired.intent(self._synced_spec.get(name)) == desired.intent(meant):
+            return []
+        self._synced_spec[name] = meant
+        about = (meant.name, INTENT)
+        return (
+            [(*about, meant.intent_digest)]
+            if self._applied.get(about) != meant.intent_digest
+            else []
+        )
 
     def end(self, name: str, whole: World) -> tuple[list[Deployment], list[Event]]:
         """Return the deployments of a sandbox that now run or are over, and what to tell."""
@@ -300,8 +338,10 @@ class Memory:
         if name in self.desired.sandboxes or name in observation.sandboxes(self.observed):
             return False
         self.plans.pop(name, None)
-        self._protected.pop(name, None)
+        self._departures.pop(name, None)
         self._confirmed.discard(name)
+        self._healing.discard(name)
+        self._synced_spec.pop(name, None)
         self._applied = {k: v for k, v in self._applied.items() if k[0].lower() != name}
         self._failures = {k: v for k, v in self._failures.items() if k[0].lower() != name}
         known = self.deployments.items()
@@ -321,25 +361,34 @@ class Memory:
                     happened.append(Event(whole.now, "SANDBOX_REMOVED", before.name))
                 continue
             made = status(name, whole, self.plans[name], busy, before, self._served.get(name, ""))
-            meant = whole.desired.sandboxes.get(name)
-            if made.sync == "Synced" and meant is not None:
-                self._synced_spec[name] = meant
             self.statuses[name] = made
             if _news(made) != _news(before):
                 data: dict[str, JsonValue] = _JSON.dump_python(made, mode="json")
                 happened.append(Event(whole.now, "STATUS", made.name, data=data))
         return happened
 
-    def guarded(self, plans: Mapping[str, Plan], whole: World) -> dict[str, Plan]:
-        """Return plans with the deletions held that would be held."""
-        held = self._held(whole)
+    def guarded(self, plans: Mapping[str, Plan], whole: World, deletes: int) -> dict[str, Plan]:
+        """Return plans with the deletions held that would be held.
+
+        Args:
+            plans: by lower-cased name.
+            whole: what they were made from.
+            deletes: how many sandboxes the commit that is thought of lets go.
+        """
+        held = guard.held_deletions(whole, self._word(whole, deletes))
         return {n: Plan(holds=(held[n],)) if n in held else made for n, made in plans.items()}
 
-    def _held(self, whole: World) -> dict[str, Hold]:
-        protected = [name for name, said in self._protected.items() if said]
-        known = self.desired.sandboxes.items()
-        protected += [n for n, sandbox in known if sandbox.protect]
-        return guard.held_deletions(whole, protected, self._too_many, self._confirmed)
+    def _word(self, whole: World, deletes: int = 0) -> Word:
+        """Return people's word on those that leave; of those still desired, their spec's."""
+        departures = dict(self._departures)
+        for name in guard.leaving(whole):
+            said = departures.get(name, Departure(""))
+            if (still := self.desired.sandboxes.get(name)) is not None:
+                said = Departure("", still.protect)
+            more = {"": deletes} if deletes else {}
+            both = {**said.allowances, **more}
+            departures[name] = dataclasses.replace(said, allowances=both)
+        return Word(departures, self._too_many, self._confirmed, self._let_go)
 
     def _watched(self, name: str, made: Plan) -> Plan:
         """Return the plan, with a hold where its actions succeed again and again in vain."""
@@ -366,12 +415,11 @@ class Memory:
         meant = whole.desired.sandboxes.get(name)
         if meant is None or meant.suspended:
             return []
-        changed = desired.intent(self._synced_spec.get(name)) != desired.intent(meant)
-        made, difference = self.plans[name], diff(meant, whole.observed)
-        found = events.drifts(made, difference, whole, changed)
-        known = self._drifts.get(name, frozenset())
+        made, known = self.plans[name], self._drifts.get(name, frozenset())
+        found = {each.key: each for each in made.drifts}
         self._drifts[name] = frozenset(found) | (known & {each.key for each in made.actions})
-        return [event for key, event in found.items() if key not in known]
+        new = [each for key, each in found.items() if key not in known]
+        return [events.of_drift(each, meant.name, whole.now) for each in new]
 
 
 def _news(made: SandboxStatus | None) -> SandboxStatus | None:

@@ -24,6 +24,7 @@ from sdp.protocol.actions import (
     StartService,
     Stop,
 )
+from sdp.protocol.identity import digest
 from sdp.reconciler.draft import Hold, Plan, Planned, World
 
 _WORD = 10
@@ -75,6 +76,22 @@ def text(plans: Mapping[str, Plan], whole: World, title: str = "") -> str:
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
+def lines(name: str, plan: Plan, whole: World) -> tuple[str, ...]:
+    """Return one sandbox's actions as people read them, without its name."""
+    return tuple(_sandbox(name, plan, whole)[1:]) if plan.actions else ()
+
+
+def identity(plan: Plan) -> str:
+    """Return 12 digits that change with what is done, why, at which versions and on which ports.
+
+    Times are no part of it, and messages can tell some; nor is the commit of the config repo.
+    """
+    holds: list[JsonValue] = [
+        [hold.service, hold.reason, hold.fix, hold.failed] for hold in plan.holds
+    ]
+    return digest([[_action(planned) for planned in plan.actions], holds])
+
+
 def summary(plans: Mapping[str, Plan], whole: World) -> Summary:
     """Return how much there is to do."""
     # Sandboxes that need the same release share the key of its build: one change, not several.
@@ -102,8 +119,8 @@ def as_json(plans: Mapping[str, Plan], whole: World) -> dict[str, JsonValue]:
 def _action(planned: Planned) -> JsonValue:
     said = planned.action.model_dump(mode="json")
     if isinstance(container := said.get("container"), dict):
-        for secret in ("environment", "files"):
-            container.pop(secret, None)
+        for left_out in ("environment", "files", "generation", "deployment"):
+            container.pop(left_out, None)
     return {
         "key": planned.key,
         "node": planned.node,

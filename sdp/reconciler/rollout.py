@@ -390,9 +390,4 @@ def _free_name(draft: Draft, service: ServiceDifference, version: Version) -> st
     node: NodeReport = draft.world.observed[service.node.id].report
     for container in node.containers.values():
         taken.add(container.name)
-    return beside(name, version.hash) if name in taken else name
-
-
-def beside(name: str, version: str) -> str:
-    """Return the name that a container has while its predecessor has the right one."""
-    return f"{name}-{version[:6]}"
+    return names.beside(name, version.hash) if name in taken else name

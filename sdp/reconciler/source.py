@@ -28,6 +28,7 @@ from dulwich.repo import Repo
 from urllib3.exceptions import HTTPError
 from watchfiles._rust_notify import RustNotify
 
+from sdp.reconciler.desired import Revision
 from sdp.spec.load import FOLDERS, Cache, is_spec, load
 from sdp.spec.tree import Blob, Tree
 
@@ -140,8 +141,19 @@ class Source:
         with self._reading, Repo(str(self._path)) as repo:
             return self._tree(repo, _commit(repo, revision))
 
-    def ancestors(self, revision: str) -> Iterator[tuple[str, Tree]]:
-        """Yield older commits with their specs, by first parents, newest first. Blocks.
+    def history(self, revision: str) -> Iterator[Revision]:
+        """Yield a commit and its ancestors, newest first. Blocks.
+
+        Raises:
+            KeyError: the repository has no such commit.
+        """
+        with self._reading, Repo(str(self._path)) as repo:
+            newest = self._revision(repo, _commit(repo, revision))
+        yield newest
+        yield from self.ancestors(revision)
+
+    def ancestors(self, revision: str) -> Iterator[Revision]:
+        """Yield older commits, by first parents, newest first. Blocks.
 
         A shallow clone ends where it ends.
         """
@@ -150,9 +162,13 @@ class Source:
                 parents = _commit(repo, revision).parents
                 if not parents or parents[0] not in repo.object_store:
                     return
-                revision = parents[0].decode()
-                tree = self._tree(repo, _commit(repo, revision))
-            yield revision, tree
+                older = self._revision(repo, _commit(repo, parents[0].decode()))
+            yield older
+            revision = older.sha
+
+    def _revision(self, repo: Repo, commit: Commit) -> Revision:
+        message = commit.message.decode(errors="replace")
+        return Revision(commit.id.decode(), self._tree(repo, commit), message)
 
     def _tree(self, repo: Repo, commit: Commit) -> Tree:
         return load(blobs(repo, commit), self._cache)

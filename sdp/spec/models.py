@@ -6,7 +6,7 @@ nearly every key of a body may be ``None``. Lists are tuples, here and as ``sdp.
 them.
 """
 
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,6 +30,9 @@ from sdp.spec.forms import (
     UrlPath,
     VariableName,
 )
+
+Heal: TypeAlias = Literal["auto", "report"]
+"""What is done about drift, which is what somebody changed behind the platform's back."""
 
 
 class Model(BaseModel):
@@ -111,6 +114,9 @@ class Body(Model):
     )
     resources: Resources | None = Field(None, description="The sandbox's ceiling.")
     lifecycle: Lifecycle | None = Field(None, description="Sleep, expiry, protection.")
+    heal: Heal | None = Field(
+        None, description="Drift is healed (auto, the default), or held and told (report)."
+    )
 
 
 class Sandbox(Body):

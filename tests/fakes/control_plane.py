@@ -23,6 +23,7 @@ from sdp.reconciler import observed as observation
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.load import load
 from sdp.spec.models import Platform
+from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Blob, Tree
 
 NOW = datetime.datetime(2026, 3, 4, 12, 0, tzinfo=datetime.UTC)
@@ -82,7 +83,7 @@ def plan(*sandboxes: views.SandboxPlan, **changes: object) -> views.PlanView:
         changes=any(each.actions for each in sandboxes),
         sandboxes=sandboxes,
         text="Plan: 1 to add.\n" if sandboxes else "Nothing to do: matches 9f3c1e7.\n",
-        identity="same",
+        instance="acme",
     )
     return bare.model_copy(update=changes)
 
@@ -120,13 +121,14 @@ class FakePlane:
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
         self.plan = plan()
         self.leased = views.PortList()
-        self.previewed: list[tuple[Mapping[str, str], str | None]] = []
+        self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
         self.cancelled = views.Cancelled(sandbox="QA-ONE", services=(), stopping=(), shared=())
         self.flights: tuple[views.ActionInFlight, ...] = ()
         self.findings: tuple[views.Finding, ...] = ()
         self.reasons: tuple[views.Condition, ...] = ()
         self.on_read: Callable[[], None] = lambda: None
+        self.answers: Callable[[int], views.PlanView] = lambda _: self.plan
 
     @property
     def platform(self) -> Platform | None:
@@ -149,9 +151,11 @@ class FakePlane:
     def plan_of(self, name: str) -> views.PlanView | None:
         return self.plan if name.lower() in self.known else None
 
-    async def preview(self, files: Mapping[str, str], only: str | None) -> views.PlanView:
-        self.previewed.append((files, only))
-        return self.plan
+    async def preview(
+        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
+    ) -> views.PlanView:
+        self.previewed.append((files, selection, deletes))
+        return self.answers(deletes)
 
     def sync(self, name: str) -> str:
         self.asked.append(name)

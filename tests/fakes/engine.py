@@ -37,6 +37,8 @@ class FakeEngine:
         self.node = node
         self.root = Path("/var/lib/docker")
         self.room = 31
+        self.grain = 1
+        """So many lines of a log have the same timestamp."""
         self.down = False
         self.tags: dict[str, str] = {"busybox:test": "sha256:1"}
         self.archives: dict[str, str | EngineError] = {}
@@ -310,7 +312,8 @@ class FakeEngine:
 
     def _stamped(self, key: str, first: int) -> list[Line]:
         said = enumerate(self._logs[key][first:], first)
-        return [Line(f"2026-03-04T12:00:00.{number:09}Z", text) for number, text in said]
+        grain = self.grain
+        return [Line(f"2026-03-04T12:00:00.{number // grain:09}Z", text) for number, text in said]
 
     async def about(self) -> About:
         self._up("about")

@@ -1,12 +1,17 @@
-"""What the planner never does, whatever people commit and whatever happens to the nodes."""
+"""What the planner never does, whatever people commit and whatever happens to the nodes.
+
+Several sandboxes on two nodes: commits, drift, failures, silence, lost control planes and single
+steps come in any order; then everything must converge. ``make fuzz`` searches for long.
+"""
 
 import dataclasses
+from collections.abc import Mapping
 
-import hypothesis
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     rule,
     run_state_machine_as_test,
@@ -14,95 +19,294 @@ from hypothesis.stateful import (
 
 from sdp.protocol.actions import (
     Admit,
+    Limits,
     Remove,
+    RemoveCopy,
+    RemoveNetwork,
     Rename,
     Resume,
     Route,
     SetLimits,
+    StartGateway,
     StartService,
     Stop,
 )
+from sdp.protocol.report import Container, Listener, NodeReport
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Branch
-from sdp.reconciler.history import History
-from sdp.reconciler.plan import Planned
-from tests.builders import BRANCHES, GATEWAY, MICRO, NOW, Simulation, desired, sandbox
+from sdp.reconciler.draft import World
+from sdp.reconciler.plan import Plan, plan_all
+from sdp.spec import trailers
+from tests.builders import BRANCHES, GATEWAY, MICRO, PLATFORM, sandbox
+from tests.property.platform import Platform
+from tests.property.profiles import SECONDS, SETTINGS, Progress
 
-NAMES = st.sampled_from(["QA", "QB", "QC"])
+SANDBOXES = ("QA", "QB", "QC", "QD")
+NAMES = st.sampled_from(SANDBOXES)
 SERVICES = st.sampled_from(["account", "payment", "user"])
 PINS = {"account": "9002", "payment": "9003", "user": "9007"}
 """The first two are given out early: whoever has them must move."""
 TARGETS = st.one_of(
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN"),
+    st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{cpu: 1}}"),
     st.just("use_ocp: true"),
     st.just("url: 'http://10.9.9.9:8080'"),
 )
+NODES = st.sampled_from([MICRO, GATEWAY])
+PICKS = st.integers(0, 40)
+MENDABLE = frozenset({"Drift", "Protected", "MassDeletion", "EmptyTree"})
+"""Holds that a person's word or a commit lifts; at the end no other may be left but ports'."""
+
+progress = Progress()
+
+
+@dataclasses.dataclass
+class Body:
+    """A sandbox's file."""
+
+    services: dict[str, str] = dataclasses.field(default_factory=dict)
+    heal: str = "auto"
+    suspended: bool = False
+    protect: bool = False
+
+    def text(self, name: str) -> str:
+        services = ", ".join(f"{k}: {{{v}}}" for k, v in sorted(self.services.items()))
+        suspended, protect = str(self.suspended).lower(), str(self.protect).lower()
+        more = f"heal: {self.heal}\nlifecycle: {{suspended: {suspended}, protect: {protect}}}"
+        return sandbox(name, services, more=more)
 
 
 class Planner(RuleBasedStateMachine):
-    """Commits, drift, silence and single steps in any order; then it must converge."""
+    """The rules are what happens, the invariants what must hold meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bodies: dict[str, dict[str, str]] = {}
-        self.simulation = Simulation(desired())
-        self.planned: list[Planned] = []
+        self.platform = Platform()
+        self.bodies: dict[str, Body] = {}
+        self.emptied = False
+        self.stays: set[str] = set()
+        """Lower-cased names of sandboxes that nobody desires and that must not go."""
+        self.synced: set[str] = set()
+        """Those of them that a person let go one by one."""
+        self.said: list[tuple[int, frozenset[str]]] = []
+        """How many may go, as commits said, of which of them."""
+        self.drifted: set[tuple[str, str]] = set()
+        """Sandbox and service whose container is gone, and must not come back by itself."""
+        self.plans: Mapping[str, Plan] = {}
 
-    def commit(self) -> None:
-        files = [
-            sandbox(name, ", ".join(f"{k}: {{{v}}}" for k, v in sorted(services.items())))
-            for name, services in sorted(self.bodies.items())
-        ]
-        self.simulation.desired = desired(*files)
+    @initialize()
+    def somebody_describes_the_platform(self) -> None:
+        self.commit()
+
+    # What people do.
+
+    def commit(self, message: str = "", about: str = "") -> None:
+        """Commit the files; ``about`` is the one sandbox that is changed, "" may be all."""
+        texts = {f"sandboxes/{n}.yaml": body.text(n) for n, body in sorted(self.bodies.items())}
+        self.platform.commit({} if self.emptied else {"platform.yaml": PLATFORM, **texts}, message)
+        back = {name.lower() for name in self.bodies if not self.emptied}
+        self.stays -= back
+        self.synced -= back
+        self.said = [(number, names - back) for number, names in self.said]
+        changed = {about} if about else set(SANDBOXES)
+        self.drifted = {(box, service) for box, service in self.drifted if box not in changed}
+        self.look()
+
+    def look(self) -> None:
+        self.plans = self.platform.round()
+        self.stays -= {name for name in self.stays if self.may_go(name)}
+
+    def may_go(self, name: str) -> bool:
+        """Whether a person's word on a sandbox counts now."""
+        if self.was_protected(name):
+            return False
+        if name in self.synced and not self.emptied:
+            return True
+        there = {n for n in self.stays & self.platform.leaving() if not self.was_protected(n)}
+        words = ((number, there & names) for number, names in self.said if name in names)
+        return any(len(asked) <= number for number, asked in words)
 
     @rule(name=NAMES, service=SERVICES, wanted=TARGETS)
     def someone_commits_a_service(self, name: str, service: str, wanted: str) -> None:
-        self.bodies.setdefault(name, {})[service] = wanted.replace("PIN", PINS[service])
-        self.commit()
+        body = self.bodies.setdefault(name, Body())
+        body.services[service] = wanted.replace("PIN", PINS[service])
+        self.commit(about=name)
+
+    @rule(
+        name=NAMES,
+        heal=st.sampled_from(["auto", "report"]),
+        suspended=st.booleans(),
+        protect=st.booleans(),
+    )
+    def someone_commits_how_it_lives(
+        self, *, name: str, heal: str, suspended: bool, protect: bool
+    ) -> None:
+        if name in self.bodies:
+            services = self.bodies[name].services
+            self.bodies[name] = Body(services, heal, suspended, protect)
+            self.commit(about=name)
+
+    @rule(gone=st.sets(NAMES, min_size=1), allowed=st.sampled_from([0, 0, 1, 2, 4]))
+    def someone_removes_sandboxes(self, gone: set[str], allowed: int) -> None:
+        gone &= self.bodies.keys()
+        every = len(self.bodies)
+        message = trailers.allowing("Clean up", allowed) if allowed else ""
+        removed = {name: self.bodies.pop(name) for name in gone}
+        there = observation.sandboxes(self.platform.nodes.observed)
+        if not self.emptied:
+            self.stays |= {n.lower() for n, body in removed.items() if body.protect} & there
+        if not self.emptied and len(gone) > 2 and len(gone) > 0.3 * every:
+            self.stays |= {name.lower() for name in gone} & there
+        if allowed:
+            self.said.append((allowed, frozenset(self.stays)))
+        self.commit(message)
+
+    def was_protected(self, name: str) -> bool:
+        for revision in reversed(self.platform.revisions):
+            for file in revision.tree.sandboxes.values():
+                if file.spec.sandbox.lower() == name:
+                    lifecycle = file.spec.lifecycle
+                    return bool(lifecycle and lifecycle.protect)
+        return False
+
+    @rule(emptied=st.booleans())
+    def someone_empties_the_repository_or_brings_it_back(self, *, emptied: bool) -> None:
+        if emptied and not self.emptied:
+            there = observation.sandboxes(self.platform.nodes.observed)
+            self.stays |= {name.lower() for name in self.bodies} & there
+        if emptied != self.emptied:
+            self.emptied = emptied
+            self.commit()
 
     @rule(name=NAMES)
-    def someone_removes_a_sandbox(self, name: str) -> None:
-        self.bodies.pop(name, None)
-        self.commit()
-
-    @rule(pick=st.integers(0, 20), how=st.sampled_from(["remove", "stop", "rename"]))
-    def a_container_drifts(self, pick: int, how: str) -> None:
-        containers = self.simulation.observed[MICRO].report.containers
-        if containers:
-            name = sorted(each.name for each in containers.values())[pick % len(containers)]
-            match how:
-                case "remove":
-                    self.simulation.remove(MICRO, name)
-                case "stop":
-                    self.simulation.edit(MICRO, name, state="exited", health="none")
-                case _:
-                    self.simulation.edit(MICRO, name, name=f"{name}-renamed-{pick}")
-
-    @rule(port=st.integers(9001, 9004))
-    def a_stranger_takes_or_leaves_a_port(self, port: int) -> None:
-        report = self.simulation.observed[MICRO].report
-        running = [c.host_port for c in report.containers.values() if c.state == "running"]
-        if port not in running:
-            self.simulation.listen(MICRO, port, "" if str(port) in report.listeners else "nginx")
-
-    @rule(node=st.sampled_from([MICRO, GATEWAY]), speaks=st.booleans())
-    def a_node_falls_silent_or_comes_back(self, node: str, speaks: bool) -> None:  # noqa: FBT001
-        known = dataclasses.replace(self.simulation.observed[node], connected=speaks)
-        self.simulation.observed = {**self.simulation.observed, node: known}
+    def someone_asks_for_a_sync(self, name: str) -> None:
+        self.drifted = {(box, service) for box, service in self.drifted if box != name}
+        if name.lower() in self.stays:
+            self.synced.add(name.lower())
+        self.platform.sync(name.lower())
+        self.look()
 
     @rule(name=NAMES)
     def someone_cancels(self, name: str) -> None:
-        self.simulation.cancel(name)
+        self.platform.cancel(name)
+        self.look()
 
-    @rule(steps=st.integers(1, 4))
+    # What happens to nodes.
+
+    def container(self, pick: int) -> tuple[str, Container] | None:
+        """Return one of the containers, and its node."""
+        found = [
+            (node, each)
+            for node, seen in sorted(self.platform.nodes.observed.items())
+            for each in sorted(seen.report.containers.values(), key=lambda c: c.name)
+        ]
+        return found[pick % len(found)] if found else None
+
+    @rule(pick=PICKS, how=st.sampled_from(["remove", "stop", "rename", "limit"]))
+    def a_container_drifts(self, pick: int, how: str) -> None:
+        if (found := self.container(pick)) is None:
+            return
+        node, container = found
+        nodes = self.platform.nodes
+        match how:
+            case "remove":
+                self.note_drift(container)
+                nodes.remove(node, container.id)
+            case "stop":
+                nodes.edit(node, container.id, state="exited", health="none")
+            case "limit":
+                nodes.edit(node, container.id, limits=Limits(cpu_milli=1, memory_bytes=1))
+            case _:
+                nodes.edit(node, container.id, name=f"renamed-{pick}-{container.id}")
+        self.look()
+
+    def note_drift(self, container: Container) -> None:
+        """Note that a container goes which only a person may have made again."""
+        name = container.sandbox.lower()
+        meant = self.platform.memory.desired.sandboxes.get(name)
+        settled = name in self.plans and self.plans[name].empty
+        if meant and meant.heal == "report" and not meant.suspended and settled:
+            self.drifted.add((container.sandbox, container.service))
+
+    @rule(key=st.sampled_from(["account_url", "user_url"]), pick=PICKS)
+    def someone_edits_a_route(self, key: str, pick: int) -> None:
+        report = self.platform.nodes.observed[GATEWAY].report
+        copies = sorted(report.copies)
+        if copies:
+            chosen = copies[pick % len(copies)]
+            copy = report.copies[chosen]
+            routes = {**copy.routes, key: "http://by-hand"}
+            edited = copy.model_copy(update={"routes": routes, "edited": True})
+            self.report(GATEWAY, report, copies={**report.copies, chosen: edited})
+
+    @rule(node=NODES, pick=PICKS)
+    def a_network_goes(self, node: str, pick: int) -> None:
+        report = self.platform.nodes.observed[node].report
+        if report.networks:
+            gone = sorted(report.networks)[pick % len(report.networks)]
+            rest = {name: each for name, each in report.networks.items() if name != gone}
+            self.report(node, report, networks=rest)
+
+    @rule(port=st.sampled_from([9001, 9002, 9005]), there=st.booleans())
+    def a_stranger_takes_a_port_or_leaves_it(self, *, port: int, there: bool) -> None:
+        report = self.platform.nodes.observed[MICRO].report
+        running = [each for each in report.containers.values() if each.state == "running"]
+        ours = {each.host_port for each in running}
+        listeners = {k: each for k, each in report.listeners.items() if k != str(port)}
+        if there and port not in ours:
+            listeners[str(port)] = Listener(owner="nginx")
+        self.report(MICRO, report, listeners=listeners)
+
+    @rule(branch=st.sampled_from(BRANCHES), tip=st.integers(1, 3))
+    def someone_pushes(self, branch: str, tip: int) -> None:
+        report = self.platform.nodes.observed[MICRO].report
+        account = report.repositories["account"]
+        branches = {**account.branches, branch: f"{tip:040x}"}
+        moved = account.model_copy(update={"branches": branches})
+        self.drifted = {(box, each) for box, each in self.drifted if each != "account"}
+        self.report(MICRO, report, repositories={**report.repositories, "account": moved})
+
+    def report(self, node: str, report: NodeReport, **changes: object) -> None:
+        self.platform.nodes.report(node, report.model_copy(update=changes))
+        self.look()
+
+    @rule(node=NODES, speaks=st.booleans())
+    def a_node_falls_silent_or_comes_back(self, *, node: str, speaks: bool) -> None:
+        self.platform.speak([node], speaks=speaks)
+        self.look()
+
+    # What the control plane does.
+
+    @rule(steps=st.integers(1, 6))
     def the_loop_runs(self, steps: int) -> None:
         for _ in range(steps):
-            self.planned = self.simulation.step()
+            self.platform.step()
+        self.look()
+
+    @rule()
+    def the_loop_runs_until_nothing_is_ready(self) -> None:
+        self.platform.converge()
+        self.look()
+
+    @rule(pick=PICKS)
+    def an_action_fails(self, pick: int) -> None:
+        if ready := self.platform.ready():
+            self.platform.fail(ready[pick % len(ready)])
+            self.look()
+
+    @rule(forgetful=st.booleans())
+    def the_control_plane_is_lost(self, *, forgetful: bool) -> None:
+        if forgetful:
+            self.drifted.clear()  # the database knew what stood before
+        self.platform.restart(forgetful=forgetful)
+        self.look()
+
+    # What must hold.
 
     @invariant()
     def no_two_containers_have_one_port(self) -> None:
-        for node in self.simulation.observed.values():
+        for node in self.platform.nodes.observed.values():
             standing = [
                 each.host_port
                 for each in node.report.containers.values()
@@ -111,80 +315,142 @@ class Planner(RuleBasedStateMachine):
             assert len(standing) == len(set(standing))
 
     @invariant()
-    def nothing_is_started_on_a_strangers_port(self) -> None:
-        for plan in self.simulation.plans().values():
+    def no_port_is_given_to_two_parties_or_taken_from_a_stranger(self) -> None:
+        owners: dict[tuple[str, int], str] = {}
+        for plan in self.plans.values():
+            for lease in plan.leases:
+                assert owners.setdefault((lease.node, lease.port), lease.party) == lease.party
             for each in plan.actions:
-                listeners = self.simulation.observed[each.node].report.listeners
-                if isinstance(each.action, StartService):
-                    assert str(each.action.container.host_port) not in listeners
+                if isinstance(each.action, StartService | StartGateway):
+                    report = self.platform.nodes.observed[each.node].report
+                    assert str(each.action.container.host_port) not in report.listeners
                 if isinstance(each.action, Resume) and each.cause.field != "fall back":
-                    report = self.simulation.observed[each.node].report
-                    stopped = self.simulation.find(report, each.action.container)
-                    assert str(stopped.host_port) not in listeners
+                    report = self.platform.nodes.observed[each.node].report
+                    stopped = self.platform.nodes.find(report, each.action.container)
+                    assert str(stopped.host_port) not in report.listeners
 
     @invariant()
     def no_action_is_for_a_silent_node(self) -> None:
-        for plan in self.simulation.plans().values():
+        for plan in self.plans.values():
             for each in plan.actions:
-                assert self.simulation.observed[each.node].connected
+                assert self.platform.nodes.observed[each.node].connected
 
     @invariant()
     def every_action_has_a_cause_and_waits_only_for_what_is_planned(self) -> None:
-        for plan in self.simulation.plans().values():
+        for plan in self.plans.values():
             keys = {each.key for each in plan.actions}
             assert all(str(each.cause) for each in plan.actions)
             assert all(set(each.after) <= keys for each in plan.actions)
 
     @invariant()
+    def every_hold_says_what_to_do(self) -> None:
+        for plan in self.plans.values():
+            assert all(hold.message and hold.fix for hold in plan.holds)
+
+    @invariant()
     def only_healthy_containers_are_newly_routed_to(self) -> None:
-        for plan in self.simulation.plans().values():
+        for plan in self.plans.values():
             for each in plan.actions:
                 if isinstance(each.action, Route) and not each.after and each.action.url:
                     self.assert_serves(each.sandbox, each.service, each.action.url)
 
     def assert_serves(self, name: str, service: str, url: str) -> None:
-        wanted = self.simulation.desired.sandboxes[name.lower()].services[service]
+        wanted = self.platform.memory.desired.sandboxes[name.lower()].services[service]
         if isinstance(wanted.target, Branch):
-            held = observation.held(self.simulation.observed, MICRO, name).containers
+            held = observation.held(self.platform.nodes.observed, MICRO, name).containers
             serving = [c for c in held if url.endswith(f":{c.host_port}")]
             assert any(c.health == "healthy" and c.admitted for c in serving)
 
     @invariant()
     def a_container_is_acted_upon_by_its_own_sandbox_only(self) -> None:
-        for name, plan in self.simulation.plans().items():
+        for name, plan in self.plans.items():
             for each in plan.actions:
                 match each.action:
                     case Remove() | Stop() | Resume() | Rename() | Admit() | SetLimits():
-                        node = self.simulation.observed[each.node].report
+                        node = self.platform.nodes.observed[each.node].report
                         for container in node.containers.values():
                             if each.action.container in {container.id, container.name}:
                                 assert container.sandbox.lower() == name
+                    case RemoveCopy() | RemoveNetwork() | Route():
+                        assert each.action.sandbox.lower() == name
                     case _:
                         pass
 
+    @invariant()
+    def what_nobody_let_go_is_left_alone(self) -> None:
+        for name in self.stays & self.platform.leaving():
+            assert self.plans[name].actions == (), name
+            assert self.plans[name].holds
+
+    @invariant()
+    def reported_drift_does_not_heal_by_itself(self) -> None:
+        for name, service in self.drifted:
+            for each in self.plans[name.lower()].actions:
+                if isinstance(each.action, StartService | StartGateway):
+                    assert each.service != service
+
+    @invariant()
+    def plans_do_not_depend_on_the_order_in_which_things_are_told(self) -> None:
+        whole = self.platform.world
+        assert plan_all(_reversed(whole)) == plan_all(whole)
+
     def teardown(self) -> None:
-        """Whatever happened: once all nodes speak, it converges, and then nothing is planned.
+        """Whatever happened: once all speak and nothing fails, it converges, and then it rests."""
+        progress.one_more()
+        if not self.platform.revisions:
+            return
+        self.platform.speak([MICRO, GATEWAY], speaks=True)
+        self.mend()
+        self.platform.converge()
+        self.assert_rests()
+        self.assert_only(MENDABLE | {"PortConflict"})
+        for name in sorted(self.platform.memory.desired.sandboxes):
+            self.platform.sync(name)
+        self.platform.converge()
+        self.assert_rests()
+        self.assert_only(MENDABLE - {"Drift"} | {"PortConflict"})
+        there = observation.sandboxes(self.platform.nodes.observed)
+        assert there <= self.platform.memory.desired.sandboxes.keys() | self.held()
 
-        What was cancelled stays so until a sync; what may be done comes to its end without it.
-        """
-        for node, known in self.simulation.observed.items():
-            spoken = dataclasses.replace(known, connected=True, heard_at=NOW)
-            self.simulation.observed = {**self.simulation.observed, node: spoken}
-        self.simulation.converge()
-        self.simulation.history = History()
-        self.simulation.converge()
-        assert self.simulation.kinds() == []
-        assert observation.sandboxes(self.simulation.observed) <= {n.lower() for n in self.bodies}
+    def mend(self) -> None:
+        for name in sorted(self.platform.memory.every()):
+            for box, service in self.platform.memory.failing(name):
+                self.platform.memory.mend(box, service)
+
+    def held(self) -> set[str]:
+        return {name for name, plan in self.platform.memory.plans.items() if plan.holds}
+
+    def assert_rests(self) -> None:
+        for _ in range(2):
+            plans = self.platform.round()
+            assert {name: plan.actions for name, plan in plans.items() if plan.actions} == {}
+
+    def assert_only(self, reasons: frozenset[str]) -> None:
+        holds = [hold for plan in self.platform.memory.plans.values() for hold in plan.holds]
+        assert {hold.reason for hold in holds} <= reasons, holds
 
 
-SETTINGS = hypothesis.settings(
-    max_examples=60,
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # the cores are shared
-)
+def _reversed(whole: World) -> World:
+    """Return the same world, with everything in it told in the opposite order."""
+    desired = dataclasses.replace(
+        whole.desired, sandboxes=dict(reversed(list(whole.desired.sandboxes.items())))
+    )
+    observed = {
+        node: dataclasses.replace(
+            seen,
+            report=seen.report.model_copy(
+                update={
+                    section: dict(reversed(getattr(seen.report, section).items()))
+                    for section in ("containers", "copies", "networks", "releases", "repositories")
+                }
+            ),
+        )
+        for node, seen in reversed(list(whole.observed.items()))
+    }
+    leases = dict(reversed(list(whole.leases.items())))
+    return dataclasses.replace(whole, desired=desired, observed=observed, leases=leases)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(SECONDS)
 def test_the_planner_converges_and_never_harms():
     run_state_machine_as_test(Planner, settings=SETTINGS)

@@ -31,7 +31,7 @@ def control() -> FakeControlPlane:
 @pytest.fixture
 def client(control: FakeControlPlane, bare: Path, tmp_path: Path) -> TestClient:
     source = Source(str(bare), "main", tmp_path / "data")
-    changes = ConfigRepo(source, lambda files: control.plane.preview(files, None))
+    changes = ConfigRepo(source, control.plane.preview)
     ports = Ports(control.plane, control.journal, control.agents, changes)
     return TestClient(create_app(ports), raise_server_exceptions=False)
 
@@ -74,9 +74,9 @@ def test_a_dry_run_shows_diff_and_plan_and_commits_nothing(client, control, bare
     assert told["commit"] == ""
     assert "+owner: sari" in told["diff"]
     assert told["plan"]["text"] == control.plane.plan.text
-    ((files, only),) = control.plane.previewed
+    ((files, selection, deletes),) = control.plane.previewed
     assert "owner: sari" in files["sandboxes/one.yaml"]
-    assert only is None
+    assert (selection.whole, deletes) == (True, 0)
     assert head(bare) == before
 
 

@@ -8,6 +8,7 @@ from sdp.api.problems import MEDIA_TYPE
 from sdp.api.views import Condition
 from sdp.protocol.actions import Limits
 from sdp.protocol.report import Container, Engine, NodeReport, Repository
+from sdp.spec.select import Selection
 from tests.fakes.control_plane import FILES, NOW, FakeControlPlane, change, plan, sandbox
 
 
@@ -136,11 +137,31 @@ def test_validate_names_every_problem_with_its_place(client):
     assert ("sandboxes/bad.yaml", 2) in {(p["path"], p["line"]) for p in answer["problems"]}
 
 
-def test_plan_is_asked_with_the_files_and_the_one_sandbox(control, client):
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"allow_deletes": -1}, 422),
+        ({"allow_deletes": 10**6}, 422),
+        ({"sandboxes": "QA-ONE"}, 422),
+        ({"sandbox": "QA-ONE"}, 422),
+        ({"sandboxes": ["NOBODY"]}, 404),
+    ],
+)
+def test_a_plan_that_cannot_be_asked_for_is_refused(control, client, asked, status):
+    answer = client.post("/api/plan", json={"files": {}, **asked})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert control.plane.previewed == []
+
+
+def test_plan_is_asked_with_the_files_and_what_to_show_of_it(control, client):
     control.plane.plan = plan(change())
-    answer = client.post("/api/plan", json={"files": {"a": "b"}, "sandbox": "QA-ONE"})
+    asked = {"sandboxes": ["QA-ONE"], "services": ["account"], "exclude": ["qa-two"]}
+    answer = client.post("/api/plan", json={"files": {"a": "b"}, **asked, "allow_deletes": 2})
     assert answer.json()["text"] == "Plan: 1 to add.\n"
-    assert control.plane.previewed == [({"a": "b"}, "QA-ONE")]
+    assert control.plane.previewed == [
+        ({"a": "b"}, Selection.of(["qa-one"], ["account"], ["QA-TWO"]), 2)
+    ]
 
 
 def test_a_body_without_a_length_is_refused(client):

@@ -1,8 +1,7 @@
 """The command line against a control plane in memory: exit codes, and what goes where."""
 
 import json
-import subprocess  # noqa: TID251 -- makes the repositories that commands are run in
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from tests.fakes.control_plane import (
     sandbox,
     served_in_thread,
 )
+from tests.unit.cli.repository import git, make, sdp
 
 Run = Callable[..., Result]
 NOBODY = "http://127.0.0.1:9"
@@ -35,29 +35,9 @@ def run(control: FakeControlPlane) -> Iterator[Run]:
         yield lambda *words, **options: sdp(words, url, **options)
 
 
-def sdp(words: Sequence[object], url: str, text: str | None = None) -> Result:
-    return CliRunner(env={"SDP_URL": url}).invoke(app, [str(word) for word in words], input=text)
-
-
-def git(folder: Path, *words: str) -> str:
-    command = ("git", "-C", str(folder), "-c", "user.name=A", "-c", "user.email=a@b.example")
-    done = subprocess.run((*command, *words), check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    folder = tmp_path / "config"
-    folder.mkdir()
-    git(folder, "init", "-q", "-b", "main")
-    git(folder, "config", "user.name", "A")
-    git(folder, "config", "user.email", "a@b.example")
-    for path, text in FILES.items():
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_text(text)
-    git(folder, "add", ".")
-    git(folder, "commit", "-qm", "one")
-    return folder
+    return make(tmp_path / "config")
 
 
 READS = (
@@ -188,17 +168,6 @@ def test_apply_does_not_take_the_state_before_the_commit_for_converged(control, 
     done = run("apply", "-C", config, "--yes", "--timeout", "1s")
     assert done.exit_code == 4
     assert "not healthy in time: QA-ONE" in done.stderr
-
-
-def test_apply_of_a_stale_plan_ends_with_3_and_commits_nothing(control, run, config, tmp_path):
-    control.plane.plan = plan(change())
-    saved = tmp_path / "saved.plan"
-    assert run("plan", "-C", config, "-o", saved).exit_code == 2
-    control.plane.plan = plan(change(), identity="another")
-    done = run("apply", saved, "--yes")
-    assert done.exit_code == 3
-    assert "stale" in done.stderr
-    assert git(config, "rev-list", "--count", "HEAD") == "1"
 
 
 def test_apply_fails_fast_on_what_only_a_new_spec_can_change(control, run, config):

@@ -20,7 +20,8 @@ from tests.fakes.control_plane import (
     served_in_thread,
 )
 from tests.unit.api.test_container_logs import shown
-from tests.unit.cli.test_commands import NOBODY, sdp
+from tests.unit.cli.repository import sdp
+from tests.unit.cli.test_commands import NOBODY
 
 Run = Callable[..., Result]
 

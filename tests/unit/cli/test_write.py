@@ -75,7 +75,7 @@ def test_a_dry_run_shows_the_plan_where_a_control_plane_answers(clone):
         done = sdp("set", "QA-ONE", "owner=sari", "-C", clone, "--dry-run", url=url)
     assert "+owner: sari     # asks for it" in done.stdout
     assert control.plane.plan.text.strip() in done.stdout
-    ((files, _),) = control.plane.previewed
+    ((files, *_),) = control.plane.previewed
     assert "owner: sari" in files["sandboxes/one.yaml"]
 
 

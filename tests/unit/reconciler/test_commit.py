@@ -1,5 +1,6 @@
 """Commit: what was meant, on the base that was looked at, and by nobody's force."""
 
+import subprocess  # noqa: TID251 -- asks git what it makes of the index
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from sdp.reconciler.commit import (
     RemoteFailed,
     Unchanged,
     commit,
+    mark,
     push,
     write,
 )
@@ -50,18 +52,51 @@ def files(repo: Path, sha: str) -> dict[str, bytes]:
         }
 
 
+def status(repo: Path) -> list[str]:
+    """Return what git says differs between HEAD, index and files."""
+    command = ("git", "-C", str(repo), "status", "--porcelain", "--untracked-files=all")
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()
+
+
 def test_only_the_named_paths_are_committed(repo: Path) -> None:
     (repo / "sandboxes").mkdir()
     (repo / "sandboxes/a.yaml").write_text("sandbox: A\n")
     (repo / "sandboxes/b.yaml").write_text("sandbox: B\n")
-    first = committed(commit(repo, ["sandboxes/a.yaml"], "Add A", SARI, ""))
+    first = committed(commit(repo, {"sandboxes/a.yaml": b"sandbox: A\n"}, "Add A", SARI, ""))
     assert files(repo, first) == {"sandboxes/a.yaml": b"sandbox: A\n"}
+    assert status(repo) == ["?? sandboxes/b.yaml"]
 
 
 def test_a_file_that_is_gone_is_removed(repo: Path) -> None:
     first = committed(write(repo, {"a.yaml": b"a", "b.yaml": b"b"}, "Add", SARI, ""))
-    second = committed(commit(repo, ["a.yaml"], "Remove", SARI, first))
+    (repo / "b.yaml").write_bytes(b"b")
+    second = committed(commit(repo, {"a.yaml": None}, "Remove", SARI, first))
     assert files(repo, second) == {"b.yaml": b"b"}
+
+
+def test_a_part_of_a_file_is_committed_and_the_rest_stays_a_change(repo: Path) -> None:
+    (repo / "a.yaml").write_bytes(b"one\ntwo\n")
+    first = committed(commit(repo, {"a.yaml": b"one\n"}, "Half of it", SARI, ""))
+    assert files(repo, first) == {"a.yaml": b"one\n"}
+    assert (repo / "a.yaml").read_bytes() == b"one\ntwo\n"
+    assert status(repo) == [" M a.yaml"]
+
+
+def test_a_file_removed_in_the_working_tree_is_removed_from_the_index(repo: Path) -> None:
+    (repo / "a.yaml").write_bytes(b"a")
+    first = committed(commit(repo, {"a.yaml": b"a"}, "Add", SARI, ""))
+    (repo / "a.yaml").unlink()
+    committed(commit(repo, {"a.yaml": None}, "Remove", SARI, first))
+    assert status(repo) == []
+
+
+def test_a_message_alone_is_a_commit_of_the_same_files(repo: Path) -> None:
+    first = committed(write(repo, {"a.yaml": b"1"}, "Add", SARI, ""))
+    second = committed(mark(repo, "Say something", SARI, first))
+    assert second != first
+    assert files(repo, second) == files(repo, first)
+    assert mark(repo, "Again", SARI, first) == Moved(first, second)
 
 
 def test_a_moved_base_is_refused_and_named(repo: Path) -> None:
@@ -81,13 +116,13 @@ def test_what_changes_nothing_makes_no_commit(repo: Path) -> None:
 @pytest.mark.parametrize("path", ["../x", "/etc/x", ".git/config", "a/../../x", "a//b", ""])
 def test_a_path_outside_is_refused(repo: Path, path: str) -> None:
     assert isinstance(write(repo, {path: b""}, "Escape", SARI, ""), Refused)
-    assert isinstance(commit(repo, [path], "Escape", SARI, ""), Refused)
+    assert isinstance(commit(repo, {path: b""}, "Escape", SARI, ""), Refused)
 
 
 def test_a_symbolic_link_is_not_followed(repo: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s")
     (repo / "a.yaml").symlink_to(tmp_path / "secret")
-    assert isinstance(commit(repo, ["a.yaml"], "Leak", SARI, ""), Refused)
+    assert isinstance(commit(repo, {"a.yaml": b"x"}, "Leak", SARI, ""), Refused)
 
 
 @pytest.mark.timeout(30)

@@ -1,6 +1,6 @@
 """What a commit says should exist, and what stays when it does not load."""
 
-from sdp.reconciler.desired import Branch, desire
+from sdp.reconciler.desired import Branch, Revision, desire
 from sdp.spec.load import load
 from sdp.spec.tree import Blob
 from tests.builders import PLATFORM, desired, sandbox
@@ -16,7 +16,7 @@ def tree(**sandboxes: str):
 
 
 def test_a_file_that_does_not_load_keeps_its_sandbox_at_the_last_good_revision():
-    wanted = desire("new", tree(qa=BROKEN), [("old", tree(qa=QA))])
+    wanted = desire("new", tree(qa=BROKEN), [Revision("old", tree(qa=QA))])
     qa = wanted.sandboxes["qa"]
     assert qa.revision == "old"
     assert qa.services["account"].target == Branch("feature/a", None)
@@ -24,7 +24,7 @@ def test_a_file_that_does_not_load_keeps_its_sandbox_at_the_last_good_revision()
 
 
 def test_a_broken_and_moved_file_keeps_its_sandbox_by_the_name_it_declares():
-    wanted = desire("new", tree(moved=BROKEN), [("old", tree(qa=QA))])
+    wanted = desire("new", tree(moved=BROKEN), [Revision("old", tree(qa=QA))])
     assert wanted.sandboxes["qa"].path == "sandboxes/moved.yaml"
 
 
@@ -35,7 +35,7 @@ def test_a_file_that_never_loaded_is_unreadable_so_nothing_may_be_deleted():
 
 def test_a_broken_platform_is_taken_from_the_revision_before():
     broken = load([Blob("platform.yaml", "x", b"platform: [")])
-    wanted = desire("new", broken, [("old", tree(qa=QA))])
+    wanted = desire("new", broken, [Revision("old", tree(qa=QA))])
     assert wanted.platform is not None
     assert wanted.sandboxes == {}
 

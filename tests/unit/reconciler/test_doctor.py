@@ -131,6 +131,13 @@ def test_a_stranger_on_a_pinned_port_is_told_by_name() -> None:
     assert (one.severity, one.kind) == ("error", "port")
 
 
+def test_a_container_that_just_took_its_pinned_port_is_no_stranger() -> None:
+    made = world(sandbox("QA-A", "account: {branch: develop, port: 9001}"))
+    made.converge()
+    change(made, MICRO, listeners={"9001": Listener(owner="docker-proxy")})
+    assert found(made) == ()
+
+
 def test_two_that_pin_one_port_are_told_together() -> None:
     made = world(
         sandbox("QA-A", "account: {branch: develop, port: 9005}"),

@@ -45,11 +45,11 @@ class Config:
             repo.refs.set_symbolic_ref(HEADREF, Ref(b"refs/heads/main"))
         self.put(**{"platform.yaml": PLATFORM})
 
-    def put(self, **files: str | None) -> None:
+    def put(self, message: str = "change", /, **files: str | None) -> None:
         changes = {
             path: text.encode() if text is not None else None for path, text in files.items()
         }
-        made = write(self.path, changes, "change", "A <a@company.example>", self.tip)
+        made = write(self.path, changes, message, "A <a@company.example>", self.tip)
         assert isinstance(made, Committed)
         self.tip = made.sha
 
@@ -319,6 +319,58 @@ async def test_many_deletions_at_once_wait_until_each_is_confirmed(tmp_path: Pat
         assert sorted(made.reconciler.statuses()) == ["qa-b", "qa-c"]
 
 
+ALLOWING = "Clean up\n\nSDP-Allow-Deletes: {}"
+THREE = {f"sandboxes/{name}.yaml": sandbox(f"QA-{name}") for name in "abc"}
+NONE = dict.fromkeys(THREE)
+
+
+async def test_a_commit_that_allows_as_many_deletions_is_enough(tmp_path: Path) -> None:
+    async with platform(tmp_path) as made:
+        made.config.put(**THREE)
+        await made.synced("qa-a", "qa-b", "qa-c")
+        made.config.put(ALLOWING.format(2), **NONE)
+        await made.journal.until(lambda: "MassDeletion" in reasons(made, "qa-a"))
+        made.config.put(ALLOWING.format(3), **{"templates/t.yaml": "template: T"})
+        await made.journal.until(lambda: len(made.journal.of("SANDBOX_REMOVED")) == 3)
+        assert not made.nodes.simulation.containers()
+
+
+async def test_what_a_commit_lets_go_is_known_after_a_restart(tmp_path: Path) -> None:
+    async with platform(tmp_path) as made:
+        made.config.put(**THREE)
+        await made.synced("qa-a", "qa-b", "qa-c")
+    made.config.put(ALLOWING.format(3), **NONE)
+    made.config.put("An innocent one", **{"templates/t.yaml": "template: T"})
+    async with restarted(made, tmp_path) as again:
+        await again.journal.until(lambda: len(again.journal.of("SANDBOX_REMOVED")) == 3)
+
+
+async def test_many_deletions_wait_after_a_restart_too(tmp_path: Path) -> None:
+    async with platform(tmp_path) as made:
+        made.config.put(ALLOWING.format(3), **THREE)
+        await made.synced("qa-a", "qa-b", "qa-c")
+    made.config.put(**NONE)
+    async with restarted(made, tmp_path) as again:
+        await again.journal.until(lambda: "MassDeletion" in reasons(again, "qa-a"))
+        assert len(again.nodes.simulation.containers()) == 3
+
+
+async def test_a_wholly_emptied_tree_removes_nothing(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        files = {"platform.yaml": None, "sandboxes/a.yaml": None}
+        made.config.put(**files)
+        await made.journal.until(lambda: "EmptyTree" in reasons(made, "qa-a"))
+        assert len(made.nodes.simulation.containers()) == 2
+    async with restarted(made, tmp_path) as again:
+        await again.journal.until(lambda: "EmptyTree" in reasons(again, "qa-a"))
+        plans, _ = again.reconciler.preview(load([]), deletes=1)
+        assert not plans["qa-a"].holds
+        again.config.put(**{"platform.yaml": PLATFORM, "sandboxes/a.yaml": A})
+        await again.synced("qa-a")
+        assert not again.nodes.performed
+
+
 async def test_a_failed_build_is_told_with_its_lines_and_a_sync_tries_again(
     tmp_path: Path,
 ) -> None:
@@ -390,22 +442,78 @@ async def test_the_end_of_a_replaced_session_changes_nothing(tmp_path: Path) -> 
         await made.synced("qa-a")
 
 
+REPORT = sandbox("QA-A", "account: {branch: develop}", more="heal: report")
+
+
+async def test_reported_drift_is_told_once_held_and_healed_once_by_a_sync(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=REPORT) as made:
+        await made.synced("qa-a")
+        made.nodes.simulation.remove(MICRO, "sandbox-qa-a-account")
+        made.nodes.report(MICRO)
+        await made.journal.until(lambda: "Drift" in reasons(made, "qa-a"))
+        made.nodes.report(MICRO)
+        made.reconciler.sync("qa-b")
+        assert len(made.nodes.simulation.containers()) == 1
+        status = made.reconciler.status("qa-a")
+        assert status is not None
+        assert status.sync == "Held"
+        made.reconciler.sync("qa-a")
+        await made.journal.until(lambda: made.is_synced("qa-a"))
+        assert len(made.journal.of("DRIFT")) == 1
+        made.nodes.simulation.remove(MICRO, "sandbox-qa-a-account")
+        made.nodes.report(MICRO)
+        await made.journal.until(lambda: "Drift" in reasons(made, "qa-a"))
+
+
+async def test_drift_while_the_control_plane_was_away_is_reported_too(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=REPORT) as made:
+        await made.synced("qa-a")
+    account = "sandbox-qa-a-account"
+    made.nodes.simulation.edit(MICRO, account, state="exited", health="none")
+    async with restarted(made, tmp_path, made.journal) as again:
+        await again.journal.until(lambda: "Drift" in reasons(again, "qa-a"))
+        assert made.nodes.simulation.containers()[account].state == "exited"
+        again.config.sandboxes(a=REPORT.replace("develop}", "feature/a}"))
+        await again.synced("qa-a")
+
+
+async def test_a_service_that_comes_back_from_ocp_is_no_drift(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=REPORT) as made:
+        await made.synced("qa-a")
+        made.config.sandboxes(a=sandbox("QA-A", "account: {use_ocp: true}", more="heal: report"))
+        await made.synced("qa-a")
+        assert len(made.nodes.simulation.containers()) == 1
+        made.config.sandboxes(a=REPORT)
+        await made.synced("qa-a")
+        assert not made.journal.of("DRIFT")
+
+
+@contextlib.asynccontextmanager
+async def restarted(
+    before: Platform, folder: Path, journal: FakeJournal | None = None
+) -> AsyncIterator[Platform]:
+    """Start the control plane anew over what runs, with another database unless one is given."""
+    (folder / "again").mkdir()
+    again = Platform(folder / "again")
+    again.config = before.config
+    again.journal = journal or again.journal
+    again.reconciler = Reconciler(Source(str(again.config.path), "main", folder), again.journal)
+    again.nodes = Nodes(again.reconciler)
+    again.nodes.simulation = before.nodes.simulation
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(again.reconciler.run()), group.create_task(again.nodes.run())]
+        await again.nodes.connect(MICRO)
+        await again.nodes.connect(GATEWAY)
+        yield again
+        for task in tasks:
+            task.cancel()
+
+
 async def test_a_lost_database_restarts_nothing(tmp_path: Path) -> None:
     async with platform(tmp_path, a=A) as made:
         await made.synced("qa-a")
-        simulation, config = made.nodes.simulation, made.config
-    (tmp_path / "again").mkdir()
-    again = Platform(tmp_path / "again")
-    again.config = config
-    again.reconciler = Reconciler(Source(str(config.path), "main", tmp_path), again.journal)
-    again.nodes = Nodes(again.reconciler)
-    again.nodes.simulation = simulation
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(again.reconciler.run())
-        await again.nodes.connect(MICRO)
-        await again.nodes.connect(GATEWAY)
+    async with restarted(made, tmp_path) as again:
         await again.synced("qa-a")
-        task.cancel()
     assert not again.nodes.performed
     assert {each.status for each in again.journal.put.values()} == {"RUNNING"}
     assert len(again.journal.held) == 2

@@ -268,3 +268,27 @@ def test_an_engine_that_is_down_is_a_hold():
     report = report.model_copy(update={"engine": engine})
     simulation.observed = observation.report(simulation.observed, MICRO, report, 2, NOW)
     assert "EngineUnavailable" in simulation.reasons()
+
+
+def test_nothing_is_routed_while_there_is_no_gateway_to_route():
+    made = Simulation(desired(sandbox("QA", "account: {url: 'http://10.9.9.9:8080'}")))
+    made.take_effect(GATEWAY, made.plans()["qa"].actions[0].action)
+    broken = Failed(reason="BuildFailed", message="no", terminal=True)
+    failing(made, "gateway", broken)
+    assert "account route" not in made.kinds()
+    made.history = History()
+    made.converge()
+    assert made.routes("QA")["account_url"] == "http://10.9.9.9:8080"
+
+
+def test_a_narrowed_plan_has_what_its_actions_come_after_and_nothing_else():
+    both = "account: {branch: feature/a}, payment: {branch: feature/a}"
+    made = Simulation(desired(sandbox("QA", both)))
+    plan = made.plans()["qa"].narrowed(lambda service: service == "account")
+    assert {each.service for each in plan.actions} == {"", "gateway", "account"}
+    keys = {each.key for each in plan.actions}
+    assert all(set(each.after) <= keys for each in plan.actions)
+    made.converge()
+    made.desired = desired(sandbox("QA", both.replace("feature/a", "feature/b")))
+    plan = made.plans()["qa"].narrowed(lambda service: service == "payment")
+    assert {each.service for each in plan.actions} == {"payment"}

@@ -117,9 +117,12 @@ def test_ancestors_are_newest_first(tmp_path: Path) -> None:
     first = put(repo, "", platform=PLATFORM)
     second = put(repo, first, sandboxes__a=sandbox("QA-A"))
     third = put(repo, second, sandboxes__b=sandbox("QA-B"))
-    past = list(Source(str(repo), "main", tmp_path).ancestors(third))
-    assert [revision for revision, _ in past] == [second, first]
-    assert [len(tree.sandboxes) for _, tree in past] == [1, 0]
+    source = Source(str(repo), "main", tmp_path)
+    past = list(source.ancestors(third))
+    assert [older.sha for older in past] == [second, first]
+    assert [len(older.tree.sandboxes) for older in past] == [1, 0]
+    assert [each.sha for each in source.history(third)] == [third, second, first]
+    assert {each.message for each in past} == {"change"}
 
 
 def test_a_remote_is_mirrored_and_outlives_its_loss(tmp_path: Path) -> None:

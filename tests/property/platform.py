@@ -1,0 +1,144 @@
+"""A control plane and its nodes without I/O: commits, rounds and effects, one step at a time."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from sdp.protocol.frames import Failed
+from sdp.reconciler import cancel, guard
+from sdp.reconciler import history as past
+from sdp.reconciler.departure import departures
+from sdp.reconciler.desired import Revision, desire
+from sdp.reconciler.draft import World
+from sdp.reconciler.history import Attempt, History
+from sdp.reconciler.memory import Memory
+from sdp.reconciler.plan import Plan, Planned
+from sdp.spec.load import Cache, load
+from sdp.spec.tree import Blob, Tree
+from tests.builders import NOW, Simulation, desired
+
+LIMIT = 120
+"""Steps within which everything must have converged."""
+
+
+class Platform:
+    """Everything but the wires: what the loop does in a round, and nodes on which it takes effect."""
+
+    def __init__(self) -> None:
+        self.nodes = Simulation(desired())
+        self.memory = Memory()
+        self.revisions: list[Revision] = []
+        self._cache = Cache()
+        self._stored: dict[tuple[str, str], str] = {}
+
+    def commit(self, files: Mapping[str, str], message: str = "") -> None:
+        """Apply a commit of these files."""
+        blobs = [Blob(path, text, text.encode()) for path, text in files.items()]
+        tree = load(blobs, self._cache)
+        revision = Revision(f"{len(self.revisions):040x}", tree, message)
+        self.revisions.append(revision)
+        self._apply(revision)
+
+    def restart(self, *, forgetful: bool) -> None:
+        """Start the control plane anew, with its database or without."""
+        if forgetful:
+            self._stored = {}
+        leases = () if forgetful else self.memory.leases.values()
+        self.memory = Memory()
+        self.memory.remember(History(dict(self._stored)), leases, ())
+        self._apply(self.revisions[-1])
+
+    def _apply(self, revision: Revision) -> None:
+        older = self.revisions[-2::-1]
+        meant = desire(revision.sha, revision.tree, older)
+        trees: tuple[Tree, ...] = (revision.tree,)
+        self.memory.apply(trees, meant, NOW)
+
+    def round(self) -> dict[str, Plan]:
+        """Plan everything, and keep what converged."""
+        memory = self.memory
+        memory.observed = self.nodes.observed
+        memory.met(departures(memory.strangers(), reversed(self.revisions)))
+        whole = memory.world(NOW)
+        memory.plan(memory.every(), whole)
+        for name in sorted(memory.every() | memory.plans.keys()):
+            for sandbox, service, version in memory.settle(name, whole):
+                self._stored[sandbox, service] = version
+                memory.mend(sandbox, service)
+            if memory.gone(name):
+                self._stored = {k: v for k, v in self._stored.items() if k[0].lower() != name}
+        return dict(memory.plans)
+
+    @property
+    def world(self) -> World:
+        """What the plans were made from."""
+        return self.memory.world(NOW)
+
+    def ready(self) -> list[Planned]:
+        """Return what may be done now."""
+        plans = self.memory.plans.values()
+        keys = {each.key for plan in plans for each in plan.actions}
+        waits = [
+            each for plan in plans for each in plan.actions if not keys.intersection(each.after)
+        ]
+        return [each for each in waits if not self._failed(each)]
+
+    def _failed(self, planned: Planned) -> bool:
+        version = planned.version or planned.action.kind
+        failure = self.world.history.failure(planned.sandbox, planned.service, version)
+        return failure is not None and failure.holds(NOW)
+
+    def step(self) -> list[Planned]:
+        """Do all that is ready, once; return it."""
+        done = {each.key: each for each in self.ready()}
+        for each in done.values():
+            self.nodes.take_effect(each.node, each.action)
+        self.round()
+        return list(done.values())
+
+    def fail(self, planned: Planned) -> None:
+        """Let an action fail for good."""
+        attempt = Attempt(
+            planned.sandbox, planned.service, planned.version or planned.action.kind,
+            planned.action.kind,
+        )  # fmt: skip
+        outcome = Failed(reason="Broken", message="it broke", terminal=True)
+        self.memory.fail(past.failed(None, attempt, outcome, NOW, 0.0))
+        self.round()
+
+    def cancel(self, name: str) -> None:
+        """Let a person stop what is being brought about of a sandbox, written as it is."""
+        scope = cancel.Scope(name, "")
+        for attempt in self.memory.cancelling(scope, (), self.world).attempts:
+            self.memory.fail(cancel.failure(attempt, NOW))
+        self.round()
+
+    def sync(self, name: str) -> None:
+        """Let a person ask for a sandbox."""
+        for sandbox, service in self.memory.failing(name):
+            self.memory.mend(sandbox, service)
+        self.memory.confirm(name)
+        self.round()
+
+    def speak(self, nodes: Iterable[str], *, speaks: bool) -> None:
+        """Let nodes fall silent, or be heard again."""
+        observed = dict(self.nodes.observed)
+        for node in nodes:
+            observed[node] = dataclasses.replace(observed[node], connected=speaks)
+        self.nodes.observed = observed
+
+    def converge(self) -> None:
+        """Step until nothing is ready.
+
+        Raises:
+            AssertionError: there is still something to do after so many steps.
+        """
+        self.round()
+        for _ in range(LIMIT):
+            if not self.step() and not self.memory.leases_changed():
+                return
+        left = [each.key for plan in self.memory.plans.values() for each in plan.actions]
+        raise AssertionError(f"does not converge: {left}")
+
+    def leaving(self) -> frozenset[str]:
+        """Return the sandboxes that are there and that nobody desires."""
+        return guard.leaving(self.world)
