@@ -28,8 +28,10 @@ from sdp.protocol.actions import (
 )
 from sdp.protocol.identity import recipe_key, release_key
 from sdp.protocol.report import (
+    ConfigProblem,
     Container,
     Copy,
+    Listener,
     Network,
     NodeReport,
     Release,
@@ -42,10 +44,11 @@ from sdp.reconciler.deployments import STEPS
 from sdp.reconciler.desired import Desired, desire
 from sdp.reconciler.diff import diff
 from sdp.reconciler.drift import INTENT
+from sdp.reconciler.guard import kept_leases
 from sdp.reconciler.history import History
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.plan import Plan, Planned, World, plan_all, world
-from sdp.reconciler.ports import Leases
+from sdp.reconciler.ports import Leases, rebuild
 from sdp.spec.load import load
 from sdp.spec.tree import Blob
 
@@ -161,6 +164,7 @@ class Simulation:
     opens: Callable[[SealedFile], Sealed] = lambda file: Sealed(
         fingerprints=dict.fromkeys((*file.variables, *file.files), "same")
     )
+    problems: tuple[ConfigProblem, ...] = ()
     healing: frozenset[str] = frozenset()
 
     def world(self) -> World:
@@ -187,9 +191,9 @@ class Simulation:
     def step(self) -> list[Planned]:
         """Let all that is ready take effect; return it."""
         plans = self.plans()
-        for plan in plans.values():
-            taken = {(lease.node, lease.port): lease for lease in plan.leases}
-            self.leases = {**self.leases, **taken}
+        planned = [lease for plan in plans.values() for lease in plan.leases]
+        known = rebuild(self.leases, self.observed)
+        self.leases = kept_leases(known, planned, self.desired, self.observed)
         keys = {each.key for plan in plans.values() for each in plan.actions}
         ready = [
             each
@@ -227,7 +231,8 @@ class Simulation:
             AssertionError: there is still something to do after so many steps.
         """
         for _ in range(limit):
-            if not self.step():
+            before = self.leases
+            if not self.step() and self.leases == before:
                 return
         raise AssertionError(f"does not converge: {self.kinds()}")
 
@@ -258,6 +263,14 @@ class Simulation:
         report = self.observed[node].report
         found = self.find(report, identity).model_copy(update=changes)
         self._replace(node, {**report.containers, found.id: found})
+
+    def listen(self, node: str, port: int, owner: str) -> None:
+        """Let a stranger have a port of a node, or with an owner of "" nobody."""
+        report = self.observed[node].report
+        rest = {k: v for k, v in report.listeners.items() if k != str(port)}
+        told = {**rest, str(port): Listener(owner=owner)} if owner else rest
+        report = report.model_copy(update={"listeners": told})
+        self.observed = observation.report(self.observed, node, report, 1, NOW)
 
     def remove(self, node: str, name: str) -> None:
         """Remove a container behind the planner's back."""
@@ -306,7 +319,7 @@ class Simulation:
                     commit=action.commit,
                     recipe=recipe_key(action.recipe),
                     defaults=DEFAULTS if action.recipe.kind == "gateway" else {},
-                    problems=(),
+                    problems=self.problems,
                 )
                 return _with(report, "releases", key, release)
             case CopyGateway():
@@ -316,7 +329,7 @@ class Simulation:
                     routes={**DEFAULTS, **action.routes},
                     defaults=DEFAULTS,
                     edited=False,
-                    problems=(),
+                    problems=self.problems,
                     verified_at=NOW,
                 )
                 return _with(report, "copies", f"{action.sandbox}/{action.commit}", copy)

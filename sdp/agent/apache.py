@@ -1,6 +1,6 @@
 """Running gateways in containers: Apache with mod_php, reached by docker exec and by its port."""
 
-from sdp.agent import probe
+from sdp.agent import live_environment, probe
 from sdp.agent.engine import SANDBOX, Engine, Inspected, NotFound
 from sdp.agent.gateway_port import Gateway
 
@@ -51,6 +51,12 @@ class ApacheGateway:
             if name == _GENERATION and value.strip().isdigit():
                 return int(value)
         return None
+
+    async def environment(self) -> str:
+        known = probe.probe_of(self._container)
+        path = known[1].path if known else "/"
+        code, output = await self._execute(*live_environment.ASK, path)
+        return live_environment.told(output) if code == 0 else ""
 
     async def answer(self) -> int:
         told = probe.probe_of(self._container)

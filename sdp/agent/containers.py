@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sdp import clock
-from sdp.agent import images, listeners, probe
+from sdp.agent import images, listeners, live_environment, probe
 from sdp.agent.engine import PORT, PROBE, Draft, Engine, EngineError, Inspected, Mount, NotFound
 from sdp.agent.gate import Gatekeeper, Lines
 from sdp.agent.seals import Plaintext
+from sdp.agent.strangers import Strangers
 from sdp.protocol import actions
 from sdp.protocol.actions import ContainerSpec
 from sdp.protocol.frames import Failed, Outcome, Succeeded
@@ -37,9 +38,10 @@ class Place:
 
 
 class Containers:
-    def __init__(self, engine: Engine, place: Place, journal: Lines) -> None:
+    def __init__(self, engine: Engine, place: Place, journal: Lines, strangers: Strangers) -> None:
         self._engine = engine
         self._place = place
+        self._strangers = strangers
         self._journal = journal
         self._gatekeeper = Gatekeeper(engine, journal)
 
@@ -71,7 +73,7 @@ class Containers:
                 Mount(access, action.access_log, read_only=False),
             ),
         )
-        return await self._start(spec, draft, spec.files)
+        return await self._start(spec, draft, {**spec.files, **live_environment.FILES})
 
     async def _start(self, spec: ContainerSpec, draft: Draft, files: Mapping[str, str]) -> Outcome:
         found = await self._engine.inspect(spec.name)
@@ -129,8 +131,7 @@ class Containers:
         return Failed(reason="EngineRefused", message=str(error))
 
     async def _port_taken(self, port: int) -> Failed:
-        owner = await self._engine.publisher(port)
-        who = f"container {owner}" if owner else await asyncio.to_thread(_listener, port)
+        who = await self._strangers.refused(port)
         return Failed(
             reason="PortTaken",
             message=f"port {port} on {self._place.node} is taken by {who}",
@@ -210,10 +211,6 @@ class Containers:
         except NotFound:
             return Succeeded(note="already gone")
         return Succeeded()
-
-
-def _listener(port: int) -> str:
-    return listeners.foreign(frozenset()).get(port, listeners.UNKNOWN)
 
 
 def _gone(container: str) -> Failed:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from sdp.agent import durable, recipes
 from sdp.protocol.actions import Value
 from sdp.protocol.frames import Failed
+from sdp.protocol.report import ConfigProblems
 
 RECORD = "copy.json"
 
@@ -28,7 +29,8 @@ class Record(Value):
 
     ``written`` maps a config file to the hashes that it may have through the agent's own doing:
     during a change two, else one. ``served`` are the routes that were last seen to serve, while a
-    change since then is not verified; None when what the files say was verified.
+    change since then is not verified; None when what the files say was verified. ``environment``
+    is what the running gateway was found to run in, "" while that is not known.
     """
 
     sandbox: str
@@ -36,10 +38,11 @@ class Record(Value):
     config: str
     key: str
     defaults: dict[str, str]
-    problems: tuple[str, ...]
+    problems: ConfigProblems
     written: dict[str, tuple[str, ...]]
     served: dict[str, str] | None
     verified_at: datetime.datetime | None
+    environment: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 import datetime
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Required, TypedDict
 
-from sdp.agent.engine import INSTANCE, Hint, Inspected, Listed
+from sdp.agent.engine import INSTANCE, NODE, Hint, Inspected, Listed, Publisher
 from sdp.protocol.actions import Limits
 from sdp.protocol.report import ContainerState
 
@@ -71,12 +71,16 @@ class Container(TypedDict):
 
 
 class Port(TypedDict, total=False):
+    IP: str
     PublicPort: int
+    Type: str
 
 
 class Item(TypedDict):
     Id: str
     Names: list[str]
+    Image: str
+    Labels: dict[str, str] | None
     State: str
     NetworkSettings: Networks
     Ports: list[Port]
@@ -148,6 +152,20 @@ def listed(item: Item) -> Listed:
         state=item["State"],
         endpoints=tuple(sorted(f"{name} {e['EndpointID']}" for name, e in endpoints.items())),
     )
+
+
+def publishing(item: Item) -> Iterator[int]:
+    """Yield the ports of the host that a listed container has."""
+    for port in item["Ports"]:
+        if "PublicPort" in port and port.get("Type") == "tcp" and ":" not in port.get("IP", ""):
+            yield port["PublicPort"]
+
+
+def publisher(item: Item, instance: str, node: str) -> Publisher:
+    labels = item["Labels"] or {}
+    whose, where = labels.get(INSTANCE, ""), labels.get(NODE, "")
+    ours = (whose, where) == (instance, node)
+    return Publisher(listed(item).name, item["Image"], whose, where, ours)
 
 
 def inspected(seen: Container) -> Inspected:

@@ -34,6 +34,8 @@ from sdp.agent.docker_json import (
     inspected,
     listed,
     packed,
+    publisher,
+    publishing,
     quota,
     room,
 )
@@ -50,6 +52,7 @@ from sdp.agent.engine import (
     Listed,
     NotFound,
     NotOurs,
+    Publisher,
 )
 from sdp.agent.streams import Stream, read_stream, translated
 from sdp.protocol.actions import Limits
@@ -162,11 +165,14 @@ class DockerEngine:
         except NotFound:
             return None
 
-    async def publisher(self, port: int) -> str:
-        def ask(client: docker.APIClient) -> str:
-            items: list[Item] = client.containers(filters={"publish": str(port)})
-            holders = [i for i in items if any(p.get("PublicPort") == port for p in i["Ports"])]
-            return holders[0]["Names"][0].lstrip("/") if holders else ""
+    async def published(self) -> dict[int, Publisher]:
+        def ask(client: docker.APIClient) -> dict[int, Publisher]:
+            items: list[Item] = client.containers()
+            return {
+                port: publisher(item, self._instance, self._node)
+                for item in items
+                for port in publishing(item)
+            }
 
         return await self._call(ask)
 

@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from typing_extensions import override
+
 from sdp.protocol.actions import Limits
 from sdp.protocol.report import ContainerState
 
@@ -95,6 +97,24 @@ class Inspected:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Publisher:
+    """A running container that publishes a port. ``instance`` is empty outside of the platform."""
+
+    name: str
+    image: str
+    instance: str
+    node: str
+    ours: bool
+
+    @override
+    def __str__(self) -> str:
+        """Return whose it is, in words."""
+        if self.instance:
+            return f"container {self.name} of {self.instance} on node {self.node}"
+        return f"container {self.name} (image {self.image})"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Hint:
     """Something happened; the container's id, or empty when it concerns something else."""
 
@@ -140,8 +160,8 @@ class Engine(Protocol):
         """Return anybody's container, or None."""
         ...
 
-    async def publisher(self, port: int) -> str:
-        """Return the name of the running container, anybody's, that publishes a port, or ''."""
+    async def published(self) -> dict[int, Publisher]:
+        """Return the TCP ports that running containers, anybody's, publish on IPv4."""
         ...
 
     async def create(self, draft: Draft) -> str:

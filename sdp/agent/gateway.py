@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,7 @@ from sdp.agent.repositories import Journal
 from sdp.agent.runner import Command, Finished
 from sdp.protocol.actions import CopyGateway, Recipe, RemoveCopy, Route
 from sdp.protocol.frames import Failed, Outcome, Succeeded
-from sdp.protocol.report import Copy
+from sdp.protocol.report import ConfigProblem, Copy
 
 STAGE = "git checkout"
 COPY_SECONDS = 600.0
@@ -114,6 +114,17 @@ class Copies:
                 desk.asked.remove(mine)
         return mine.outcome or Failed(reason="CopyMissing", message="nobody changed the route")
 
+    async def learn(self, sandbox: str) -> None:
+        """Ask the sandbox's running gateways in which environment they really run."""
+        async with self._desk(sandbox).lock:
+            for folder in await asyncio.to_thread(self._of, sandbox):
+                gateway = await self._gateways.running(sandbox, folder.root.name)
+                live = await gateway.environment() if gateway else ""
+                record = await asyncio.to_thread(folder.record)
+                if record is not None and live not in {"", record.environment}:
+                    changed = record.model_copy(update={"environment": live})
+                    await asyncio.to_thread(folder.save, changed)
+
     async def remove(self, action: RemoveCopy) -> Outcome:
         try:
             folder = copy_folder.folder_of(self._folder, action.sandbox, action.commit)
@@ -136,7 +147,7 @@ class Copies:
                 continue
             signs, before = _signs(folder, record), self._known.get(path)
             if before is None or before.signs != signs:
-                before = _Known(signs, _copy(folder, record))
+                before = _Known(signs, _copy(folder, record, self._now()))
             known[path] = before
         self._known = known
         return {f"{each.copy.sandbox}/{each.copy.commit}": each.copy for each in known.values()}
@@ -227,7 +238,7 @@ def _prepare(half: CopyFolder, action: CopyGateway) -> Failed | None:
         config=recipe.config,
         key=recipe.key,
         defaults=recipes.defaults_of(live),
-        problems=recipes.told_problems(live),
+        problems=recipes.told_problems(live, recipe.config),
         written={name: (half.keep(content),) for name, content in planned.contents.items()},
         served=None,
         verified_at=None,
@@ -236,7 +247,8 @@ def _prepare(half: CopyFolder, action: CopyGateway) -> Failed | None:
     return None
 
 
-def _copy(folder: CopyFolder, record: Record) -> Copy:
+def _copy(folder: CopyFolder, record: Record, now: datetime) -> Copy:
+    """Return a copy as read now; what waits for a reload is only verified as of before."""
     served = record.served
     return Copy(
         sandbox=record.sandbox,
@@ -244,9 +256,23 @@ def _copy(folder: CopyFolder, record: Record) -> Copy:
         routes=dict(copy_folder.routes_on_disk(folder, record) if served is None else served),
         defaults=record.defaults,
         edited=copy_folder.edited(folder, record),
-        problems=record.problems,
-        verified_at=record.verified_at,
+        problems=(*record.problems, *_elsewhere(record)),
+        verified_at=now if served is None else record.verified_at,
     )
+
+
+def _elsewhere(record: Record) -> Iterator[ConfigProblem]:
+    """Yield the problem that the gateway reads another environment's config.php."""
+    meant = recipes.environment_of(record.config)
+    if meant and record.environment not in {"", meant}:
+        yield ConfigProblem(
+            kind="environment",
+            key="",
+            file=record.config,
+            line=0,
+            message=f"the gateway runs as {record.environment!r}, not {meant!r}, and does not "
+            "read this file",
+        )
 
 
 def _signs(folder: CopyFolder, record: Record) -> tuple[object, ...]:

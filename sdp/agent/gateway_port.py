@@ -18,6 +18,10 @@ class Gateway(Protocol):
         """Return a number that rises with each reload that took effect; None: it can't be told."""
         ...
 
+    async def environment(self) -> str:
+        """Return the CodeIgniter environment that requests really run in; "": it can't be told."""
+        ...
+
     async def answer(self) -> int:
         """Return the HTTP status that a health probe gets; 0: none."""
         ...

@@ -1,14 +1,17 @@
-"""Who listens on this machine's TCP ports, read from /proc; nothing is asked over the network."""
+"""Who listens on this machine's TCP ports, as /proc and a bind say; nothing goes over the network.
+
+Only as far as this process sees: in a network namespace of its own it sees that one's listeners,
+and without privileges not whose they are.
+"""
 
 import contextlib
 import errno
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 LISTEN = "0A"
-UNKNOWN = "?"
-LOWEST = 1024
-"""Ports below are the system's own; nothing is ever allocated there."""
+UNKNOWN = "something that its agent can't name"
 
 
 def listening(tables: tuple[str, ...]) -> dict[int, str]:
@@ -44,19 +47,29 @@ def _sockets(process: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def foreign(ours: frozenset[int]) -> dict[int, str]:
-    """Return port → owner of every listener from 1024 up that does not publish for us."""
-    found = {p: i for p, i in listening(read_tables()).items() if p >= LOWEST and p not in ours}
-    named = owners(frozenset(found.values()))
-    return {port: named.get(inode, UNKNOWN) for port, inode in found.items()}
+def held(ports: Iterable[int]) -> frozenset[int]:
+    """Return which of these ports, that something was seen to listen on, can't be bound.
+
+    A listener on IPv6 alone is in nobody's way: ports are published on IPv4.
+    """
+    return frozenset(port for port in ports if _refusal(port))
 
 
 def taken(port: int) -> bool:
     """Return whether binding the port on every address fails because it is in use."""
+    return _refusal(port) == errno.EADDRINUSE
+
+
+def _refusal(port: int) -> int:
+    """Return the error of a bind as the engine's will be, 0 for none.
+
+    With SO_REUSEADDR, as the engine does: what lingers of closed connections is no obstacle, a
+    listener on any IPv4 address is one. Nothing is listened on, so that nobody is turned away.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))  # noqa: S104 - as the engine will
         except OSError as error:
-            return error.errno == errno.EADDRINUSE
-        return False
+            return error.errno or errno.EADDRINUSE
+        return 0

@@ -24,6 +24,7 @@ from sdp.agent.outbox import Outbox
 from sdp.agent.perform import Desk, Performers
 from sdp.agent.seals import Seals
 from sdp.agent.session import Identity, Session
+from sdp.agent.strangers import Strangers
 
 log = structlog.get_logger(__name__)
 
@@ -83,8 +84,9 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     disk = Disk(parts.releases, parts.copies, parts.seals)
-    observer = Observer(parts.engine, parts.repositories, disk, parts.poll_seconds)
-    containers = Containers(parts.engine, parts.place, journal)
+    strangers = Strangers(parts.engine)
+    observer = Observer(parts.engine, parts.repositories, disk, strangers, parts.poll_seconds)
+    containers = Containers(parts.engine, parts.place, journal, strangers)
     performers = Performers(
         containers, parts.repositories, parts.releases, parts.copies, parts.seals
     )

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from sdp import clock
-from sdp.agent import listeners
 from sdp.agent.engine import PORT, SANDBOX, Engine, EngineDown, EngineError, Inspected, Listed
 from sdp.agent.probe import Prober
+from sdp.agent.strangers import Strangers
 from sdp.protocol import actions, report
 from sdp.protocol.actions import Action
 from sdp.protocol.report import (
@@ -32,6 +32,7 @@ COALESCE_SECONDS = 0.02
 COPIES_SECONDS = 1.0
 LISTENERS_SECONDS = 5.0
 LONGEST_BACKOFF = 5.0
+GATEWAY = "gateway"
 
 
 class Repositories(Protocol):
@@ -50,6 +51,10 @@ class Releases(Protocol):
 
 class Copies(Protocol):
     def scan(self) -> Mapping[str, Copy]: ...
+
+    async def learn(self, sandbox: str) -> None:
+        """Ask the sandbox's running gateways in which environment they really run."""
+        ...
 
 
 class Seals(Protocol):
@@ -73,11 +78,13 @@ class Observer:
         engine: Engine,
         repositories: Repositories,
         disk: Disk,
+        strangers: Strangers,
         poll_seconds: float,
     ) -> None:
         self._engine = engine
         self._repositories = repositories
         self._disk = disk
+        self._strangers = strangers
         self._poll_seconds = poll_seconds
         self._prober = Prober(self._health_turned)
         self._listed: dict[str, Listed] = {}
@@ -86,8 +93,10 @@ class Observer:
         self._poke = asyncio.Event()
         self._looking = asyncio.Lock()
         self._scanning = asyncio.Lock()
+        self._ports = asyncio.Lock()
         self._wanted: set[str] = set()
         self._refresh = asyncio.Event()
+        self._unlearned: asyncio.Queue[str] = asyncio.Queue()
         self.report = NodeReport()
         self.changed = asyncio.Event()
 
@@ -98,6 +107,7 @@ class Observer:
             group.create_task(self._relist())
             group.create_task(self._watch_disk())
             group.create_task(self._watch_repositories())
+            group.create_task(self._learn_environments())
             group.create_task(self._watch_listeners())
             group.create_task(self._prober.run())
 
@@ -114,9 +124,12 @@ class Observer:
             case actions.StartService() | actions.StartGateway():
                 await self._look_at_seals()
                 await self._look_at_engine(frozenset({after.container.name}))
+                await self._look_at_listeners()  # what refused it is told before that it did
             case _:
                 await self._look_at_engine(frozenset({after.container}))
                 await self._probe(after.container)
+                if isinstance(after, actions.Resume):
+                    await self._look_at_listeners()
 
     def refresh(self, repositories: tuple[str, ...]) -> None:
         """Ask these repositories' origins now."""
@@ -198,8 +211,10 @@ class Observer:
     def _health_turned(self, key: str) -> None:
         seen = self._seen.get(key)
         if seen is not None:
-            told = {**self.report.containers, key: container(seen, self._prober)}
-            self._publish(containers=told)
+            told = container(seen, self._prober)
+            self._publish(containers={**self.report.containers, key: told})
+            if (told.service, told.health) == (GATEWAY, "healthy"):
+                self._unlearned.put_nowait(told.sandbox)
 
     async def _probe(self, name: str) -> None:
         for key, seen in self._seen.items():
@@ -231,6 +246,15 @@ class Observer:
             await self._look_at_disk()
             await asyncio.sleep(COPIES_SECONDS)
 
+    async def _learn_environments(self) -> None:
+        """Whatever a gateway was found to run in before: it may be another container by now."""
+        while True:
+            sandbox = await self._unlearned.get()
+            # What can't be asked or noted now is asked when the gateway is next found healthy.
+            with contextlib.suppress(EngineDown, EngineError, OSError):
+                await self._disk.copies.learn(sandbox)
+                await self._look_at_disk()
+
     async def _watch_repositories(self) -> None:
         while True:
             wanted, self._wanted = tuple(sorted(self._wanted)), set()
@@ -241,12 +265,17 @@ class Observer:
                 async with asyncio.timeout(self._poll_seconds * random.uniform(0.9, 1.1)):  # noqa: S311 - spreads load
                     await self._refresh.wait()
 
+    async def _look_at_listeners(self) -> None:
+        async with self._ports:
+            found = await self._strangers.look()
+            told = {str(p): report.Listener(owner=who) for p, who in sorted(found.items())}
+            if told != self.report.listeners:
+                self._publish(listeners=told)
+
     async def _watch_listeners(self) -> None:
         while True:
-            labels = (seen.labels.get(PORT, "") for seen in self._seen.values())
-            ours = frozenset(int(port) for port in labels if port.isdigit())
-            found = await asyncio.to_thread(listeners.foreign, ours)
-            self._publish(listeners={str(p): report.Listener(owner=o) for p, o in found.items()})
+            with contextlib.suppress(EngineDown, EngineError):  # the report says that it is down
+                await self._look_at_listeners()
             await asyncio.sleep(LISTENERS_SECONDS)
 
 
@@ -271,7 +300,7 @@ def container(seen: Inspected, prober: Prober) -> Container:
         exit_code=seen.exit_code,
         restarts=seen.restarts,
         host_port=int(port) if port.isdigit() else 0,
-        admitted=any({service, "gateway"} & set(names) for names in seen.aliases.values()),
+        admitted=any({service, GATEWAY} & set(names) for names in seen.aliases.values()),
         limits=seen.limits,
         health=health,
         reason=reason,

@@ -12,6 +12,7 @@ from sdp.agent.php_config import ConfigMap, KeyPattern, Literal, LiveMap
 from sdp.agent.runner import Command, Finished, NotStarted, OutOfMemory, TimedOut
 from sdp.protocol.actions import GatewayRecipe, GoRecipe
 from sdp.protocol.frames import Failed
+from sdp.protocol.report import ConfigProblem
 
 GO_BUILD = "go build"
 COMPOSER = "composer install"
@@ -44,7 +45,7 @@ class Made:
 
     toolchain: str
     defaults: Mapping[str, str]
-    problems: tuple[str, ...]
+    problems: tuple[ConfigProblem, ...]
 
 
 async def build_go(tree: Path, recipe: GoRecipe, shop: Workshop, tell: Tell) -> Made | Failed:
@@ -86,7 +87,9 @@ async def install_gateway(
         if failed := _build_failed(ended, COMPOSER, "composer"):
             return failed
     read = read_routes(tree, recipe.config, recipe.key)
-    return read if isinstance(read, Failed) else Made("", defaults_of(read), told_problems(read))
+    if isinstance(read, Failed):
+        return read
+    return Made("", defaults_of(read), told_problems(read, recipe.config))
 
 
 def config_files(config: str) -> tuple[str, ...]:
@@ -95,6 +98,11 @@ def config_files(config: str) -> tuple[str, ...]:
     if path.parent.parent.name == "config":
         return str(path.parent.parent / path.name), config
     return (config,)
+
+
+def environment_of(config: str) -> str:
+    """Return the environment that a config file is for, "" where its path names none."""
+    return Path(config).parent.name if len(config_files(config)) > 1 else ""
 
 
 def read_routes(tree: Path, config: str, key: str) -> LiveMap | Failed:
@@ -128,12 +136,19 @@ def defaults_of(live: LiveMap) -> dict[str, str]:
     }
 
 
-def told_problems(live: LiveMap) -> tuple[str, ...]:
-    """Return the entries that can't be patched, or deserve a look, in words."""
+def told_problems(live: LiveMap, config: str) -> tuple[ConfigProblem, ...]:
+    """Return the entries that can't be patched, or deserve a look."""
+    files = config_files(config)
     return tuple(
-        f"{each.file} config.php:{each.problem.line}: "
-        f"{each.problem.key or 'the file'}: {each.problem.message} ({each.problem.kind})"
+        ConfigProblem(
+            kind=found.kind,
+            key=found.key,
+            file=files[0 if each.file == "base" else -1],
+            line=found.line,
+            message=found.message,
+        )
         for each in live.problems
+        if (found := each.problem).kind != "hostile"
     )
 
 

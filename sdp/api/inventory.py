@@ -1,4 +1,4 @@
-"""What there is besides sandboxes and nodes: templates, environments, repositories."""
+"""What there is besides sandboxes and nodes: templates, environments, ports, repositories."""
 
 from collections.abc import Iterator, Mapping
 
@@ -27,6 +27,11 @@ def router(ports: Ports) -> APIRouter:
     async def list_environments() -> tuple[views.EnvironmentView, ...]:
         """List the environments: names of variables, secrets and files; never values."""
         return environments(plane.tree) if plane.tree else ()
+
+    @routes.get("/ports")
+    async def list_ports() -> views.PortList:
+        """List the ports that somebody has, what is free, and who is in the way."""
+        return plane.ports()
 
     @routes.get("/repositories")
     async def list_repositories() -> tuple[views.RepositoryView, ...]:

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from sdp.api import showing, views
+from sdp.api.port_table import port_list
 from sdp.api.sandboxes import blobs
 from sdp.reconciler import doctor
 from sdp.reconciler.draft import Plan, World
@@ -43,6 +44,9 @@ class ReconcilerPlane:
     @property
     def tree(self) -> Tree | None:
         return self._reconciler.tree
+
+    def ports(self) -> views.PortList:
+        return port_list(self._world)
 
     def sandboxes(self) -> Sequence[views.SandboxView]:
         whole = self._world

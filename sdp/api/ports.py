@@ -16,6 +16,7 @@ from sdp.api.views import (
     Finding,
     LogLineView,
     PlanView,
+    PortList,
     SandboxView,
 )
 from sdp.protocol.frames import Body, Hello, ToAgent
@@ -57,6 +58,10 @@ class Plane(Protocol):
     @property
     def observed(self) -> Observed:
         """What the nodes report."""
+        ...
+
+    def ports(self) -> PortList:
+        """Return who has which port of which node."""
         ...
 
     def sandboxes(self) -> Sequence[SandboxView]:

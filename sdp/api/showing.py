@@ -11,6 +11,7 @@ from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.draft import Hold, Plan, World
 from sdp.reconciler.finding import Finding
 from sdp.reconciler.history import History
+from sdp.reconciler.routing import RouteProblem
 from sdp.reconciler.status import Condition, SandboxStatus
 from sdp.spec.tree import Problem
 
@@ -61,6 +62,7 @@ def sandbox(
                 actual=each.actual,
                 state=each.state,
                 verified_at=each.verified_at,
+                problem=_route_problem(each.problem),
             )
             for each in status.routes
         ),
@@ -186,6 +188,18 @@ def _plan(name: str, made: Plan, whole: World) -> views.SandboxPlan:
         lines=render.lines(name, made, whole),
         actions=actions,
         holds=holds,
+    )
+
+
+def _route_problem(found: RouteProblem | None) -> views.RouteProblem | None:
+    if found is None:
+        return None
+    return views.RouteProblem(
+        kind=found.kind,
+        where=found.where,
+        message=found.message,
+        fix=found.fix,
+        blocking=found.blocking,
     )
 
 

@@ -8,12 +8,17 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from sdp.protocol.report import ConfigProblemKind
+
 Health: TypeAlias = Literal[
     "Healthy", "Progressing", "Degraded", "Unhealthy", "Suspended", "Expired", "Unknown"
 ]
 Sync: TypeAlias = Literal["Synced", "Pending", "Applying", "Held", "Failed", "Unknown"]
 RouteState: TypeAlias = Literal["Verified", "Drift", "Unverified"]
 DeploymentStatus: TypeAlias = Literal["QUEUED", "RUNNING", "FAILED", "STOPPED"]
+PortKind: TypeAlias = Literal["gateway", "services"]
+PortOrigin: TypeAlias = Literal["pinned", "allocated"]
+PortUse: TypeAlias = Literal["running", "stopped", "reserved", "waits"]
 Severity: TypeAlias = Literal["error", "warning"]
 StageState: TypeAlias = Literal["started", "finished", "failed"]
 
@@ -53,6 +58,16 @@ class ServiceView(View):
     restarts: int = 0
 
 
+class RouteProblem(View):
+    """What is to be known of a route's entry in config.php; a blocking one is not patched."""
+
+    kind: ConfigProblemKind
+    where: str
+    message: str
+    fix: str
+    blocking: bool
+
+
 class RouteView(View):
     """One route of a sandbox's gateway; ``actual`` is read back from config.php."""
 
@@ -61,6 +76,7 @@ class RouteView(View):
     actual: str
     state: RouteState
     verified_at: datetime.datetime | None = None
+    problem: RouteProblem | None = None
 
 
 class SandboxSummary(View):
@@ -322,6 +338,49 @@ class Examination(View):
     version: str
     now: datetime.datetime
     findings: tuple[Finding, ...]
+
+
+class LeaseView(View):
+    """A port of a node that somebody has, or waits for.
+
+    ``use``: a container runs or is stopped on it; it is reserved; or its pin waits for whoever
+    has it.
+    """
+
+    node: str
+    port: int
+    sandbox: str
+    service: str
+    origin: PortOrigin
+    use: PortUse
+    container: str = ""
+
+
+class RangeView(View):
+    """The ports that may be given out on a node; what is free is not known of a silent one."""
+
+    node: str
+    kind: PortKind
+    first: int
+    last: int
+    free: int | None = None
+    lowest: int | None = None
+
+
+class StrangerView(View):
+    """A port in a range, or a pinned one, that something which is not ours has."""
+
+    node: str
+    port: int
+    owner: str
+
+
+class PortList(View):
+    """The ports of all nodes."""
+
+    ports: tuple[LeaseView, ...] = ()
+    ranges: tuple[RangeView, ...] = ()
+    strangers: tuple[StrangerView, ...] = ()
 
 
 class RepositoryView(View):

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from sdp.api.app import VERSION
 from sdp.cli import context as cli
-from sdp.cli import edit, env, follow, plan, serve, show, specs, template
+from sdp.cli import edit, env, follow, init, plan, ports, serve, show, specs, template
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
@@ -70,6 +70,7 @@ def shared(
 
 
 for command in (
+    init.init,
     specs.validate,
     specs.render,
     plan.plan,
@@ -80,6 +81,7 @@ for command in (
     logs,
     show.deployments,
     nodes,
+    ports.ports,
     doctor,
     show.sync,
     cancel,

@@ -1,5 +1,6 @@
 """Commands that show what is: status, explain, deployments; and sync, which asks."""
 
+import datetime
 import time
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -11,6 +12,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
+from sdp import clock
 from sdp.api import views
 from sdp.cli import context as cli
 from sdp.cli import watch as watching
@@ -57,13 +59,14 @@ def explain(context: typer.Context, name: cli.SandboxName, *, as_json: cli.AsJso
     """
     with cli.failures():
         found = watching.sandbox(cli.client(context), name)
+    told = (*found.conditions, *_about_routes(found))
     if as_json:
-        cli.print_json(found.conditions)
+        cli.print_json(told)
         return
     typer.echo(f"{found.name}: {found.health}, {found.sync}")
-    if not found.conditions:
+    if not told:
         typer.echo("Nothing waits and nothing failed.")
-    for each in found.conditions:
+    for each in told:
         typer.echo("")
         _explain(each)
 
@@ -208,14 +211,59 @@ def _one(found: views.SandboxView) -> RenderableType:
 
 
 def _routes(shown: Sequence[views.RouteView]) -> RenderableType:
+    """Return the table of routes, and below it what is to be known of their entries."""
+    now = clock.now()
     rows = [
-        (each.service, each.state, escape(each.wanted), escape(_actual(each))) for each in shown
+        (
+            each.service,
+            each.state,
+            escape(each.wanted),
+            escape(_actual(each)),
+            _ago(each.verified_at, now),
+            each.problem.kind if each.problem else "",
+        )
+        for each in shown
     ]
-    return cli.table(("ROUTE", "STATE", "WANTED", "ACTUAL"), rows)
+    head = ("ROUTE", "STATE", "WANTED", "ACTUAL", "READ BACK", "PROBLEM")
+    parts: list[RenderableType] = [cli.table(head, rows)]
+    for each in shown:
+        if each.problem is not None:
+            said = cli.inert(each.problem.message)
+            told = f"{each.service}: {said}\n  fix: {each.problem.fix}"
+            parts += ["", Text(told)]
+    return Group(*parts)
+
+
+def _ago(moment: datetime.datetime | None, now: datetime.datetime) -> str:
+    """Return how long ago something was, such as ``12 s ago``; the clocks may differ a little."""
+    if moment is None:
+        return "-"
+    seconds = max(0, int((now - moment).total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def _about_routes(found: views.SandboxView) -> list[views.Condition]:
+    """Return what is to be known of routes' entries, but for what a hold tells already."""
+    told = {each.service for each in found.conditions if each.reason == "RouteNotPatchable"}
+    return [
+        views.Condition(
+            type="Warning",
+            service=each.service,
+            reason="RouteNotPatchable" if each.problem.blocking else "RouteDuplicate",
+            message=f"{each.problem.message} ({each.problem.kind})",
+            fix=each.problem.fix,
+        )
+        for each in found.routes
+        if each.problem is not None and each.service not in told
+    ]
 
 
 def _explain(condition: views.Condition) -> None:
     state = "failed" if condition.failed else "waits"
+    state = "is warned of" if condition.type == "Warning" else state
     typer.echo(f"{condition.service or 'sandbox'} {state}: {condition.reason}")
     typer.echo(f"  {condition.message}")
     if condition.fix:

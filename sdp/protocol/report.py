@@ -6,11 +6,14 @@ Every section maps a key to an item, so that a delta is small and folding one is
 import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from sdp.protocol.actions import Limits, Value
 
 Health: TypeAlias = Literal["starting", "healthy", "unhealthy", "none"]
+ConfigProblemKind: TypeAlias = Literal[
+    "duplicate", "conditional", "not-literal", "syntax", "wipes-base", "missing", "environment"
+]
 ContainerState: TypeAlias = Literal[
     "created", "running", "restarting", "exited", "paused", "dead", "removing"
 ]
@@ -55,18 +58,41 @@ class Network(Value):
     sandbox: str
 
 
+class ConfigProblem(Value):
+    """What a person should know of an entry of config.php; no ``key``: of the whole file.
+
+    ``file`` is a path in the gateway's repository, ``line`` counts from 1.
+    """
+
+    kind: ConfigProblemKind
+    key: str
+    file: str
+    line: int
+    message: str
+
+
+def _structured(told: object) -> object:
+    """Drop what older agents noted on disk in words: a note that can't be read is no release."""
+    if isinstance(told, list | tuple):
+        return tuple(each for each in told if not isinstance(each, str))
+    return told
+
+
+ConfigProblems: TypeAlias = Annotated[tuple[ConfigProblem, ...], BeforeValidator(_structured)]
+
+
 class Release(Value):
     """A built commit on disk. Keyed by ``<repository>/<commit>/<recipe>``.
 
     ``defaults`` holds, for a gateway's release, the routes that were committed: key → URL;
-    ``problems`` the entries of its config.php that can't be patched, in words.
+    ``problems`` what is to be known of entries of its config.php.
     """
 
     repository: str
     commit: str
     recipe: str
     defaults: dict[str, str]
-    problems: tuple[str, ...]
+    problems: ConfigProblems
 
 
 class Repository(Value):
@@ -84,8 +110,8 @@ class Repository(Value):
 class Copy(Value):
     """A sandbox's copy of the gateway. Keyed by ``<sandbox>/<commit>``.
 
-    ``routes`` are read back from config.php: key → URL. ``edited`` says that somebody else wrote
-    to the file since the agent did.
+    ``routes`` are read back from config.php, at ``verified_at``: key → URL. ``edited`` says that
+    somebody else wrote to the file since the agent did.
     """
 
     sandbox: str
@@ -93,7 +119,7 @@ class Copy(Value):
     routes: dict[str, str]
     defaults: dict[str, str]
     edited: bool
-    problems: tuple[str, ...]
+    problems: ConfigProblems
     verified_at: datetime.datetime | None
 
 

@@ -309,7 +309,7 @@ def _matched(
     mine = [place for place in places if place.container.service == service]
     version = wanted.hash if isinstance(wanted, Version) else ""
     same = [each for each in mine if each.node == node.id and each.container.hash == version]
-    same.sort(key=lambda place: _rank(place.container))
+    same.sort(key=lambda place: rank(place.container))
     current = same[0] if same else None
     others = tuple(each for each in mine if each is not current)
     return ServiceDifference(
@@ -317,7 +317,7 @@ def _matched(
     )
 
 
-def _rank(container: Container) -> tuple[bool, bool, bool, str]:
+def rank(container: Container) -> tuple[bool, bool, bool, str]:
     """Order containers of one version: the one to keep first."""
     return (
         not container.admitted,

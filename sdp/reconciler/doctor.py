@@ -13,7 +13,7 @@ from sdp.reconciler.draft import World
 from sdp.reconciler.finding import Finding, Patient, needs_of, planned, who
 from sdp.reconciler.machine import machine
 from sdp.reconciler.observed import ObservedNode
-from sdp.spec import models, names
+from sdp.spec import models
 
 NEARLY: Final = 0.9
 """The share of a range of ports that is in use when it is told."""
@@ -121,16 +121,10 @@ def _branches(patient: Patient) -> Iterator[Finding]:
 
 
 def _pins(patient: Patient) -> Iterator[Finding]:
-    pinned: dict[int, list[str]] = {}
-    for _, sandbox in sorted(patient.whole.desired.sandboxes.items()):
-        gateway = sandbox.gateway
-        if gateway.node.id == patient.id and gateway.port is not None:
-            pinned.setdefault(gateway.port, []).append(f"{sandbox.name}/{names.GATEWAY}")
-        for service in sandbox.services.values():
-            if service.node.id == patient.id and service.port is not None:
-                pinned.setdefault(service.port, []).append(f"{sandbox.name}/{service.name}")
     strangers = patient.strangers
-    for port, parties in sorted(pinned.items()):
+    for (node, port), parties in sorted(patient.whole.reserved.items()):
+        if node != patient.id:
+            continue
         if port in strangers:
             message = f"port {port}, which {parties[0]} pins, is taken by {strangers[port]}"
             yield patient.error("port", message, f"stop it, or pin another port than {port}")

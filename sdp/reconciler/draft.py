@@ -8,7 +8,7 @@ functions.
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from typing_extensions import override
 
@@ -17,7 +17,7 @@ from sdp.reconciler.desired import Desired
 from sdp.reconciler.diff import Version
 from sdp.reconciler.history import Failure, History
 from sdp.reconciler.observed import Observed
-from sdp.reconciler.ports import Claim, Conflict, Lease, Leases, pins, take
+from sdp.reconciler.ports import Claim, Conflict, Lease, Leases, Pins, pins, take
 from sdp.spec import models
 
 
@@ -126,7 +126,7 @@ class World:
     observed: Observed
     history: History
     leases: Leases
-    reserved: Mapping[tuple[str, int], str]
+    reserved: Pins
     now: datetime.datetime
     healing: frozenset[str] = frozenset()
 
@@ -191,6 +191,10 @@ class Draft:
         """Say why something waits."""
         self._add(Hold(self.sandbox, service, reason, message, fix))
 
+    def hold_conflict(self, service: str, conflict: Conflict) -> None:
+        """Say who has the port that a service needs."""
+        self.hold(service, "PortConflict", conflict.message, conflict.fix)
+
     def hold_failure(self, service: str, failure: Failure) -> None:
         """Say that something failed, and when it is tried again."""
         fix = failure.fix or "push a commit that mends it, or sdp sync to try again"
@@ -223,7 +227,7 @@ class Draft:
                 self._leases[lease.node, lease.port] = lease
                 return lease.port
             case Conflict() as conflict:
-                self.hold(claim.service, "PortConflict", conflict.message, conflict.fix)
+                self.hold_conflict(claim.service, conflict)
                 return None
 
 

@@ -16,7 +16,7 @@ from sdp.protocol.actions import (
     StartGateway,
     StartService,
 )
-from sdp.reconciler.diff import Difference, Version
+from sdp.reconciler.diff import Difference, ServiceDifference, Version
 from sdp.reconciler.draft import Drift, Hold, Plan, Planned, World
 from sdp.spec import names
 
@@ -48,20 +48,37 @@ def _found(plan: Plan, difference: Difference, whole: World) -> tuple[Drift, ...
     if not plan.actions:
         return ()
     applied = whole.history.applied
+    versions = {
+        service.service: service.wanted.hash
+        for service in (difference.gateway, *difference.services)
+        if isinstance(service.wanted, Version)
+    }
     # The same version as what converged last, so a container that lacks was there.
     converged = {
         service.service: service.node.id
         for service in (difference.gateway, *difference.services)
-        if isinstance(service.wanted, Version)
-        and applied.get((difference.sandbox, service.service)) == service.wanted.hash
+        if service.service in versions
+        and applied.get((difference.sandbox, service.service)) == versions[service.service]
+        and not _moves(service, versions[service.service])
     }
     same = applied.get((difference.sandbox, INTENT)) == difference.desired.intent_digest
     meant = frozenset(converged) if same else frozenset[str]()
     return tuple(
         Drift(planned.key, planned.service, message)
         for planned in plan.actions
+        if not _ends_a_move(planned, versions.get(planned.service, ""))
         for message in _message(planned, converged.keys(), meant, converged.values())
     )
+
+
+def _moves(service: ServiceDifference, version: str) -> bool:
+    """Whether another container of the same version makes way, because of its port."""
+    return any(place.container.hash == version for place in service.others)
+
+
+def _ends_a_move(planned: Planned, version: str) -> bool:
+    name = names.container(planned.sandbox, planned.service)
+    return planned.cause.before == names.beside(name, version)
 
 
 def _message(

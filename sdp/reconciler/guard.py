@@ -8,7 +8,7 @@ from sdp.reconciler.departure import Departure, is_mass
 from sdp.reconciler.desired import Branch, Desired
 from sdp.reconciler.draft import Hold, World
 from sdp.reconciler.observed import Observed
-from sdp.reconciler.ports import Lease, Leases, rebuild
+from sdp.reconciler.ports import Lease, Leases, outbid, pins, rebuild
 from sdp.spec import names
 
 
@@ -169,15 +169,19 @@ def kept_leases(
     """Return the leases that still stand: proved by a container, planned, or held by intent.
 
     A gateway keeps its port as long as its sandbox is desired; a service that runs in a sandbox
-    keeps the ports of its versions until a container or a plan takes their place.
+    keeps the ports of its versions until a container or a plan takes their place, or somebody
+    pins them.
     """
     taken = {(lease.node, lease.port): lease for lease in planned}
     proved = rebuild({}, observed)
+    reserved = pins(desired)
     replaced = {_party(lease) for lease in (*taken.values(), *proved.values())}
     kept = {
         place: lease
         for place, lease in leases.items()
-        if _intended(lease, desired) and _party(lease) not in replaced
+        if _intended(lease, desired)
+        and _party(lease) not in replaced
+        and not outbid(lease, reserved)
     }
     return dict(sorted({**kept, **proved, **taken}.items()))
 

@@ -402,6 +402,7 @@ class Reconciler:
     async def _persist(self, begun: Iterable[Deployment]) -> None:
         if self._memory.leases_changed():
             await self._journal.replace_leases(self._memory.leases.values())
+            self._touch(self._memory.waiting_for_ports())
         for deployment in begun:
             await self._journal.put_deployment(deployment)
 

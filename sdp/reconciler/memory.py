@@ -203,6 +203,13 @@ class Memory:
         """Return the failure of the same version before."""
         return self._failures.get((attempt.sandbox, attempt.service, attempt.version))
 
+    def waiting_for_ports(self) -> frozenset[str]:
+        """Return the sandboxes that wait for a port that somebody has, by lower-cased name."""
+        plans = self.plans.items()
+        return frozenset(
+            name for name, made in plans if any(h.reason == "PortConflict" for h in made.holds)
+        )
+
     def planning(self, done: Planned) -> list[Planned]:
         """Return everyone's planned action of the same key; the one that was done, at least."""
         same = [e for each in self.plans.values() for e in each.actions if e.key == done.key]

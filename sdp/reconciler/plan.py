@@ -21,7 +21,9 @@ from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp
 from sdp.reconciler.diff import Difference, Place, ServiceDifference, diff, places_of
 from sdp.reconciler.draft import Cause, Draft, Hold, Plan, Planned, World, world
 from sdp.reconciler.drift import policed
+from sdp.reconciler.eviction import STOPPED, evict, gives_up
 from sdp.reconciler.rollout import Keys, gateway_rollout, service_rollout, serving
+from sdp.reconciler.routing import RouteProblem, problem
 from sdp.spec import names
 
 __all__ = ["Cause", "Hold", "Plan", "Planned", "World", "plan", "plan_all", "world"]
@@ -55,7 +57,7 @@ def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
     draft = Draft(desired.name, whole)
     for node in _needed_nodes(desired, whole):
         _hold_unknown(draft, node)
-    difference = diff(desired, whole.observed)
+    difference = evict(diff(desired, whole.observed), whole)
     if desired.suspended:
         _suspend(draft, difference)
         return draft.plan()
@@ -100,10 +102,19 @@ def _hold_unknown(draft: Draft, node: str) -> None:
 
 def _suspend(draft: Draft, difference: Difference) -> None:
     for place in places_of(difference.sandbox, draft.world.observed):
-        if place.container.state == "running" and draft.known(place.node):
+        if not draft.known(place.node):
+            continue
+        if place.container.state in STOPPED and gives_up(place, draft.world):
+            cause = Cause("its port is pinned by", "", _pinners(place, draft.world))
+            _remove(draft, (place,), cause, ())
+        elif place.container.state == "running":
             stop = Stop(sandbox=difference.sandbox, container=place.container.id)
             cause = Cause("lifecycle.suspended", "", "true")
             draft.do(place.node, place.container.service, stop, cause, key=_key(place, "stop"))
+
+
+def _pinners(place: Place, whole: World) -> str:
+    return ", ".join(whole.reserved[place.node, place.container.host_port])
 
 
 def _networks(draft: Draft, desired: DesiredSandbox) -> dict[str, Keys]:
@@ -133,9 +144,11 @@ def _route(
     if not draft.known(node) or url is None or nowhere:
         return after
     key = difference.desired.gateway.spec.key.replace("{service}", service.service)
-    if copy is not None and key not in copy.defaults:
+    if copy is not None and (found := _blocked(difference, key, copy)):
         if url:
-            _not_patchable(draft, service, key, copy)
+            said = f"config.php at {copy.commit[:7]} can't route {service.service} by {key}"
+            words = f"{said}: {found.message} ({found.kind})"
+            draft.hold(service.service, "RouteNotPatchable", words, found.fix)
         return after
     edited = copy is not None and copy.edited
     if copy is not None and key not in copy.routes and not edited:
@@ -170,14 +183,9 @@ def _wanted_url(
             return f"http://{service.node.ip_address}:{port}"
 
 
-def _not_patchable(draft: Draft, service: ServiceDifference, key: str, copy: Copy) -> None:
-    found = next((each for each in copy.problems if key in each), "it has no such entry")
-    draft.hold(
-        service.service,
-        "RouteNotPatchable",
-        f"config.php at {copy.commit[:7]} can't route {service.service} by {key}: {found}",
-        f"make $config['{key}'] one string literal in the gateway's branch",
-    )
+def _blocked(difference: Difference, key: str, copy: Copy) -> RouteProblem | None:
+    found = problem(key, difference.desired.gateway.spec.config, copy)
+    return found if found and found.blocking else None
 
 
 def _retire(draft: Draft, difference: Difference, service: ServiceDifference, after: Keys) -> None:

@@ -5,12 +5,15 @@ stands or is wanted.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
 
-from sdp.reconciler.desired import Desired
+from sdp.reconciler.desired import Branch, Desired
 from sdp.reconciler.observed import Observed
 from sdp.spec import models, names
+
+NAMED: Final = 5
+"""So many of those who use a range up are named."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -31,6 +34,9 @@ class Lease:
 
 Leases: TypeAlias = Mapping[tuple[str, int], Lease]
 """By node and port."""
+
+Pins: TypeAlias = Mapping[tuple[str, int], tuple[str, ...]]
+"""By node and port: the parties; there is a conflict where there are several."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,18 +63,23 @@ class Claim:
         return f"{self.sandbox}/{self.service}"
 
 
-def pins(desired: Desired) -> Mapping[tuple[str, int], str]:
-    """Return who pinned which port of which node; of several, the first by name."""
-    reserved: dict[tuple[str, int], str] = {}
-    for _, sandbox in sorted(desired.sandboxes.items()):
-        if sandbox.gateway.port is not None:
-            party = f"{sandbox.name}/{names.GATEWAY}"
-            reserved.setdefault((sandbox.gateway.node.id, sandbox.gateway.port), party)
-        for service in sandbox.services.values():
-            if service.port is not None:
-                party = f"{sandbox.name}/{service.name}"
-                reserved.setdefault((service.node.id, service.port), party)
+def pins(desired: Desired) -> Pins:
+    """Return who pinned which port of which node, by name; any port may be pinned."""
+    reserved: dict[tuple[str, int], tuple[str, ...]] = {}
+    for node, port, sandbox, service in pinned(desired):
+        reserved[node, port] = (*reserved.get((node, port), ()), f"{sandbox}/{service}")
     return reserved
+
+
+def pinned(desired: Desired) -> Iterator[tuple[str, int, str, str]]:
+    """Yield node, port, sandbox and service of every pin of what runs here, by sandbox."""
+    for _, sandbox in sorted(desired.sandboxes.items()):
+        gateway = sandbox.gateway
+        if gateway.port is not None:
+            yield gateway.node.id, gateway.port, sandbox.name, names.GATEWAY
+        for service in sandbox.services.values():
+            if service.port is not None and isinstance(service.target, Branch):
+                yield service.node.id, service.port, sandbox.name, service.name
 
 
 def rebuild(leases: Leases, observed: Observed) -> Leases:
@@ -87,7 +98,7 @@ def rebuild(leases: Leases, observed: Observed) -> Leases:
 def take(
     claim: Claim,
     leases: Leases,
-    reserved: Mapping[tuple[str, int], str],
+    reserved: Pins,
     observed: Observed,
     ports: models.PortRange,
 ) -> Lease | Conflict:
@@ -103,16 +114,41 @@ def take(
     if claim.pinned is not None:
         return _pinned(claim, claim.pinned, leases, reserved, observed)
     for lease in sorted(leases.values()):
-        if _same(lease, claim) and not _stranger(claim.node, lease.port, observed):
+        if not _same(lease, claim) or outbid(lease, reserved):
+            continue
+        if not stranger(lease.node, lease.port, observed):
             return lease
     for port in range(ports.first, ports.last + 1):
         place = (claim.node, port)
-        taken = place in leases or place in reserved or _stranger(*place, observed)
-        if not taken:
+        if place not in leases and place not in reserved and not stranger(*place, observed):
             return Lease(claim.node, port, claim.sandbox, claim.service, claim.hash)
+    return _exhausted(claim.node, leases, reserved, observed, ports)
+
+
+def outbid(lease: Lease, reserved: Pins) -> bool:
+    """Whether an allocated port is given up because somebody else pinned it.
+
+    A gateway keeps its port: testers have it in their phones.
+    """
+    pinners = reserved.get((lease.node, lease.port), ())
+    return bool(pinners) and lease.party not in pinners and lease.service != names.GATEWAY
+
+
+def stranger(node: str, port: int, observed: Observed) -> str:
+    """Return what has a port of a node without being ours, in words; "" for nothing."""
+    seen = observed.get(node)
+    listener = seen.report.listeners.get(str(port)) if seen else None
+    return listener.owner if listener else ""
+
+
+def blocked(node: str, port: int, observed: Observed) -> Conflict | None:
+    """Return the conflict with a stranger who has a port that must not move."""
+    who = stranger(node, port, observed)
+    if not who:
+        return None
     return Conflict(
-        f"no port is free on {claim.node} in {ports.first}-{ports.last}",
-        "widen ports: in platform.yaml, or delete sandboxes that nobody uses",
+        f"port {port} of {node} is taken by {who}",
+        f"stop it, or pin another port than {port}: sdp ports shows which are free",
     )
 
 
@@ -127,30 +163,62 @@ def _pinned(
     claim: Claim,
     port: int,
     leases: Leases,
-    reserved: Mapping[tuple[str, int], str],
+    reserved: Pins,
     observed: Observed,
 ) -> Lease | Conflict:
-    holder = leases.get((claim.node, port))
+    place = (claim.node, port)
+    holder, pinners = leases.get(place), reserved.get(place, (claim.party,))
     if holder is not None and holder.party != claim.party:
-        return Conflict(
-            f"port {port} of {claim.node} is {holder.party}'s",
-            "pin another port, or none to have one allocated",
-        )
-    first = reserved.get((claim.node, port), claim.party)
-    if holder is None and first != claim.party:
-        return Conflict(
-            f"port {port} of {claim.node} is pinned by {first} too",
-            "pin another port in one of the two",
-        )
-    if stranger := _stranger(claim.node, port, observed):
-        return Conflict(
-            f"port {port} of {claim.node} is taken by {stranger}",
-            f"stop it, or pin another port than {port}",
-        )
-    return Lease(claim.node, port, claim.sandbox, claim.service, claim.hash)
+        return _held_by(holder, place, pinners)
+    if holder is None and pinners[0] != claim.party:
+        return _twice(place, pinners[0])
+    return blocked(*place, observed) or Lease(
+        claim.node, port, claim.sandbox, claim.service, claim.hash
+    )
 
 
-def _stranger(node: str, port: int, observed: Observed) -> str:
-    seen = observed.get(node)
-    listener = seen.report.listeners.get(str(port)) if seen else None
-    return listener.owner if listener else ""
+def _held_by(holder: Lease, place: tuple[str, int], pinners: tuple[str, ...]) -> Conflict:
+    """Return why a pinned port that somebody else has a lease of can't be had."""
+    if holder.party in pinners:
+        return _twice(place, holder.party)
+    said = f"port {holder.port} of {holder.node} is {holder.party}'s"
+    if holder.service == names.GATEWAY:
+        return Conflict(
+            f"{said}, and a gateway keeps the port that it was given",
+            "pin another port: sdp ports shows which are free",
+        )
+    return Conflict(
+        f"{said}, which is to give it up",
+        f"wait; sdp explain {holder.sandbox} says what that waits for",
+    )
+
+
+def _twice(place: tuple[str, int], other: str) -> Conflict:
+    node, port = place
+    return Conflict(
+        f"port {port} of {node} is pinned by {other} too",
+        "pin another port in one of the two: sdp ports shows which are free",
+    )
+
+
+def _exhausted(
+    node: str,
+    leases: Leases,
+    reserved: Pins,
+    observed: Observed,
+    ports: models.PortRange,
+) -> Conflict:
+    """Return who has all the ports of a range, the first of them by name."""
+    holders: list[str] = []
+    for port in range(ports.first, ports.last + 1):
+        lease, pinners = leases.get((node, port)), reserved.get((node, port), ())
+        parties = (lease.party,) if lease else pinners[:1]
+        holders += parties or (stranger(node, port, observed),)
+    every = list(dict.fromkeys(holders))
+    told = ", ".join(every[:NAMED])
+    if len(every) > NAMED:
+        told += f" and {len(every) - NAMED} more"
+    return Conflict(
+        f"no port is free on {node} in {ports.first}-{ports.last}: {told} have them",
+        "widen ports: in platform.yaml, or delete a sandbox that nobody uses",
+    )

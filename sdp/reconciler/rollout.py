@@ -23,8 +23,10 @@ from sdp.protocol.report import Container, NodeReport
 from sdp.reconciler.desired import Address, Branch, Ocp
 from sdp.reconciler.diff import Difference, Obstacle, Place, ServiceDifference, Unread, Version
 from sdp.reconciler.draft import Cause, Draft, gateway_recipe, go_recipe, release
+from sdp.reconciler.eviction import STOPPED
 from sdp.reconciler.history import CANCELLED, Failure
-from sdp.reconciler.ports import Claim
+from sdp.reconciler.ports import Claim, blocked
+from sdp.reconciler.routing import patchable
 from sdp.spec import models, names
 
 Keys = tuple[str, ...]
@@ -140,9 +142,13 @@ def _ranges(draft: Draft) -> models.Ports:
 
 
 def _why(draft: Draft, service: ServiceDifference, version: Version) -> Cause:
-    """Return why a container is started: drift, another version, or a new service."""
+    """Return why a container is started: its port, drift, another version, or a new service."""
     applied = draft.world.history.applied.get((draft.sandbox, service.service))
     wanted = f"{version.branch} @ {version.commit[:7]}".lstrip(" @")
+    for place in service.others:
+        if (place.node, place.container.hash) == (service.node.id, version.hash):
+            port = draft.leased(service.service)
+            return Cause("port", str(place.container.host_port), str(port))
     if applied == version.hash:
         return Cause("drift", "gone", wanted)
     before = next(iter(service.others), None)
@@ -199,7 +205,10 @@ def _tend(draft: Draft, service: ServiceDifference, current: Container, version:
         draft.hold_failure(service.service, failure)
         return _give_up(draft, service, current)
     after: Keys = ()
-    if current.state in {"exited", "created", "dead"}:
+    if current.state in STOPPED:
+        if conflict := blocked(node, current.host_port, draft.world.observed):
+            draft.hold_conflict(service.service, conflict)
+            return ()
         resume = Resume(sandbox=draft.sandbox, container=current.id)
         cause = Cause("drift", "stopped", "running")
         after = draft.do(node, service.service, resume, cause, version=version.hash)
@@ -330,7 +339,8 @@ def _peers(difference: Difference, service: str) -> dict[str, str]:
 
 def _routes_now(difference: Difference) -> dict[str, str]:
     """Return the routes that a new copy is born with: only to what serves already."""
-    key = difference.desired.gateway.spec.key
+    spec = difference.desired.gateway.spec
+    key = spec.key
     routes: dict[str, str] = {}
     for service in difference.services:
         target = difference.desired.services[service.service].target
@@ -340,8 +350,8 @@ def _routes_now(difference: Difference) -> dict[str, str]:
         elif isinstance(target, Branch) and container is not None:
             url = f"http://{service.node.ip_address}:{container.host_port}"
             routes[key.replace("{service}", service.service)] = url
-    defaults = difference.release.defaults if difference.release else routes
-    return {each: url for each, url in routes.items() if each in defaults}
+    release = difference.release
+    return patchable(routes, spec.config, release) if release else routes
 
 
 def _container(
@@ -394,4 +404,4 @@ def _free_name(draft: Draft, service: ServiceDifference, version: Version) -> st
     node: NodeReport = draft.world.observed[service.node.id].report
     for container in node.containers.values():
         taken.add(container.name)
-    return f"{name}-{version.hash[:6]}" if name in taken else name
+    return names.beside(name, version.hash) if name in taken else name

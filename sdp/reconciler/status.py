@@ -14,6 +14,7 @@ from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp, Target
 from sdp.reconciler.diff import Difference, ServiceDifference, Version, diff, places_of
 from sdp.reconciler.draft import Hold, Plan, World
 from sdp.reconciler.rollout import serving
+from sdp.reconciler.routing import RouteProblem, problem
 from sdp.spec import names
 
 Sync: TypeAlias = Literal["Synced", "Pending", "Applying", "Held", "Failed", "Unknown"]
@@ -66,13 +67,18 @@ class ServiceStatus:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RouteStatus:
-    """One route of the gateway: what config.php should say, what it was read to say, and when."""
+    """One route of the gateway: what config.php should say, what it was read to say, and when.
+
+    Attributes:
+        problem: what is to be known of its entry, also where it is in nobody's way now.
+    """
 
     service: str
     wanted: str
     actual: str
     verified_at: datetime.datetime | None
     state: RouteState
+    problem: RouteProblem | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -324,10 +330,12 @@ def _route(service: ServiceDifference, difference: Difference) -> RouteStatus:
     actual = copy.routes.get(key, "") if copy else ""
     wanted = _wanted_url(service, difference, copy.defaults.get(key, "") if copy else "")
     state: RouteState = "Verified" if wanted == actual else "Drift"
-    if copy is None or not wanted:
+    found = problem(key, difference.desired.gateway.spec.config, copy) if copy else None
+    doubtful = found is not None and found.blocking and state == "Verified"
+    if copy is None or not wanted or doubtful:
         state = "Unverified"
     verified_at = copy.verified_at if copy else None
-    return RouteStatus(service.service, wanted, actual, verified_at, state)
+    return RouteStatus(service.service, wanted, actual, verified_at, state, found)
 
 
 def _wanted_url(service: ServiceDifference, difference: Difference, default: str) -> str:

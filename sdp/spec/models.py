@@ -76,7 +76,9 @@ class ServiceTarget(Model):
     commit: Commit | None = Field(None, description="Stay at this commit of the repository.")
     use_ocp: bool | None = Field(None, description="Route to the shared OCP environment.")
     url: HttpUrl | None = Field(None, description="Route to this address, such as a laptop.")
-    port: Port | None = Field(None, description="Fixed port on the VM; else one is allocated.")
+    port: Port | None = Field(
+        None, description="Fixed port on the VM, any; else one is allocated."
+    )
     environment: Identifier | None = Field(None, description="Another environment, for it alone.")
     resources: Resources | None = Field(None, description="This container's limits.")
     health: Health | None = Field(None, description="Another health check than the platform's.")
@@ -98,7 +100,7 @@ class GatewayTarget(Model):
 
     branch: Branch | None = Field(None, description="Branch of the gateway's repository.")
     commit: Commit | None = Field(None, description="Stay at this commit.")
-    port: Port | None = Field(None, description="Fixed external port; else one is allocated.")
+    port: Port | None = Field(None, description="Fixed external port, any; else one is allocated.")
     resources: Resources | None = Field(None, description="The gateway container's limits.")
 
 

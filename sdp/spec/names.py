@@ -79,6 +79,11 @@ def commit(sha: str) -> str:
     return sha
 
 
+def beside(container_name: str, version: str) -> str:
+    """Return the name that a container has while its predecessor has the right one."""
+    return f"{container_name}-{version[:6]}"
+
+
 def network(sandbox_name: str) -> str:
     """Return the name of a sandbox's Docker network."""
     return f"sandbox-{sandbox_name.lower()}"

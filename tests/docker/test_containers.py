@@ -12,10 +12,12 @@ from sdp.agent.containers import Containers, Place
 from sdp.agent.dockerd import DockerEngine
 from sdp.agent.engine import Draft, Mount
 from sdp.agent.seals import Plaintext
+from sdp.agent.strangers import Strangers
 from sdp.protocol import actions
 from sdp.protocol.actions import ContainerSpec, GoRecipe, Limits, Probe, StartService
 from sdp.protocol.frames import Failed, Outcome, Succeeded
 from tests.docker.test_engine import IMAGE, URL, sweep
+from tests.testbed.engine import ensure_engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(60)]
 
@@ -38,7 +40,7 @@ class World:
         self.lines = Lines()
         self.folder = folder
         place = Place("micro-92", self.instance, folder, folder, folder)
-        self.containers = Containers(self.engine, place, self.lines)
+        self.containers = Containers(self.engine, place, self.lines, Strangers(self.engine))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -130,6 +132,37 @@ async def test_taken_port_names_who_holds_it_and_leaves_nothing(world: World) ->
     assert (outcome.reason, outcome.terminal) == ("PortTaken", False)
     assert "pid" in outcome.message
     assert await world.engine.containers() == {}
+
+
+async def test_port_of_somebody_elses_container_names_it_with_its_image(world: World) -> None:
+    name, published = f"{world.instance}-web", f"{world.port}:80"
+    engine = ensure_engine(world.folder)
+    engine.docker("run", "-d", "--name", name, "-p", published, IMAGE, "sleep", "600")
+    try:
+        outcome = await world.start()
+    finally:
+        engine.docker("rm", "-f", name)
+    assert isinstance(outcome, Failed)
+    said = f"is taken by container {name} (image {IMAGE})"
+    assert outcome.message == f"port {world.port} on micro-92 {said}"
+    assert await world.start() == Succeeded()
+
+
+async def test_port_of_another_instance_names_that(world: World) -> None:
+    other = DockerEngine(URL, f"{world.instance}-other", "micro-92")
+    try:
+        draft = Draft(
+            f"{world.name}-b", IMAGE, {}, world.network, ("sleep", "9"), ports={80: world.port}
+        )
+        await other.start(await other.create(draft))
+        outcome = await world.start()
+    finally:
+        await sweep(other)
+        other.close()
+    assert isinstance(outcome, Failed)
+    assert (
+        f"container {world.name}-b of {world.instance}-other on node micro-92" in outcome.message
+    )
 
 
 async def test_missing_image_says_what_to_bring(world: World) -> None:

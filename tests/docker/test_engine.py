@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -104,6 +105,22 @@ async def test_list_holds_this_instances_containers_only(world: World) -> None:
     theirs = await world.other.create(world.draft(name=f"{world.prefix}-b"))
     assert set(await world.engine.containers()) == {mine}
     assert set(await world.other.containers()) == {theirs}
+
+
+async def test_published_ports_are_told_with_their_containers(world: World) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    key = await world.other.create(world.draft(name=f"{world.prefix}-b", ports={80: port}))
+    assert port not in await world.engine.published()
+    await world.other.start(key)
+    told = (await world.engine.published())[port]
+    assert (told.name, told.image, told.ours) == (f"{world.prefix}-b", world.image, False)
+    assert told.name in str(told)
+    assert told.instance in str(told)
+    assert (await world.other.published())[port].ours
+    await world.other.remove(key)
+    assert port not in await world.engine.published()
 
 
 async def test_nothing_of_another_instance_is_touched(world: World) -> None:

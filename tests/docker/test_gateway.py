@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sdp import clock
+from sdp.agent import live_environment
 from sdp.agent.apache import ApacheGateways
 from sdp.agent.dockerd import DockerEngine
 from sdp.agent.engine import PORT, PROBE, Draft, Mount
@@ -31,19 +32,23 @@ COMMIT = "c" * 40
 FILE = "application/config/production/config.php"
 RECIPE = GatewayRecipe(config=FILE, key="{service}_url", branch="develop")
 COMMITTED = "<?php\n$config['account_url'] = 'http://ocp/account';\n"
+TWICE = (
+    f"{COMMITTED}if (getenv('OLD')) {{ $config['user_url'] = 'http://old'; }}\n"
+    "$config['account_url'] = 'http://ocp/account';\n"
+)
 INDEX = f"<?php $config = []; require __DIR__ . '/{FILE}'; echo $config['account_url'], ';end';"
 
 
 class World:
     """A sandbox's gateway, started from a copy; answers its account route in plain text."""
 
-    def __init__(self, engine: DockerEngine, folder: Path) -> None:
+    def __init__(self, engine: DockerEngine, folder: Path, committed: str) -> None:
         self.engine = engine
         self.folder = folder
         self.release = folder / "release"
         self.sandbox = f"t{uuid.uuid4().hex[:8]}"
         self.port = free_port()
-        for name, text in ((FILE, COMMITTED), ("index.php", INDEX), (MARKER, "{}")):
+        for name, text in ((FILE, committed), ("index.php", INDEX), (MARKER, "{}")):
             (self.release / name).parent.mkdir(parents=True, exist_ok=True)
             (self.release / name).write_text(text)
         shop = Workshop(folder / "caches", 10, 0)
@@ -84,7 +89,9 @@ class World:
             mounts=(Mount(self.root / "tree", "/var/www/html/erangel-ocean"),),
             ports={80: self.port},
         )
-        await self.engine.start(await self.engine.create(draft))
+        created = await self.engine.create(draft)
+        await self.engine.put(created, live_environment.FILES)
+        await self.engine.start(created)
         async with asyncio.timeout(20):
             while await self.get() != "http://ocp/account;end":  # noqa: ASYNC110 - Apache tells nobody
                 await asyncio.sleep(0.05)
@@ -95,13 +102,12 @@ class World:
                 await self.engine.remove(key)
         await self.engine.remove_network(self.sandbox)
 
-    async def get(self) -> str:
+    async def get(self, ask: str = "GET /erangel/index.php HTTP/1.0\r\nHost: x\r\n\r\n") -> str:
         """Return the body of a 200 over a connection of its own, else what went wrong."""
         try:
             async with asyncio.timeout(5):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 with contextlib.closing(writer):
-                    ask = "GET /erangel/index.php HTTP/1.0\r\nHost: x\r\n\r\n"
                     writer.write(ask.encode())
                     answer = (await reader.read()).decode()
         except (OSError, TimeoutError) as error:
@@ -123,11 +129,17 @@ def free_port() -> int:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+def committed() -> str:
+    """What the gateway's repository has as its config.php."""
+    return COMMITTED
+
+
+@pytest.fixture
+async def world(tmp_path: Path, committed: str) -> AsyncIterator[World]:
     if URL.startswith("unix:///var/run/"):
         ensure_image(ensure_engine(tmp_path / "engine"), GATEWAY)
     engine = DockerEngine(URL, f"test-{uuid.uuid4().hex[:8]}", "gateway-186")
-    world = World(engine, tmp_path)
+    world = World(engine, tmp_path, committed)
     try:
         await world.start()
         yield world
@@ -153,6 +165,46 @@ async def test_hand_edit_is_kept_and_healed(world: World) -> None:
     assert kept.read_bytes() == edit
     assert await world.get() == "http://vm:9001;end"
     assert not next(iter(world.copies.scan().values())).edited
+
+
+@pytest.mark.parametrize("committed", [TWICE])
+async def test_of_several_assignments_the_one_that_php_takes_is_patched(world: World) -> None:
+    (found,) = world.copies.scan().values()
+    assert [(each.kind, each.key, each.file, each.line) for each in found.problems] == [
+        ("duplicate", "account_url", FILE, 2),
+        ("conditional", "user_url", FILE, 3),
+    ]
+    assert await world.route("http://vm:9001") == Succeeded()
+    assert await world.get() == "http://vm:9001;end"
+    before, _, after = TWICE.rpartition("http://ocp/account")
+    assert world.file.read_text() == f"{before}http://vm:9001{after}"
+
+
+ENVIRONMENT = "<?php define('ENVIRONMENT', $_SERVER['CI_ENV'] ?? 'development'); ?>"
+
+
+@pytest.mark.parametrize(
+    ("htaccess", "live"), [("", "production"), ("SetEnv CI_ENV development", "development")]
+)
+async def test_environment_is_the_one_that_requests_really_see(
+    world: World, htaccess: str, live: str
+) -> None:
+    tree = world.root / "tree"
+    (tree / "index.php").write_text(ENVIRONMENT + INDEX)
+    (tree / ".htaccess").write_text(f"{htaccess}\n")
+    gateway = await ApacheGateways(world.engine).running(world.sandbox, COMMIT)
+    assert gateway is not None
+    assert await gateway.environment() == live
+    assert await world.get() == "http://ocp/account;end"  # nobody else notices
+    await world.copies.learn(world.sandbox)
+    (found,) = world.copies.scan().values()
+    told = [each.message for each in found.problems if each.kind == "environment"]
+    assert len(told) == (live != "production")
+
+
+async def test_environment_is_told_to_the_containers_own_loopback_only(world: World) -> None:
+    ask = f"GET /erangel/index.php HTTP/1.0\r\nUser-Agent: {live_environment.AGENT}\r\n\r\n"
+    assert live_environment.MARK not in await world.get(ask)
 
 
 async def test_file_that_real_php_refuses_is_not_touched(world: World) -> None:

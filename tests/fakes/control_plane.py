@@ -125,6 +125,7 @@ class FakePlane:
         self.observed: Observed = {}
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
         self.plan = plan()
+        self.leased = views.PortList()
         self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
         self.cancelled = views.Cancelled(sandbox="QA-ONE", services=(), stopping=(), shared=())
@@ -141,6 +142,9 @@ class FakePlane:
     @property
     def tree(self) -> Tree | None:
         return self.specs
+
+    def ports(self) -> views.PortList:
+        return self.leased
 
     def sandboxes(self) -> Sequence[views.SandboxView]:
         self.on_read()

@@ -24,6 +24,7 @@ from sdp.agent.engine import (
     Listed,
     NotFound,
     NotOurs,
+    Publisher,
 )
 from sdp.protocol.actions import Limits
 
@@ -130,12 +131,16 @@ class FakeEngine:
         except NotFound:
             return None
 
-    async def publisher(self, port: int) -> str:
-        self._up("publisher")
-        for key, ports in self.ports.items():
-            if port in ports.values() and key in self._containers:
-                return self._containers[key].name
-        return ""
+    async def published(self) -> dict[int, Publisher]:
+        self._up("published")
+        found: dict[int, Publisher] = {}
+        for key, container in self._containers.items():
+            if container.state == "running":
+                whose = container.labels.get(INSTANCE, "")
+                ours = whose == self.instance
+                told = Publisher(container.name, container.image, whose, "fake", ours)
+                found |= dict.fromkeys(filter(None, self.ports[key].values()), told)
+        return found
 
     async def create(self, draft: Draft) -> str:
         self._up("create")

@@ -134,7 +134,7 @@ class Platform:
         """
         self.round()
         for _ in range(LIMIT):
-            if not self.step():
+            if not self.step() and not self.memory.leases_changed():
                 return
         left = [each.key for plan in self.memory.plans.values() for each in plan.actions]
         raise AssertionError(f"does not converge: {left}")

@@ -34,6 +34,7 @@ class FakeGateway:
         self.loaded = file.read_bytes()
         self.sick: bytes | None = None
         self.down = False
+        self.live = "production"
         self.invalid: bytes | None = None
         self.before_reload: asyncio.Event | None = None
         self.asked = asyncio.Event()
@@ -52,6 +53,9 @@ class FakeGateway:
 
     async def generation(self) -> int | None:
         return self.number
+
+    async def environment(self) -> str:
+        return self.live
 
     async def answer(self) -> int:
         if self.down or (self.sick is not None and self.sick in self.loaded):
@@ -138,7 +142,9 @@ async def test_copy_is_patched_before_anybody_sees_it_and_the_release_stays(worl
     assert found.routes == {"a_url": "http://vm:9001", "b_url": "http://ocp/b"}
     assert found.defaults == {"a_url": "http://ocp/a", "b_url": "http://ocp/b"}
     assert not found.edited
-    assert any("c_url" in each for each in found.problems)
+    assert [(each.kind, each.key, each.file, each.line) for each in found.problems] == [
+        ("not-literal", "c_url", FILE, 4)
+    ]
     assert list(world.agent().scan()) == [f"QA/{COMMIT}"]
 
 
@@ -274,6 +280,22 @@ async def test_hand_edit_is_reported_kept_and_healed(world, content):
     (healed,) = world.copies.scan().values()
     assert not healed.edited
     assert healed.routes == {"a_url": "http://vm:9001", "b_url": "http://vm:2"}
+
+
+async def test_a_gateway_in_another_environment_is_told_and_known_after_a_restart(world):
+    await world.create()
+    await world.copies.learn("QA")
+    (found,) = world.copies.scan().values()
+    assert "environment" not in {each.kind for each in found.problems}
+    world.running_gateway.live = "development"
+    await world.copies.learn("QA")
+    (found,) = world.agent().scan().values()
+    (told,) = (each for each in found.problems if each.kind == "environment")
+    assert (told.key, told.file) == ("", FILE)
+    assert "runs as 'development', not 'production'" in told.message
+    world.running_gateway.live = ""  # who can't tell now takes nothing back
+    await world.copies.learn("QA")
+    assert told in next(iter(world.copies.scan().values())).problems
 
 
 async def test_removed_file_is_written_again(world):

@@ -12,6 +12,7 @@ from sdp.agent.journal import Journal
 from sdp.agent.outbox import Outbox
 from sdp.agent.perform import Desk, Performers
 from sdp.agent.seals import Seals
+from sdp.agent.strangers import Strangers
 from sdp.protocol import actions
 from sdp.protocol.actions import Action
 from sdp.protocol.frames import Cancelled, Failed, Outcome, Perform, Result, Succeeded
@@ -66,7 +67,7 @@ class Bench:
         self.outbox = Outbox(folder / "outbox.sqlite")
         journal = Journal(self.outbox)
         place = Place("micro-92", "mine", folder, folder, folder)
-        containers = Containers(self.engine, place, journal)
+        containers = Containers(self.engine, place, journal, Strangers(self.engine))
         self.observer = Looking(self.outbox)
         self.desk = Desk(
             Performers(containers, self.disk, self.disk, self.disk, self.seals),

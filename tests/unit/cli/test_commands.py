@@ -42,7 +42,8 @@ def config(tmp_path: Path) -> Path:
 
 READS = (
     ["status"], ["status", "QA-ONE"], ["explain", "QA-ONE"], ["events"], ["deployments"],
-    ["nodes"], ["sync", "QA-ONE"], ["logs", "d-1"], ["cancel", "QA-ONE"], ["nodes", "micro-92"],
+    ["nodes"], ["ports"], ["sync", "QA-ONE"], ["logs", "d-1"], ["cancel", "QA-ONE"],
+    ["nodes", "micro-92"],
 )  # fmt: skip
 
 

@@ -188,5 +188,6 @@ def test_routes_are_shown_without_to():
     with served_in_thread(control.ports) as url:
         done = sdp("route", "QA-ONE", url=url)
         unknown = sdp("route", "QA-ONE", "nobody", url=url)
-    assert (done.exit_code, done.stdout.split()) == (0, ["ROUTE", "STATE", "WANTED", "ACTUAL"])
+    head = ["ROUTE", "STATE", "WANTED", "ACTUAL", "READ", "BACK", "PROBLEM"]
+    assert (done.exit_code, done.stdout.split()) == (0, head)
     assert "has no route of 'nobody'" in unknown.stderr

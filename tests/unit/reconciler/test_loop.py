@@ -21,6 +21,7 @@ from sdp.protocol.frames import (
     Succeeded,
     ToAgent,
 )
+from sdp.protocol.report import NodeReport, difference
 from sdp.reconciler.commit import Committed, write
 from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.loop import NodeSend, Reconciler
@@ -71,7 +72,7 @@ class Nodes:
         self.deaf = False
         self.sends: dict[str, NodeSend] = {}
         self._frames: asyncio.Queue[tuple[str, ToAgent]] = asyncio.Queue()
-        self._generation = 1
+        self._generations = {MICRO: 1, GATEWAY: 1}
 
     async def connect(self, node: str) -> NodeSend:
         async def send(frame: ToAgent) -> None:
@@ -84,8 +85,16 @@ class Nodes:
         return send
 
     def report(self, node: str) -> None:
-        self._generation += 1
-        self.reconciler.reported(node, self.simulation.observed[node].report, self._generation)
+        self._generations[node] += 1
+        seen = self.simulation.observed[node].report
+        self.reconciler.reported(node, seen, self._generations[node])
+
+    def tell(self, node: str, before: NodeReport) -> None:
+        """Report what changed, as an agent does: it concerns some sandboxes and not all."""
+        changed = difference(before, self.simulation.observed[node].report)
+        if changed is not None:
+            self._generations[node] += 1
+            assert self.reconciler.changed(node, changed, self._generations[node])
 
     async def run(self) -> None:
         while True:
@@ -104,10 +113,11 @@ class Nodes:
                 self.performed.append(frame.action)
                 continue
             self.performed.append(frame.action)
+            before = self.simulation.observed[node].report
             outcome = self.outcome(frame.action)
             if isinstance(outcome, Succeeded) and self.effects:
                 self.simulation.take_effect(node, frame.action)
-                self.report(node)
+            self.tell(node, before)
             await self.reconciler.entry(node, Result(action_id=frame.action_id, outcome=outcome))
 
     async def finish(self, flight: InFlight, outcome: Outcome | None = None) -> None:
@@ -217,6 +227,49 @@ async def test_a_stopped_container_is_named_as_drift_and_healed(tmp_path: Path) 
         assert [each.message for each in made.journal.of("DRIFT")] == [
             "container sandbox-qa-a-account is stopped"
         ]
+
+
+def on_port(port: int, name: str) -> Callable[[Platform], bool]:
+    """Whether a sandbox's account stands on a port."""
+
+    def holds(made: Platform) -> bool:
+        found = made.nodes.simulation.containers().get(f"sandbox-{name}-account")
+        return found is not None and found.host_port == port
+
+    return holds
+
+
+async def test_a_start_that_loses_the_race_for_its_port_takes_another(tmp_path: Path) -> None:
+    async with platform(tmp_path) as made:
+
+        def lose_once(action: Action) -> Outcome:
+            if isinstance(action, StartService) and action.container.host_port == 9001:
+                made.nodes.simulation.listen(MICRO, 9001, "nginx (pid 7)")
+                return Failed(reason="PortTaken", message="port 9001 is taken by nginx (pid 7)")
+            return Succeeded()
+
+        made.nodes.outcome = lose_once
+        made.config.sandboxes(a=A)
+        await made.synced("qa-a")
+        assert on_port(9002, "qa-a")(made)
+        assert [each.reason for each in made.journal.of("DEPLOY_FAILED")] == ["PortTaken"]
+
+
+async def test_who_waits_for_a_port_goes_on_when_it_is_given_up(tmp_path: Path) -> None:
+    pin = "account: {branch: develop, port: 9500}"
+    async with platform(tmp_path, b=sandbox("QA-B", pin)) as made:
+        await made.synced("qa-b")
+        made.config.sandboxes(a=sandbox("QA-A", pin))
+        await made.journal.until(lambda: waits(made, "qa-a"))
+        made.config.sandboxes(b=sandbox("QA-B", pin.replace("9500", "9501")))
+        await made.synced("qa-a", "qa-b")
+        assert on_port(9500, "qa-a")(made)
+        assert on_port(9501, "qa-b")(made)
+
+
+def waits(made: Platform, name: str) -> bool:
+    status = made.reconciler.status(name)
+    return status is not None and "PortConflict" in {each.reason for each in status.conditions}
 
 
 async def test_a_removed_file_removes_the_sandbox(tmp_path: Path) -> None:
