@@ -101,10 +101,8 @@ def commit(
             return Refused(path, reason)
     outcome = write(repo, changes, message, author, base)
     if isinstance(outcome, Committed):
-        with Repo(str(repo)) as opened:
-            index = opened.open_index()
-            known = [p for p in sorted(changes) if changes[p] is not None or p.encode() in index]
-            opened.get_worktree().unstage(known)
+        # By git itself: it sees to files that were edited in the second in which they were staged.
+        _git(repo, "--literal-pathspecs", "reset", "--quiet", "--", *sorted(changes))
     return outcome
 
 

@@ -83,6 +83,16 @@ def test_a_part_of_a_file_is_committed_and_the_rest_stays_a_change(repo: Path) -
     assert status(repo) == [" M a.yaml"]
 
 
+def test_an_edit_in_the_second_of_the_commit_before_stays_a_change(repo: Path) -> None:
+    first = committed(commit(repo, {"a.yaml": b"1", "b.yaml": b"1"}, "Add", SARI, ""))
+    (repo / "a.yaml").write_bytes(b"1")
+    (repo / "b.yaml").write_bytes(b"1")
+    status(repo)
+    (repo / "b.yaml").write_bytes(b"2")
+    committed(commit(repo, {"a.yaml": b"3"}, "Change", SARI, first))
+    assert status(repo) == [" M a.yaml", " M b.yaml"]
+
+
 def test_a_file_removed_in_the_working_tree_is_removed_from_the_index(repo: Path) -> None:
     (repo / "a.yaml").write_bytes(b"a")
     first = committed(commit(repo, {"a.yaml": b"a"}, "Add", SARI, ""))
