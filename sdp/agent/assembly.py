@@ -45,6 +45,7 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
     repositories = Repositories(config.repositories, caches, journal)
     releases = Releases(state, repositories, journal, shop, config.limits.builds)
     copies = Copies(state / "copies", releases, ApacheGateways(engine), journal, shop, clock.now)
+    identity = IdentityFile(config.identity)
     releases.sweep()
     copies.sweep()
     return main.Parts(
@@ -61,7 +62,7 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
         repositories=repositories,
         releases=releases,
         copies=copies,
-        seals=Seals(IdentityFile(config.identity), state),
-        facts=Facts(engine, state, config.images_folder),
+        seals=Seals(identity, state),
+        facts=Facts(engine, state, config.images_folder, identity),
         poll_seconds=config.poll_seconds,
     )

@@ -1,4 +1,4 @@
-"""What a node has that deployments need: tools, disks, its engine, archives of images.
+"""What a node has that deployments need: tools, disks, its engine, archives of images, keys.
 
 Looked at now and then, and told in steps that are coarse enough to be news when they change.
 """
@@ -14,8 +14,9 @@ from typing import Final
 
 from sdp.agent import images, runner
 from sdp.agent.engine import About, Engine, EngineDown, EngineError
+from sdp.agent.identity import IdentityFile, Unusable
 from sdp.agent.runner import Command, Finished
-from sdp.protocol.report import Archive, Disk, EngineFacts, Fact, Tool
+from sdp.protocol.report import Archive, Disk, EngineFacts, Fact, Keys, Tool
 
 LOOK_SECONDS: Final = 30.0
 TOOL_SECONDS: Final = 20.0
@@ -30,8 +31,11 @@ _VERSION = re.compile(r"\d+\.\d+(\.\d+)*")
 class Facts:
     """``state`` is the agent's folder, ``archives`` the one of images."""
 
-    def __init__(self, engine: Engine, state: Path, archives: Path) -> None:
+    def __init__(
+        self, engine: Engine, state: Path, archives: Path, identity: IdentityFile
+    ) -> None:
         self._engine = engine
+        self._identity = identity
         self._state = state
         self._archives = archives
         self._about: About | None = None
@@ -53,6 +57,7 @@ class Facts:
             found[f"tool/{name}"] = await self._tool(name)
         found |= await asyncio.to_thread(self._disks)
         found |= await asyncio.to_thread(self._images)
+        found["keys"] = await asyncio.to_thread(self._keys)
         if self._about is not None:
             about = self._about
             found["engine"] = EngineFacts(
@@ -100,6 +105,12 @@ class Facts:
             f"archive/{name}": Archive(images=tuple(sorted(held)))
             for (name, _, _), held in tags.items()
         }
+
+    def _keys(self) -> Keys:
+        held = self._identity.read()
+        if isinstance(held, Unusable):
+            return Keys(message=held.message, fix=held.fix)
+        return Keys(recipients=held.public)
 
 
 def _installed(name: str) -> tuple[str, int] | None:

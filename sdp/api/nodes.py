@@ -6,7 +6,7 @@ from sdp import clock
 from sdp.api import views
 from sdp.api.ports import Plane
 from sdp.api.problems import missing
-from sdp.protocol.report import Archive, Disk, EngineFacts, Fact, Tool
+from sdp.protocol.report import Archive, Disk, EngineFacts, Fact, Keys, Tool
 from sdp.reconciler.observed import Observed, ObservedNode
 from sdp.spec import models
 
@@ -88,6 +88,8 @@ def _said(fact: Fact) -> str:
             return f"API {fact.api}, {room}"
         case Archive(images=images):
             return ", ".join(images) or "no images in it"
+        case Keys(recipients=recipients, message=message):
+            return ", ".join(recipients) or message
 
 
 def _node(node: models.Node, seen: ObservedNode | None) -> views.NodeView:

@@ -189,9 +189,20 @@ class Archive(Value):
     images: tuple[str, ...]
 
 
-Fact: TypeAlias = Annotated[Tool | Disk | EngineFacts | Archive, Field(discriminator="kind")]
+class Keys(Value):
+    """The node's secret keys, told by their public ones; where there is none, why, and a fix."""
+
+    kind: Literal["keys"] = "keys"
+    recipients: tuple[str, ...] = ()
+    message: str = ""
+    fix: str = ""
+
+
+Fact: TypeAlias = Annotated[
+    Tool | Disk | EngineFacts | Archive | Keys, Field(discriminator="kind")
+]
 """Something about the node that deployments need. Keyed ``tool/git``, ``disk/state``,
-``disk/docker``, ``engine`` and ``archive/<file>``."""
+``disk/docker``, ``engine``, ``archive/<file>`` and ``keys``."""
 
 
 class NodeReport(Value):

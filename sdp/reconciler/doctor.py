@@ -1,7 +1,7 @@
 """Doctor: what would fail before it fails, with what to do about it. Pure.
 
 Looks at what is desired against what the nodes have for it: images, tools, ports, disks, clocks,
-repositories. What a silent node has is unknown, and nothing but its silence is told of it.
+repositories, keys. What a silent node has is unknown, and nothing but its silence is told of it.
 """
 
 from collections.abc import Iterator
@@ -44,6 +44,7 @@ def _examined(patient: Patient, version: str) -> Iterator[Finding]:
     yield from _images(patient)
     yield from _repositories(patient)
     yield from _branches(patient)
+    yield from _sealed(patient)
     yield from _pins(patient)
     yield from _ranges(patient)
 
@@ -118,6 +119,15 @@ def _branches(patient: Patient) -> Iterator[Finding]:
             continue
         message = f"{name} has no branch {branch}; {who(parties)} wants it"
         yield patient.error("repository", message, f"push {branch}, or name another branch")
+
+
+def _sealed(patient: Patient) -> Iterator[Finding]:
+    for digest, (path, parties) in sorted(patient.needs.sealed.items()):
+        told = patient.report.sealed.get(digest)
+        if told is not None and told.reason:
+            message = f"{path} can't be opened: {told.message}; {who(parties)} needs it"
+            fix = told.fix or f"encrypt it for {patient.id}: sdp env rotate"
+            yield patient.error("keys", message, fix)
 
 
 def _pins(patient: Patient) -> Iterator[Finding]:

@@ -41,11 +41,15 @@ class Finding:
 
 @dataclasses.dataclass(slots=True)
 class Needs:
-    """What sandboxes want of a node: each thing with who wants it."""
+    """What sandboxes want of a node: each thing with who wants it.
+
+    ``sealed`` are encrypted files by digest, with their paths.
+    """
 
     images: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     branches: dict[tuple[str, str], list[str]] = dataclasses.field(default_factory=dict)
     repositories: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    sealed: dict[str, tuple[str, list[str]]] = dataclasses.field(default_factory=dict)
     sandboxes: set[str] = dataclasses.field(default_factory=set)
     builds: bool = False
 
@@ -94,6 +98,11 @@ def needs_of(node: str, desired: Desired) -> Needs:
             if target.commit is None:
                 branch = (spec.repository, target.name)
                 needs.branches.setdefault(branch, []).append(party)
+        for wanted in sandbox.services.values():
+            if wanted.node.id == node and isinstance(wanted.target, Branch):
+                for file in wanted.sealed:
+                    _, parties = needs.sealed.setdefault(file.digest, (file.path, []))
+                    parties.append(f"{sandbox.name}/{wanted.name}")
     return needs
 
 

@@ -1,10 +1,10 @@
-"""The doctor's look at a machine: its agent, clock, engine, tools and disks. Pure."""
+"""The doctor's look at a machine: its agent, clock, engine, tools, disks and keys. Pure."""
 
 import datetime
 from collections.abc import Iterator
 from typing import Final
 
-from sdp.protocol.report import Disk, EngineFacts, Tool
+from sdp.protocol.report import Disk, EngineFacts, Keys, Tool
 from sdp.reconciler.finding import Finding, Patient
 
 OLDEST_GIT: Final = (2, 32)
@@ -28,6 +28,7 @@ def machine(patient: Patient, version: str) -> Iterator[Finding]:
     yield from _networks(patient)
     yield from _tools(patient)
     yield from _disks(patient)
+    yield from _keys(patient)
 
 
 def _agent(patient: Patient, version: str) -> Iterator[Finding]:
@@ -130,3 +131,27 @@ def _disk(patient: Patient, disk: Disk) -> Iterator[Finding]:
 
 def _gigabytes(amount: int) -> str:
     return f"{amount / (1 << 30):.1f} GB"
+
+
+def _keys(patient: Patient) -> Iterator[Finding]:
+    """Compare the agent's keys with what platform.yaml has people encrypt for."""
+    keys = patient.facts.get("keys")
+    nodes = {node.id: node.recipient for node in patient.platform.nodes}
+    recipient = nodes[patient.id]
+    if not isinstance(keys, Keys):
+        return
+    if recipient and not keys.recipients:
+        fix = (
+            keys.fix or f"sdp env keygen -o FILE on {patient.id}; name it in agent.yaml: identity"
+        )
+        message = f"platform.yaml has secrets encrypted for it, and {keys.message}"
+        yield patient.error("keys", message, fix)
+    elif recipient and recipient not in keys.recipients:
+        message = f"platform.yaml has secrets encrypted for {recipient}, and its agent's keys are"
+        message += f" of {', '.join(keys.recipients)}"
+        fix = f"write one of them as recipient: of {patient.id}, then sdp env rotate --all"
+        yield patient.error("keys", message, fix)
+    elif keys.recipients and not recipient:
+        message = "its agent has a key that platform.yaml does not name: no secret reaches it"
+        fix = f"write recipient: {keys.recipients[0]} to {patient.id} in platform.yaml"
+        yield patient.warning("keys", message, fix)

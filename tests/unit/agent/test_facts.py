@@ -8,7 +8,9 @@ import pytest
 
 from sdp.agent import runner
 from sdp.agent.facts import Facts, disk
-from sdp.protocol.report import Archive, Disk, EngineFacts, Tool
+from sdp.agent.identity import IdentityFile
+from sdp.protocol.report import Archive, Disk, EngineFacts, Keys, Tool
+from sdp.sops import identities
 from tests.fakes.engine import FakeEngine
 
 
@@ -37,7 +39,7 @@ def install(folder: Path, name: str, says: str) -> None:
 
 async def test_tools_are_told_with_their_versions_and_asked_once(state, programs) -> None:
     install(programs, "git", "git version 2.39.5 (Debian)")
-    facts = Facts(FakeEngine("mine"), state, state / "images")
+    facts = Facts(FakeEngine("mine"), state, state / "images", IdentityFile(None))
     for _ in range(3):
         found = await facts.look()
     assert found["tool/git"] == Tool(version="2.39.5")
@@ -51,7 +53,7 @@ async def test_composer_is_looked_for_where_a_gateway_asks_for_it(state, program
     release = state / "releases" / "api-gateway" / ("1" * 40) / "gateway-abc"
     release.mkdir(parents=True)
     (release / "composer.json").write_text("{}")
-    found = await Facts(FakeEngine("mine"), state, state / "images").look()
+    found = await Facts(FakeEngine("mine"), state, state / "images", IdentityFile(None)).look()
     assert found["tool/composer"] == Tool(version="")
 
 
@@ -61,14 +63,14 @@ async def test_archives_are_told_with_the_images_that_they_hold(state) -> None:
     with tarfile.open(state / "images" / "a.tar", "w") as archive:
         archive.add(manifest, "manifest.json")
     (state / "images" / "broken.tar").write_bytes(b"no archive")
-    found = await Facts(FakeEngine("mine"), state, state / "images").look()
+    found = await Facts(FakeEngine("mine"), state, state / "images", IdentityFile(None)).look()
     assert found["archive/a.tar"] == Archive(images=("carried:1",))
     assert found["archive/broken.tar"] == Archive(images=())
 
 
 async def test_an_engine_that_is_down_is_told_as_it_was_last(state) -> None:
     engine = FakeEngine("mine")
-    facts = Facts(engine, state, state / "images")
+    facts = Facts(engine, state, state / "images", IdentityFile(None))
     before = await facts.look()
     assert before["engine"] == EngineFacts(api="1.41", networks=31, strange=0)
     engine.down = True
@@ -76,7 +78,7 @@ async def test_an_engine_that_is_down_is_told_as_it_was_last(state) -> None:
 
 
 async def test_what_did_not_change_is_told_the_same(state) -> None:
-    facts = Facts(FakeEngine("mine"), state, state / "images")
+    facts = Facts(FakeEngine("mine"), state, state / "images", IdentityFile(None))
     assert await facts.look() == await facts.look()
 
 
@@ -92,3 +94,20 @@ def test_a_disk_is_told_in_whole_per_cent(state) -> None:
     assert 0 <= found.inodes <= 100
     assert found.free_bytes <= found.total_bytes
     assert found.writable
+
+
+async def test_keys_are_told_by_their_public_halves_alone(state) -> None:
+    made = identities.generate()
+    file = state / "age.key"
+    facts = Facts(FakeEngine("mine"), state, state / "images", IdentityFile(file))
+    missing = (await facts.look())["keys"]
+    assert isinstance(missing, Keys)
+    assert (missing.recipients, str(file) in missing.message) == ((), True)
+    file.write_text(f"{made.secret}\n")
+    file.chmod(0o644)
+    assert (await facts.look())["keys"] == Keys(
+        message=f"others can read its agent's identity {file} (mode 0644)",
+        fix=f"chmod 600 {file}",
+    )
+    file.chmod(0o600)
+    assert (await facts.look())["keys"] == Keys(recipients=(made.public,))

@@ -10,6 +10,7 @@ from sdp.protocol.report import (
     Engine,
     EngineFacts,
     Fact,
+    Keys,
     Listener,
     NodeReport,
     Repository,
@@ -22,6 +23,7 @@ from sdp.reconciler.doctor import examine
 from sdp.reconciler.finding import Finding
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.ports import Lease
+from sdp.sops import identities
 from tests.builders import GATEWAY, MICRO, NOW, PLATFORM, Simulation, desired, sandbox
 
 VERSION = "1.0"
@@ -304,3 +306,35 @@ def test_a_report_of_facts_is_small_when_little_changes() -> None:
     assert delta is not None
     assert list(delta.facts) == ["tool/git"]
     assert fold(before, delta) == after
+
+
+def node_with(recipient: str) -> str:
+    return PLATFORM.replace("type: MICRO}", f"type: MICRO, recipient: {recipient}}}")
+
+
+MINE, OTHER = (identities.generate().public for _ in range(2))
+
+
+@pytest.mark.parametrize(
+    ("named", "keys", "severity", "told"),
+    [
+        (MINE, Keys(recipients=(MINE, OTHER)), None, ()),
+        ("", Keys(message="its agent has no identity: in agent.yaml"), None, ()),
+        (MINE, Keys(message="there is no file"), "error", ("there is no file", "sdp env keygen")),
+        (
+            MINE,
+            Keys(message="it is open", fix="chmod 600 x"),
+            "error",
+            ("it is open", "chmod 600"),
+        ),
+        (MINE, Keys(recipients=(OTHER,)), "error", (MINE, OTHER, "sdp env rotate --all")),
+        ("", Keys(recipients=(MINE,)), "warning", ("does not name", f"recipient: {MINE}")),
+    ],
+)
+def test_keys_are_those_that_secrets_are_encrypted_for(named, keys, severity, told) -> None:
+    made = world(platform=node_with(named) if named else PLATFORM)
+    facts(made, MICRO, keys=keys)
+    if severity is None:
+        assert found(made) == ()
+    else:
+        assert (the_one(made, *told).severity, the_one(made).kind) == (severity, "keys")
