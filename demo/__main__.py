@@ -100,7 +100,7 @@ The sandbox answers:
   curl http://127.0.0.1:8080/erangel/account/hello     from the branch feature/login-error
   curl http://127.0.0.1:8080/erangel/payment/hello     from OCP
 
-Three things to try, in another terminal:
+Four things to try, in another terminal:
   cd {config} && export PATH={SDP.parent}:$PATH
   1. Change payment to {{branch: feature/refund}} in sandboxes/qa-login-error.yaml, then:
        sdp plan; sdp apply
@@ -108,6 +108,9 @@ Three things to try, in another terminal:
        docker rm -f sandbox-qa-login-error-account; sleep 2; sdp events
   3. Point account at the branch broken/compile, then ask why it does not deploy:
        sdp apply; sdp explain QA-LOGIN-ERROR
+  4. Give QA a secret, and see that only ciphertext is committed:
+       export SOPS_AGE_KEY_FILE={world.key}
+       sdp env set-secret qa DB_PASSWORD --wait
 
 Ctrl-C stops everything and removes it.""")
 

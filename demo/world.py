@@ -78,6 +78,15 @@ class World:
         """This machine, as containers reach it."""
         return self.engine.bridge_gateway()
 
+    @property
+    def key(self) -> Path:
+        """The secret key of the person who works in the config repo."""
+        return self.root / "achmad.txt"
+
+    def identity(self, node: str) -> Path:
+        """The secret key of a node's agent."""
+        return self.root / f"identity-{node}.txt"
+
     def build(self) -> None:
         """Make the company's repositories and the config repo with its platform."""
         ocp = f"http://{self.address}:{self.ports.ocp}"
@@ -98,6 +107,9 @@ class World:
         spec["platform"] = self.instance
         for node in spec["nodes"]:
             node["ip_address"] = self.address
+            if node["id"] == MICRO:  # where services run, and open their environments
+                node["recipient"] = recipient(self.identity(MICRO))
+        spec["recipients"] = {"achmad": recipient(self.key)}
         for service in spec["services"].values():
             service["image"] = images.RUNTIME
         spec["gateway"]["image"] = images.GATEWAY
@@ -196,12 +208,18 @@ class World:
         git("push", "--quiet", "origin", "HEAD:main", cwd=self.config)
         return git("rev-parse", "HEAD", cwd=self.config).strip()
 
-    def sdp(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def sdp(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run the sdp command in the config repo, against this control plane."""
         return subprocess.run(
             [str(SDP), *words],
             cwd=self.config,
-            env={**os.environ, "SDP_URL": self.url, "NO_COLOR": "1"},
+            env={
+                **os.environ,
+                "SDP_URL": self.url,
+                "NO_COLOR": "1",
+                "SOPS_AGE_KEY_FILE": str(self.key),
+            },
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=300,
@@ -264,6 +282,8 @@ class World:
             "docker": self.engine.host,
             "repositories": {name: str(self.company.clone(name)) for name in names},
         }
+        if node == MICRO:
+            config["identity"] = str(self.identity(MICRO))
         (self.root / f"agent-{node}.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
@@ -278,6 +298,16 @@ def running(world: World) -> Iterator[World]:
     finally:
         world.stop()
         world.sweep()
+
+
+def recipient(key: Path) -> str:
+    """Return the public key that belongs to a secret one, which is made where there is none."""
+    if not key.exists():
+        subprocess.run(
+            [str(SDP), "env", "keygen", "-o", str(key)], capture_output=True, check=True
+        )
+    said = next(line for line in key.read_text().splitlines() if "public key" in line)
+    return said.rpartition(" ")[2]
 
 
 def git(*words: str, cwd: Path | None = None) -> str:

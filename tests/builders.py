@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+from collections.abc import Callable, Mapping
 
 from sdp.protocol.actions import (
     Action,
@@ -18,10 +19,12 @@ from sdp.protocol.actions import (
     Rename,
     Resume,
     Route,
+    SealedFile,
     SetLimits,
     StartGateway,
     StartService,
     Stop,
+    Unseal,
 )
 from sdp.protocol.identity import recipe_key, release_key
 from sdp.protocol.report import (
@@ -33,6 +36,7 @@ from sdp.protocol.report import (
     NodeReport,
     Release,
     Repository,
+    Sealed,
 )
 from sdp.reconciler import cancel
 from sdp.reconciler import observed as observation
@@ -75,9 +79,11 @@ def sandbox(
     return f"sandbox: {name}\ngateway: {{{gateway}}}\nservices: {{{services}}}\n{more}\n"
 
 
-def desired(*sandboxes: str, platform: str = PLATFORM) -> Desired:
-    """Return what these sandbox files, in this order, say should exist."""
-    files = {"platform.yaml": platform}
+def desired(
+    *sandboxes: str, platform: str = PLATFORM, files: Mapping[str, str] | None = None
+) -> Desired:
+    """Return what these sandbox files, in this order, say should exist; ``files``: others."""
+    files = {"platform.yaml": platform, **(files or {})}
     files.update({f"sandboxes/{i}.yaml": text for i, text in enumerate(sandboxes)})
     tree = load(Blob(path, text, text.encode()) for path, text in files.items())
     errors = [str(each) for each in tree.problems if each.severity == "error"]
@@ -155,6 +161,9 @@ class Simulation:
     history: History = dataclasses.field(default_factory=History)
     leases: Leases = dataclasses.field(default_factory=dict)
     started: int = 0
+    opens: Callable[[SealedFile], Sealed] = lambda file: Sealed(
+        fingerprints=dict.fromkeys((*file.variables, *file.files), "same")
+    )
     problems: tuple[ConfigProblem, ...] = ()
     healing: frozenset[str] = frozenset()
 
@@ -293,6 +302,8 @@ class Simulation:
 
     def _after(self, report: NodeReport, action: Action) -> NodeReport:  # noqa: C901, PLR0911, PLR0912
         match action:
+            case Unseal(file=file):
+                return _with(report, "sealed", file.digest, self.opens(file))
             case EnsureNetwork():
                 made = Network(name=action.name, sandbox=action.sandbox)
                 return _with(report, "networks", action.name, made)

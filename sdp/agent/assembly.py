@@ -8,11 +8,13 @@ from sdp.agent.containers import Place
 from sdp.agent.dockerd import DockerEngine
 from sdp.agent.facts import Facts
 from sdp.agent.gateway import Copies
+from sdp.agent.identity import IdentityFile
 from sdp.agent.journal import Journal
 from sdp.agent.outbox import Outbox
 from sdp.agent.recipes import Workshop
 from sdp.agent.releases import Releases
 from sdp.agent.repositories import Repositories
+from sdp.agent.seals import Seals
 from sdp.agent.session import Identity
 
 
@@ -59,6 +61,7 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
         repositories=repositories,
         releases=releases,
         copies=copies,
+        seals=Seals(IdentityFile(config.identity), state),
         facts=Facts(engine, state, config.images_folder),
         poll_seconds=config.poll_seconds,
     )

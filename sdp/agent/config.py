@@ -86,6 +86,9 @@ class AgentConfig(Model):
     images: AbsolutePath | None = Field(
         None, description="Folder of *.tar from docker save; default: images in the state folder."
     )
+    identity: AbsolutePath | None = Field(
+        None, description="File with the secret age key that opens environments (sdp env keygen)."
+    )
     limits: Limits = Field(default_factory=Limits)
     poll_seconds: float = Field(60.0, ge=1, description="Pause between looks at the origins.")
 

@@ -7,7 +7,6 @@ the one place that turns it into an outcome.
 import asyncio
 import dataclasses
 import datetime
-import types
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from sdp import clock
 from sdp.agent import images, listeners, live_environment, probe
 from sdp.agent.engine import PORT, PROBE, Draft, Engine, EngineError, Inspected, Mount, NotFound
 from sdp.agent.gate import Gatekeeper, Lines
+from sdp.agent.seals import Plaintext
 from sdp.agent.strangers import Strangers
 from sdp.protocol import actions
 from sdp.protocol.actions import ContainerSpec
@@ -24,7 +24,6 @@ DRAIN_SECONDS = 10
 READMIT_SECONDS = 15.0
 LAST_LINES = 200
 STOPPING = "stop container"
-NO_FILES: Mapping[str, str] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,16 +45,20 @@ class Containers:
         self._journal = journal
         self._gatekeeper = Gatekeeper(engine, journal)
 
-    async def start_service(self, action: actions.StartService, release: Path) -> Outcome:
+    async def start_service(
+        self, action: actions.StartService, release: Path, opened: Plaintext
+    ) -> Outcome:
+        """Create and start a container, with what was opened in its environment and its files."""
         spec = action.container
         draft = dataclasses.replace(
             _draft(spec),
+            environment={**spec.environment, **opened.variables},
             command=(f"/src/app-{action.recipe.service}",),
             folder="/src",
             mounts=(Mount(release, "/src"),),
             drop=("ALL",),
         )
-        return await self._start(spec, draft)
+        return await self._start(spec, draft, {**spec.files, **opened.files})
 
     async def start_gateway(self, action: actions.StartGateway) -> Outcome:
         spec = action.container
@@ -70,14 +73,12 @@ class Containers:
                 Mount(access, action.access_log, read_only=False),
             ),
         )
-        return await self._start(spec, draft, live_environment.FILES)
+        return await self._start(spec, draft, {**spec.files, **live_environment.FILES})
 
-    async def _start(
-        self, spec: ContainerSpec, draft: Draft, more: Mapping[str, str] = NO_FILES
-    ) -> Outcome:
+    async def _start(self, spec: ContainerSpec, draft: Draft, files: Mapping[str, str]) -> Outcome:
         found = await self._engine.inspect(spec.name)
         if found is not None:
-            return await self._adopt(spec, found)
+            return await self._adopt(spec, found, files)
         missing = await images.ensure(
             self._engine, spec.image, self._place.images, self._place.node
         )
@@ -87,7 +88,7 @@ class Containers:
             return await self._port_taken(spec.host_port)
         created = await self._engine.create(draft)
         try:
-            if files := {**spec.files, **more}:
+            if files:
                 await self._engine.put(created, files)
             await self._engine.start(created)
         except EngineError as error:
@@ -95,7 +96,9 @@ class Containers:
             return await self._refused(error, spec.host_port)
         return Succeeded()
 
-    async def _adopt(self, spec: ContainerSpec, found: Inspected) -> Outcome:
+    async def _adopt(
+        self, spec: ContainerSpec, found: Inspected, files: Mapping[str, str]
+    ) -> Outcome:
         if found.labels.get("sdp.instance") != self._place.instance:
             return Failed(
                 reason="NameTaken",
@@ -110,6 +113,8 @@ class Containers:
                 message=f"container {spec.name} exists with hash {found.labels.get('sdp.hash')}, "
                 f"not {spec.hash}",
             )
+        if found.state == "created" and files:  # who created it may not have come to the files
+            await self._engine.put(found.id, files)
         return await self._run(found)
 
     async def _run(self, found: Inspected) -> Outcome:

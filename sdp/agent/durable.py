@@ -15,12 +15,12 @@ def temporary(beside: Path) -> Path:
     return beside.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file of ours, creating its folder."""
+def write(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file of ours, creating its folder; nobody but for whom ``mode`` says can read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = temporary(path)
     try:
-        _write_synced(half, content)
+        _write_synced(half, content, mode)
         half.replace(path)
     finally:
         half.unlink(missing_ok=True)
@@ -73,8 +73,9 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
+def _write_synced(path: Path, content: bytes, mode: int = 0o666) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(handle, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

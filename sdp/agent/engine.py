@@ -62,7 +62,7 @@ class Draft:
     command: tuple[str, ...] = ()
     folder: str = ""
     aliases: tuple[str, ...] = ()
-    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     mounts: tuple[Mount, ...] = ()
     ports: Mapping[int, int] = dataclasses.field(default_factory=dict)
     """Port in the container → port on every address of the host."""

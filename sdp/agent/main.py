@@ -19,9 +19,10 @@ from sdp.agent.containers import Containers, Place
 from sdp.agent.engine import Engine
 from sdp.agent.facts import Facts
 from sdp.agent.journal import Journal
-from sdp.agent.observe import Observer
+from sdp.agent.observe import Disk, Observer
 from sdp.agent.outbox import Outbox
 from sdp.agent.perform import Desk, Performers
+from sdp.agent.seals import Seals
 from sdp.agent.session import Identity, Session
 from sdp.agent.strangers import Strangers
 
@@ -57,6 +58,7 @@ class Parts:
     repositories: Repositories
     releases: Releases
     copies: Copies
+    seals: Seals
     facts: Facts
     poll_seconds: float
 
@@ -81,17 +83,13 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    disk = Disk(parts.releases, parts.copies, parts.seals)
     strangers = Strangers(parts.engine)
-    observer = Observer(
-        parts.engine,
-        parts.repositories,
-        parts.releases,
-        parts.copies,
-        strangers,
-        parts.poll_seconds,
-    )
+    observer = Observer(parts.engine, parts.repositories, disk, strangers, parts.poll_seconds)
     containers = Containers(parts.engine, parts.place, journal, strangers)
-    performers = Performers(containers, parts.repositories, parts.releases, parts.copies)
+    performers = Performers(
+        containers, parts.repositories, parts.releases, parts.copies, parts.seals
+    )
     desk = Desk(performers, outbox, journal, observer)
     session = Session(parts.identity, outbox, observer, desk, parts.engine)
     async with asyncio.TaskGroup() as group:

@@ -6,6 +6,7 @@ minute. While the engine is down its containers stay as last seen, and ``engine.
 
 import asyncio
 import contextlib
+import dataclasses
 import random
 from collections.abc import Mapping
 from typing import Protocol
@@ -16,7 +17,15 @@ from sdp.agent.probe import Prober
 from sdp.agent.strangers import Strangers
 from sdp.protocol import actions, report
 from sdp.protocol.actions import Action
-from sdp.protocol.report import Container, Copy, Fact, NodeReport, Release, Repository
+from sdp.protocol.report import (
+    Container,
+    Copy,
+    Fact,
+    NodeReport,
+    Release,
+    Repository,
+    Sealed,
+)
 
 RELIST_SECONDS = 60.0
 COALESCE_SECONDS = 0.02
@@ -48,6 +57,19 @@ class Copies(Protocol):
         ...
 
 
+class Seals(Protocol):
+    def scan(self) -> Mapping[str, Sealed]: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Disk:
+    """What is looked at on this machine's disk."""
+
+    releases: Releases
+    copies: Copies
+    seals: Seals
+
+
 class Observer:
     """``report`` is the newest; ``changed`` is set whenever it may differ from before."""
 
@@ -55,15 +77,13 @@ class Observer:
         self,
         engine: Engine,
         repositories: Repositories,
-        releases: Releases,
-        copies: Copies,
+        disk: Disk,
         strangers: Strangers,
         poll_seconds: float,
     ) -> None:
         self._engine = engine
         self._repositories = repositories
-        self._releases = releases
-        self._copies = copies
+        self._disk = disk
         self._strangers = strangers
         self._poll_seconds = poll_seconds
         self._prober = Prober(self._health_turned)
@@ -72,7 +92,7 @@ class Observer:
         self._hinted: set[str] = set()
         self._poke = asyncio.Event()
         self._looking = asyncio.Lock()
-        self._disk = asyncio.Lock()
+        self._scanning = asyncio.Lock()
         self._ports = asyncio.Lock()
         self._wanted: set[str] = set()
         self._refresh = asyncio.Event()
@@ -97,9 +117,12 @@ class Observer:
                 await self._look_at_clone(name)
             case actions.Build() | actions.CopyGateway() | actions.Route() | actions.RemoveCopy():
                 await self._look_at_disk()
+            case actions.Unseal():
+                await self._look_at_seals()
             case actions.EnsureNetwork() | actions.RemoveNetwork():
                 await self._look_at_engine(frozenset())
             case actions.StartService() | actions.StartGateway():
+                await self._look_at_seals()
                 await self._look_at_engine(frozenset({after.container.name}))
                 await self._look_at_listeners()  # what refused it is told before that it did
             case _:
@@ -207,10 +230,16 @@ class Observer:
             self._publish(repositories={**self.report.repositories, name: told})
 
     async def _look_at_disk(self) -> None:
-        async with self._disk:  # a scan that began earlier must not be published later
-            releases = await asyncio.to_thread(self._releases.scan)
-            copies = await asyncio.to_thread(self._copies.scan)
-            self._publish(releases=dict(releases), copies=dict(copies))
+        async with self._scanning:  # a scan that began earlier must not be published later
+            releases = await asyncio.to_thread(self._disk.releases.scan)
+            copies = await asyncio.to_thread(self._disk.copies.scan)
+            sealed = await asyncio.to_thread(self._disk.seals.scan)
+            self._publish(releases=dict(releases), copies=dict(copies), sealed=dict(sealed))
+
+    async def _look_at_seals(self) -> None:
+        async with self._scanning:
+            sealed = await asyncio.to_thread(self._disk.seals.scan)
+            self._publish(sealed=dict(sealed))
 
     async def _watch_disk(self) -> None:
         while True:
@@ -223,7 +252,7 @@ class Observer:
             sandbox = await self._unlearned.get()
             # What can't be asked or noted now is asked when the gateway is next found healthy.
             with contextlib.suppress(EngineDown, EngineError, OSError):
-                await self._copies.learn(sandbox)
+                await self._disk.copies.learn(sandbox)
                 await self._look_at_disk()
 
     async def _watch_repositories(self) -> None:

@@ -7,7 +7,7 @@ an exception, and becomes an outcome here.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Protocol, assert_never
 
@@ -16,8 +16,9 @@ from sdp.agent.containers import Containers
 from sdp.agent.engine import EngineDown, EngineError
 from sdp.agent.journal import Journal
 from sdp.agent.outbox import Outbox
+from sdp.agent.seals import Plaintext
 from sdp.protocol import actions
-from sdp.protocol.actions import Action, Recipe
+from sdp.protocol.actions import Action, Recipe, SealedFile
 from sdp.protocol.frames import Cancelled, Failed, Outcome, Perform, Succeeded
 from sdp.protocol.identity import release_key
 
@@ -39,6 +40,11 @@ class Copies(Protocol):
     async def remove(self, action: actions.RemoveCopy) -> Outcome: ...
 
 
+class Seals(Protocol):
+    async def unseal(self, action: actions.Unseal) -> Outcome: ...
+    async def open(self, files: Iterable[SealedFile]) -> Plaintext | Failed: ...
+
+
 class Looks(Protocol):
     """Who observes."""
 
@@ -56,14 +62,18 @@ class Performers:
         repositories: Repositories,
         releases: Releases,
         copies: Copies,
+        seals: Seals,
     ) -> None:
         self.containers = containers
         self.repositories = repositories
         self.releases = releases
         self.copies = copies
+        self.seals = seals
 
     async def perform(self, action: Action, deployment: str) -> Outcome:  # noqa: C901, PLR0911, PLR0912 - one flat case per kind
         match action:
+            case actions.Unseal():
+                return await self.seals.unseal(action)
             case actions.EnsureNetwork():
                 return await self.containers.ensure_network(action)
             case actions.Fetch():
@@ -73,10 +83,7 @@ class Performers:
             case actions.CopyGateway():
                 return await self.copies.copy(action, deployment)
             case actions.StartService():
-                release = self.releases.path(
-                    action.repository, action.container.commit, action.recipe
-                )
-                return await self.containers.start_service(action, release)
+                return await self._start_service(action)
             case actions.StartGateway():
                 return await self.containers.start_gateway(action)
             case actions.Resume():
@@ -102,12 +109,27 @@ class Performers:
             case _:
                 assert_never(action)
 
+    async def _start_service(self, action: actions.StartService) -> Outcome:
+        opened = await self.seals.open(action.container.sealed)
+        if isinstance(opened, Failed):
+            return opened
+        release = self.releases.path(action.repository, action.container.commit, action.recipe)
+        try:
+            outcome = await self.containers.start_service(action, release, opened)
+        except EngineError as error:
+            raise EngineError(opened.hidden(str(error))) from None
+        if isinstance(outcome, Failed):
+            return outcome.model_copy(update={"message": opened.hidden(outcome.message)})
+        return outcome
+
 
 def resource(action: Action) -> str:  # noqa: PLR0911 - one flat case per kind
     """Return the name of what an action must have for itself."""
     match action:
         case actions.Fetch():
             return f"repository {action.repository}"
+        case actions.Unseal():
+            return f"environment {action.file.digest}"
         case actions.Build():
             return f"release {release_key(action.repository, action.commit, action.recipe)}"
         case actions.StartService() | actions.StartGateway():

@@ -137,7 +137,11 @@ def check_names(client: Client, selection: Selection, files: Files) -> None:
 def ask(
     client: Client, files: Mapping[str, str], selection: Selection, allow_deletes: int
 ) -> PlanView:
-    """Return the plan of these files against what runs."""
+    """Return the plan of these files against what runs.
+
+    Ends with 1, and sends nothing, where a secret could be in plain text.
+    """
+    _keep_secrets(files)
     asked = {
         "files": sendable(files),
         "sandboxes": sorted(selection.sandboxes),
@@ -146,6 +150,17 @@ def ask(
         "allow_deletes": allow_deletes,
     }
     return client.post("/api/plan", PlanView, asked)
+
+
+def _keep_secrets(files: Files) -> None:
+    """End where environments have errors: what is sent must hold no secret in plain text."""
+    environments = {p: text for p, text in files.items() if p.startswith("environments/")}
+    found = [each for each in tree_of(environments).problems if each.path in environments]
+    wrong = [each for each in found if each.severity == "error"]
+    for each in wrong:
+        cli.say(str(each))
+    if wrong:
+        cli.fail("environments have errors, and may hold secrets", "correct them: sdp validate")
 
 
 def touched(before: Files, after: Files) -> dict[str, str]:

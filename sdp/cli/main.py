@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from sdp.api.app import VERSION
 from sdp.cli import context as cli
-from sdp.cli import edit, follow, init, plan, ports, serve, show, specs, template
+from sdp.cli import edit, env, follow, init, plan, ports, serve, show, specs, template
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
@@ -102,6 +102,7 @@ for name, writing in (
     app.command(name)(writing)
 
 app.add_typer(template.app)
+app.add_typer(env.app)
 
 
 def main() -> None:

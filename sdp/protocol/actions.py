@@ -51,8 +51,26 @@ class Probe(Value):
     deadline_seconds: float
 
 
+class SealedFile(Value):
+    """An environment file with encrypted values, as it stands in git: only a node can open it.
+
+    ``text`` is the file as JSON, ``digest`` names it. ``variables`` and ``files`` are the names
+    that are taken from it; another file, or the platform, may say the others.
+    """
+
+    environment: str
+    path: str
+    digest: str
+    text: str
+    variables: tuple[str, ...]
+    files: tuple[str, ...]
+
+
 class ContainerSpec(Value):
-    """A container to be created, whole: what is not said here does not come to be."""
+    """A container to be created, whole: what is not said here does not come to be.
+
+    ``environment`` and ``files`` are plain; what ``sealed`` holds joins them on the node.
+    """
 
     name: str
     image: str
@@ -71,6 +89,15 @@ class ContainerSpec(Value):
     files: dict[str, str]
     limits: Limits
     probe: Probe
+    sealed: tuple[SealedFile, ...] = ()
+
+
+class Unseal(Value):
+    """Find out whether an environment file can be opened, and what its values are by fingerprint."""
+
+    kind: Literal["unseal"] = "unseal"
+    sandbox: str
+    file: SealedFile
 
 
 class EnsureNetwork(Value):
@@ -219,7 +246,8 @@ class RemoveCopy(Value):
 
 
 Action: TypeAlias = Annotated[
-    EnsureNetwork
+    Unseal
+    | EnsureNetwork
     | Fetch
     | Build
     | CopyGateway

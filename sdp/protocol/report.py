@@ -129,6 +129,20 @@ class Listener(Value):
     owner: str
 
 
+class Sealed(Value):
+    """What a node can tell of an encrypted environment file. Keyed by the file's digest.
+
+    ``fingerprints`` maps a variable, or a path of a file, to a keyed hash of its value: the same
+    for the same value on this node, and of no use to anybody without the node's own key. Where
+    the file can't be opened, there is a ``reason`` instead, in words and with a fix.
+    """
+
+    fingerprints: dict[str, str] = Field(default_factory=dict)
+    reason: str = ""
+    message: str = ""
+    fix: str = ""
+
+
 class Tool(Value):
     """A program that the agent starts; ``version`` is empty where there is none."""
 
@@ -191,6 +205,7 @@ class NodeReport(Value):
     repositories: dict[str, Repository] = Field(default_factory=dict)
     copies: dict[str, Copy] = Field(default_factory=dict)
     listeners: dict[str, Listener] = Field(default_factory=dict)
+    sealed: dict[str, Sealed] = Field(default_factory=dict)
     facts: dict[str, Fact] = Field(default_factory=dict)
 
 
@@ -205,6 +220,7 @@ class Delta(Value):
     repositories: dict[str, Repository | None] = Field(default_factory=dict)
     copies: dict[str, Copy | None] = Field(default_factory=dict)
     listeners: dict[str, Listener | None] = Field(default_factory=dict)
+    sealed: dict[str, Sealed | None] = Field(default_factory=dict)
     facts: dict[str, Fact | None] = Field(default_factory=dict)
 
 
@@ -216,6 +232,7 @@ SECTIONS = (
     "repositories",
     "copies",
     "listeners",
+    "sealed",
     "facts",
 )
 

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from pydantic import TypeAdapter
+from pydantic.main import IncEx
 
-from sdp.protocol.actions import Limits, Probe
+from sdp.protocol.actions import Limits, Probe, SealedFile
 from sdp.protocol.identity import digest
+from sdp.reconciler import environments
 from sdp.spec import models, quantities
 from sdp.spec.resolve import Resolved, resolve
-from sdp.spec.tree import Problem, Tree
+from sdp.spec.tree import File, Problem, Tree
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ Target: TypeAlias = Branch | Ocp | Address
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DesiredService:
-    """One service of a sandbox. ``secrets`` are names of variables that need decrypting."""
+    """One service of a sandbox. ``sealed`` are environment files that its node must open."""
 
     name: str
     target: Target
@@ -52,7 +54,7 @@ class DesiredService:
     port: int | None
     variables: Mapping[str, str]
     files: Mapping[str, str]
-    secrets: tuple[str, ...]
+    sealed: tuple[SealedFile, ...]
     limits: Limits
     probe: Probe
 
@@ -96,9 +98,10 @@ class DesiredSandbox:
     def intent_digest(self) -> str:
         """Return 12 digits that change with what should run, and how.
 
-        They do not with where that was said, who owns it, and what may be done to it.
+        They do not with where that was said, who owns it, and what may be done to it; nor with
+        what is encrypted, whose values only versions know.
         """
-        return digest(_JSON.dump_python(self, mode="json", exclude=_SAID | _NOT_RUN))
+        return digest(_JSON.dump_python(self, mode="json", exclude=_UNTOLD))
 
     @property
     def definition_digest(self) -> str:
@@ -109,6 +112,10 @@ class DesiredSandbox:
 _JSON = TypeAdapter(DesiredSandbox)
 _SAID = {"path", "revision", "problems"}
 _NOT_RUN = {"owner", "environment", "protect", "heal"}
+_UNTOLD: Mapping[str, IncEx | bool] = {
+    **dict.fromkeys(_SAID | _NOT_RUN, True),
+    "services": {"__all__": {"sealed"}},
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -241,6 +248,7 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         return None
     platform, body = tree.platform.spec, resolved.body
     lifecycle = body.lifecycle or models.Lifecycle()
+    sealed = {name: environments.sealed(file) for name, file in _named(body, tree).items()}
     return DesiredSandbox(
         name=resolved.name,
         path=path,
@@ -249,10 +257,7 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         owner=body.owner or "",
         environment=body.environment or "",
         gateway=_gateway(body.gateway or models.GatewayTarget(), platform),
-        services={
-            name: _service(name, spec, body, tree)
-            for name, spec in sorted(platform.services.items())
-        },
+        services={name: _service(name, body, tree, sealed) for name in sorted(platform.services)},
         suspended=bool(lifecycle.suspended),
         protect=bool(lifecycle.protect),
         heal=body.heal or "auto",
@@ -271,23 +276,34 @@ def _gateway(target: models.GatewayTarget, platform: models.Platform) -> Desired
     )
 
 
-def _service(name: str, spec: models.Service, body: models.Body, tree: Tree) -> DesiredService:
+def _named(body: models.Body, tree: Tree) -> dict[str, File[models.Environment]]:
+    """Return the environment files that a sandbox names, by name."""
+    targets = [target for target in (body.services or {}).values() if target is not None]
+    named = (body.environment, *(target.environment for target in targets))
+    return {name: tree.environments[name] for name in named if name is not None}
+
+
+def _service(
+    name: str, body: models.Body, tree: Tree, sealed: Mapping[str, SealedFile | None]
+) -> DesiredService:
     assert tree.platform is not None  # noqa: S101 -- the caller has looked
+    spec = tree.platform.spec.services[name]
     said = (body.services or {}).get(name) or models.ServiceTarget()
-    environments = [
-        tree.environments[each].spec
+    layers = [
+        tree.environments[each]
         for each in (body.environment, said.environment)
         if each is not None
     ]
+    given = environments.injected(layers, sealed)
     return DesiredService(
         name=name,
         target=_target(said),
         spec=spec,
         node=_node(spec.node, tree.platform.spec),
         port=said.port,
-        variables={k: v for each in environments for k, v in each.variables.items()},
-        files={k: v for each in environments for k, v in each.files.items()},
-        secrets=tuple(sorted({k for each in environments for k in each.secrets})),
+        variables=given.variables,
+        files=given.files,
+        sealed=given.sealed,
         limits=_limits(said.resources, spec.resources),
         probe=_probe(spec.health, said.health),
     )

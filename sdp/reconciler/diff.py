@@ -8,9 +8,9 @@ import dataclasses
 import datetime
 from collections.abc import Mapping
 
-from sdp.protocol.actions import GatewayRecipe, GoRecipe, Limits, Probe
+from sdp.protocol.actions import GatewayRecipe, GoRecipe, Limits, Probe, SealedFile
 from sdp.protocol.identity import digest, release_key
-from sdp.protocol.report import Container, Copy, Release
+from sdp.protocol.report import Container, Copy, Release, Sealed
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Branch, DesiredGateway, DesiredSandbox, DesiredService
 from sdp.reconciler.observed import Observed
@@ -19,7 +19,12 @@ from sdp.spec import models, names
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a service: everything that its container is made from, by hash."""
+    """A version of a service: everything that its container is made from, by hash.
+
+    Attributes:
+        sealed: environment files that are opened when it starts.
+        fingerprints: name of what is taken from them → keyed hash of its value.
+    """
 
     repository: str
     branch: str
@@ -31,10 +36,16 @@ class Version:
     files: Mapping[str, str]
     probe: Probe
     pinned: int | None
+    sealed: tuple[SealedFile, ...] = ()
+    fingerprints: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def hash(self) -> str:
-        """12 digits that change with anything that needs another container; limits do not."""
+        """12 digits that change with anything that needs another container; limits do not.
+
+        Of what is encrypted the values count, not how they are written: to encrypt them anew
+        changes nothing.
+        """
         return digest(
             [
                 release_key(self.repository, self.commit, self.recipe),
@@ -44,6 +55,7 @@ class Version:
                 dict(self.files),
                 self.probe.path,
                 self.pinned,
+                *([dict(self.fingerprints)] if self.fingerprints else []),
             ]
         )
 
@@ -63,6 +75,13 @@ class Obstacle:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Unread:
+    """What is wanted shows only when the node has opened these files."""
+
+    files: tuple[SealedFile, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Place:
     """A container and the node that it is on."""
 
@@ -77,7 +96,7 @@ class ServiceDifference:
     service: str
     node: models.Node
     limits: Limits
-    wanted: Version | Obstacle | None
+    wanted: Version | Obstacle | Unread | None
     current: Container | None
     others: tuple[Place, ...]
 
@@ -170,7 +189,7 @@ def _service(
     observed: Observed,
     places: tuple[Place, ...],
 ) -> ServiceDifference:
-    wanted: Version | Obstacle | None = None
+    wanted: Version | Obstacle | Unread | None = None
     if isinstance(service.target, Branch):
         wanted = _service_version(service, service.target, sandbox, observed)
     return _matched(service.name, service.node, service.limits, wanted, places)
@@ -178,16 +197,13 @@ def _service(
 
 def _service_version(
     service: DesiredService, target: Branch, sandbox: DesiredSandbox, observed: Observed
-) -> Version | Obstacle:
-    if service.secrets:
-        return Obstacle(
-            "NoIdentity",
-            f"{', '.join(service.secrets)} are encrypted, and {service.node.id} has no key",
-            "move them to variables: until the node can decrypt them",
-        )
+) -> Version | Obstacle | Unread:
     commit = resolve_commit(target, service.spec.repository, service.node.id, observed)
     if isinstance(commit, Obstacle):
         return commit
+    fingerprints = _fingerprints(service, observed)
+    if isinstance(fingerprints, Obstacle | Unread):
+        return fingerprints
     build = service.spec.build
     return Version(
         repository=service.spec.repository,
@@ -209,7 +225,43 @@ def _service_version(
         files=service.files,
         probe=service.probe,
         pinned=service.port,
+        sealed=service.sealed,
+        fingerprints=fingerprints,
     )
+
+
+def _fingerprints(
+    service: DesiredService, observed: Observed
+) -> Mapping[str, str] | Obstacle | Unread:
+    """Return what is known of the encrypted values that a service takes, by name."""
+    node = service.node.id
+    seen = observed.get(node)
+    told = seen.report.sealed if seen else {}
+    for file in service.sealed:
+        if file.digest in told and told[file.digest].reason:
+            return _unopened(file, told[file.digest], node)
+    if unread := tuple(file for file in service.sealed if file.digest not in told):
+        return Unread(unread)
+    taken: dict[str, str] = {}
+    for file in service.sealed:
+        known = told[file.digest].fingerprints
+        taken.update({name: known.get(name, "") for name in (*file.variables, *file.files)})
+    return taken
+
+
+def _unopened(file: SealedFile, told: Sealed, node: str) -> Obstacle:
+    fixes = {
+        "NoIdentity": f"on {node}: sdp env keygen -o /etc/sdp/identity.txt, and name that file as "
+        f"identity: in agent.yaml; its public key is recipient: of {node} in platform.yaml; "
+        f"then sdp env rotate {file.environment}",
+        "WrongKey": f"make the public key of {node} its recipient: in platform.yaml; "
+        f"then sdp env rotate {file.environment}",
+        "Tampered": f"bring back the last sound version: git log {file.path}; "
+        "encrypted values are changed with sdp env or sops only",
+    }
+    message = f"{file.path} can't be opened on {node}: {told.message}"
+    fix = told.fix or fixes.get(told.reason, f"write it anew: sdp env rotate {file.environment}")
+    return Obstacle(told.reason, message, fix)
 
 
 def resolve_commit(
@@ -251,7 +303,7 @@ def _matched(
     service: str,
     node: models.Node,
     limits: Limits,
-    wanted: Version | Obstacle | None,
+    wanted: Version | Obstacle | Unread | None,
     places: tuple[Place, ...],
 ) -> ServiceDifference:
     mine = [place for place in places if place.container.service == service]

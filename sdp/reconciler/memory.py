@@ -18,7 +18,7 @@ from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.departure import Departure
 from sdp.reconciler.deployments import Deployment, Key
 from sdp.reconciler.desired import Desired, DesiredSandbox
-from sdp.reconciler.diff import Obstacle, Version, diff
+from sdp.reconciler.diff import Obstacle, Unread, Version, diff
 from sdp.reconciler.dispatch import InFlight, Wanted
 from sdp.reconciler.draft import Hold, Plan, Planned, World, world
 from sdp.reconciler.drift import INTENT
@@ -230,7 +230,7 @@ class Memory:
                 match service.wanted:
                     case Version(hash=version) if not sandbox.suspended:
                         wanted[about] = version
-                    case Obstacle():
+                    case Obstacle() | Unread():
                         wanted[about] = None
                     case _:
                         continue

@@ -110,6 +110,8 @@ def touched(node_report: NodeReport, delta: Delta) -> frozenset[str] | None:
     """Return the lower-cased names of sandboxes that a delta is about; None: maybe all."""
     if delta.engine or delta.images or delta.releases or delta.repositories or delta.listeners:
         return None
+    if delta.sealed:
+        return None
     names: set[str] = set()
     for key, container in delta.containers.items():
         about = container or node_report.containers.get(key)

@@ -23,6 +23,7 @@ from sdp.protocol.actions import (
     StartGateway,
     StartService,
     Stop,
+    Unseal,
 )
 from sdp.protocol.identity import digest
 from sdp.reconciler.draft import Hold, Plan, Planned, World
@@ -119,8 +120,10 @@ def as_json(plans: Mapping[str, Plan], whole: World) -> dict[str, JsonValue]:
 def _action(planned: Planned) -> JsonValue:
     said = planned.action.model_dump(mode="json")
     if isinstance(container := said.get("container"), dict):
-        for left_out in ("environment", "files", "generation", "deployment"):
+        for left_out in ("environment", "files", "sealed", "generation", "deployment"):
             container.pop(left_out, None)
+    if isinstance(file := said.get("file"), dict):
+        file.pop("text", None)
     return {
         "key": planned.key,
         "node": planned.node,
@@ -207,6 +210,8 @@ def _lines(actions: Iterable[Planned], containers: Mapping[str, str]) -> list[Li
 def _line(planned: Planned, containers: Mapping[str, str]) -> Line:  # noqa: C901, PLR0911, PLR0912 -- a kind each
     cause, short = str(planned.cause), _shown(planned.action, containers)
     match planned.action:
+        case Unseal():
+            return Line("~", "unseal", f"{short} on {planned.node}", "then its changes show")
         case EnsureNetwork():
             return Line("+", "network", f"{short} on {planned.node}", "")
         case Fetch():
@@ -251,9 +256,11 @@ def _why_route(planned: Planned) -> str:
     return "" if planned.cause.field == "route" else planned.cause.field
 
 
-def _shown(action: Action, containers: Mapping[str, str]) -> str:
+def _shown(action: Action, containers: Mapping[str, str]) -> str:  # noqa: PLR0911 -- a kind each
     """Return what an action is done to."""
     match action:
+        case Unseal():
+            return action.file.path
         case Fetch() | Build():
             return f"{action.repository} @ {action.commit[:7]}"
         case CopyGateway() | RemoveCopy():

@@ -16,11 +16,12 @@ from sdp.protocol.actions import (
     StartGateway,
     StartService,
     Stop,
+    Unseal,
 )
 from sdp.protocol.identity import digest
 from sdp.protocol.report import Container, NodeReport
 from sdp.reconciler.desired import Address, Branch, Ocp
-from sdp.reconciler.diff import Difference, Obstacle, Place, ServiceDifference, Version
+from sdp.reconciler.diff import Difference, Obstacle, Place, ServiceDifference, Unread, Version
 from sdp.reconciler.draft import Cause, Draft, gateway_recipe, go_recipe, release
 from sdp.reconciler.eviction import STOPPED
 from sdp.reconciler.history import CANCELLED, Failure
@@ -116,10 +117,22 @@ def _version(draft: Draft, service: ServiceDifference) -> Version | None:
         case Obstacle() as obstacle:
             draft.hold(service.service, obstacle.reason, obstacle.message, obstacle.fix)
             return None
+        case Unread() as unread:
+            _unseal(draft, service, unread)
+            return None
         case None:
             return None
         case version:
             return version if draft.known(service.node.id) else None
+
+
+def _unseal(draft: Draft, service: ServiceDifference, unread: Unread) -> None:
+    """Plan to open files; sandboxes on one node that use the same file share that."""
+    node = service.node.id
+    for file in unread.files if draft.known(node) else ():
+        action = Unseal(sandbox=draft.sandbox, file=file)
+        cause = Cause("encrypted", "", file.path)
+        draft.do(node, service.service, action, cause, key=f"{node}/{file.digest}/unseal")
 
 
 def _ranges(draft: Draft) -> models.Ports:
@@ -369,6 +382,7 @@ def _container(
         files=dict(version.files),
         limits=service.limits,
         probe=version.probe,
+        sealed=version.sealed,
     )
 
 

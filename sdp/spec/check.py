@@ -6,6 +6,9 @@ template and the defaults is checked by ``sdp.spec.resolve``.
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from sdp.sops import metadata
+from sdp.sops.form import is_encrypted
+from sdp.sops.problem import SopsError
 from sdp.spec import explain, yaml
 from sdp.spec.models import Body, Environment, Model, Platform
 from sdp.spec.tree import PLATFORM_PATH, File, Problem, Tree
@@ -45,6 +48,8 @@ def across(tree: Tree) -> Iterator[Problem]:
         yield from _body(tree, template, template.spec, ())
     for environment in tree.environments.values():
         yield from _environment(environment)
+        if tree.platform is not None:
+            yield from _readers(environment, tree.platform.spec)
 
 
 def _again(kind: str, file: File[Model]) -> str:
@@ -127,8 +132,61 @@ def _not_enforced(file: File[Model], body: Body, loc: yaml.Loc) -> Iterator[Prob
 
 
 def _environment(file: File[Environment]) -> Iterator[Problem]:
-    for name in file.spec.secrets:
-        if name in file.spec.variables:
+    spec = file.spec
+    for name, value in spec.secrets.items():
+        if name in spec.variables:
             line = file.key_position(("variables", name)).line
             message = f"found '{name}' among secrets, and among variables in line {line}"
             yield file.key_problem(("secrets", name), message)
+        if value and not is_encrypted(value):
+            yield file.key_problem(
+                ("secrets", name),
+                f"secret '{name}' is in plain text; encrypt it: "
+                f"sdp env set-secret {spec.environment} {name}; if it was ever pushed, change it",
+            )
+    for name, value in spec.variables.items():
+        if is_encrypted(value):
+            message = f"found an encrypted value among variables; move '{name}' to secrets"
+            yield file.key_problem(("variables", name), message)
+    yield from _sealed(file)
+
+
+def _sealed(file: File[Environment]) -> Iterator[Problem]:
+    """Yield why the encrypted values of a file can't be decrypted by anybody."""
+    spec = file.spec
+    encrypted = [("secrets", name) for name in spec.secrets if is_encrypted(spec.secrets[name])]
+    encrypted += [("files", path) for path in spec.files if is_encrypted(spec.files[path])]
+    if not encrypted:
+        return
+    if spec.sops is None:
+        message = "the value is encrypted, and the file's sops section is missing"
+        yield file.key_problem(encrypted[0], message)
+        return
+    try:
+        metadata.read(_section(file))
+    except SopsError as error:
+        yield file.key_problem(("sops",), str(error))
+
+
+def _readers(file: File[Environment], platform: Platform) -> Iterator[Problem]:
+    """Yield the nodes that run services, and that an encrypted file is not encrypted for."""
+    if file.spec.sops is None:
+        return
+    known = {each.recipient for each in file.spec.sops.age}
+    missing = [
+        node.id
+        for node in platform.nodes
+        if node.type == "MICRO" and node.recipient is not None and node.recipient not in known
+    ]
+    if missing:
+        where = file.key_position(("sops",))
+        message = (
+            f"it is not encrypted for {', '.join(missing)}; "
+            f"mend it: sdp env rotate {file.spec.environment}"
+        )
+        yield Problem(file.path, *where, message, "warning")
+
+
+def _section(file: File[Environment]) -> object:
+    whole = file.document.value
+    return whole.get(metadata.SECTION) if isinstance(whole, Mapping) else None

@@ -74,7 +74,7 @@ def unknown(what: str, name: str, known: Collection[str]) -> str:
 
 
 def shown(found: object) -> str:
-    """Return a value as a message may show it: short, printable, without a URL's credentials."""
+    """Return a value as a message may show it: short, printable, without credentials or keys."""
     match found:
         case None:
             return "nothing"
@@ -82,6 +82,7 @@ def shown(found: object) -> str:
             return json.dumps(found)
         case str():
             text = re.sub(r"//[^/@\s]*@", "//***@", found)
+            text = re.sub(r"(?i)AGE-SECRET-KEY-\S+", "AGE-SECRET-KEY-***", text)
             cut = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
             return repr(cut)
         case tuple() | list():
@@ -91,9 +92,12 @@ def shown(found: object) -> str:
 
 
 def _shown_at(found: object, loc: yaml.Loc) -> str:
-    # What stands under secrets is not repeated, whatever is wrong with it.
-    if "secrets" in loc and isinstance(found, str | int | float):
-        return "a secret that is no text"
+    # What stands under secrets, or in a file, is not repeated, whatever is wrong with it.
+    if isinstance(found, str | int | float):
+        if "secrets" in loc:
+            return "a secret that is no text"
+        if loc[:1] == ("files",) and loc[-1] != _KEY:
+            return "a content that is no text"
     return shown(found)
 
 

@@ -119,6 +119,9 @@ Identifier = Annotated[
 Address = Annotated[
     str, _form("IP address or host name", "[A-Za-z0-9.:-]+", "an IP address or a host name")
 ]
+AgeRecipient = Annotated[
+    str, _form("age public key", "age1[a-z0-9]{58}", "an age public key: age1… (sdp env keygen)")
+]
 KeyPattern = Annotated[
     str, _form("text with {service}", r".*\{service\}.*", "a text that contains {service}")
 ]

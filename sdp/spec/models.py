@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sdp.spec.forms import (
     AbsolutePath,
     Address,
+    AgeRecipient,
     Branch,
     Commit,
     Cpu,
@@ -132,6 +133,33 @@ class Template(Body):
     template: Identifier = Field(description="Unique name.")
 
 
+class SopsRecipient(Model):
+    """Who can decrypt a file: a public key, and the file's data key encrypted for it."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    recipient: str = Field(description="age public key.")
+    enc: str = Field(description="The data key, encrypted for it; armored.")
+
+
+class Sops(Model):
+    """What sops, or `sdp env`, notes about the values that it encrypted; not written by hand.
+
+    Other keys of sops may stand here as well.
+    """
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    age: tuple[SopsRecipient, ...] = Field((), description="Who can decrypt the values.")
+    lastmodified: str = Field("", description="When values were last encrypted.")
+    mac: str = Field("", description="Seals the encrypted values as a whole.")
+    encrypted_regex: str | None = Field(None, description="Keys whose values are encrypted.")
+    mac_only_encrypted: bool = Field(
+        default=False, description="Plain values may be edited without the key."
+    )
+    version: str = Field("", description="Version of the format.")
+
+
 class Environment(Model):
     """One file in environments/: what containers find in their environment."""
 
@@ -140,11 +168,14 @@ class Environment(Model):
         default_factory=dict, description="Environment variables, in plain text."
     )
     secrets: dict[VariableName, str] = Field(
-        default_factory=dict, description="Environment variables, values encrypted."
+        default_factory=dict,
+        description="Environment variables, values encrypted: sdp env set-secret.",
     )
     files: dict[AbsolutePath, str] = Field(
-        default_factory=dict, description="Path in the container → content."
+        default_factory=dict,
+        description="Path in the container → content, plain or encrypted.",
     )
+    sops: Sops | None = Field(None, description="Seals the encrypted values.")
 
 
 class GoBuild(Model):
@@ -165,6 +196,9 @@ class Node(Model):
     name: str = Field("", description="What people call it.")
     ip_address: Address = Field(description="Where other VMs reach its ports.")
     type: Literal["MICRO", "GATEWAY", "INFRA"] = Field(description="What runs there.")
+    recipient: AgeRecipient | None = Field(
+        None, description="Public key of its agent, which decrypts environments."
+    )
 
 
 class Service(Model):
@@ -238,6 +272,9 @@ class Platform(Model):
     services: dict[ServiceName, Service] = Field(description="The company's services.")
     gateway: Gateway = Field(description="The PHP gateway that every sandbox runs a copy of.")
     ports: Ports = Field(default_factory=Ports, description="Ports it may give out.")
+    recipients: dict[Identifier, AgeRecipient] = Field(
+        default_factory=dict, description="Name → public key of a person who may set secrets."
+    )
     defaults: Body = Field(
         default_factory=Body, description="A body that every sandbox starts from."
     )

@@ -126,7 +126,8 @@ class File:
         indent = pairs[0].key.start_mark.column
         above = pairs[: pairs.index(after) + 1] if after else []
         styles = [_braces(each) for each in above if _holds_scalars(each.value)]
-        braces = styles[-1] if styles and _is_flat(value) else None
+        blocks = bool(styles) and styles[-1] is False and _is_flat(value)
+        braces = False if blocks else None  # in braces as above only where that fits on the line
         lines = writing.entry(key, value, indent, self._step(), braces=braces)
         if after is None:
             at = pairs[0].key.start_mark.index - indent

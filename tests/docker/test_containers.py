@@ -10,7 +10,8 @@ import pytest
 from sdp.agent import probe
 from sdp.agent.containers import Containers, Place
 from sdp.agent.dockerd import DockerEngine
-from sdp.agent.engine import Draft
+from sdp.agent.engine import Draft, Mount
+from sdp.agent.seals import Plaintext
 from sdp.agent.strangers import Strangers
 from sdp.protocol import actions
 from sdp.protocol.actions import ContainerSpec, GoRecipe, Limits, Probe, StartService
@@ -46,6 +47,7 @@ class World:
         self.name = f"sandbox-{self.instance}-account"
         self.network = f"sandbox-{self.instance}"
         self.probe = Probe(path="/", deadline_seconds=5)
+        self.opened = Plaintext()
 
     def spec(self, **changes: object) -> ContainerSpec:
         spec = ContainerSpec(
@@ -76,7 +78,7 @@ class World:
         program.chmod(0o755)
         recipe = GoRecipe(service="account", package=".", flags=(), environment={})
         action = StartService(container=self.spec(**changes), repository="account", recipe=recipe)
-        return await self.containers.start_service(action, self.folder)
+        return await self.containers.start_service(action, self.folder, self.opened)
 
     async def gate(self) -> Outcome:
         return await self.containers.gate(
@@ -175,3 +177,36 @@ async def test_other_hash_under_the_same_name_is_not_adopted(world: World) -> No
     outcome = await world.start(hash="h2")
     assert isinstance(outcome, Failed)
     assert outcome.reason == "NameInUse"
+
+
+async def test_what_was_opened_is_in_the_containers_environment_and_files(world: World) -> None:
+    world.opened = Plaintext({"SECRET": "it's $HOME"}, {"/etc/tls/key.pem": "line\nline\n"})
+    plain = {"MODE": "qa", "SECRET": "not this"}
+    assert await world.start(environment=plain, files={"/etc/a": "a"}) == Succeeded()
+    told = 'printf "%s|%s|" "$MODE" "$SECRET"; cat /etc/a /etc/tls/key.pem'
+    argv = ("/bin/sh", "-c", told)
+    assert await world.engine.execute(world.name, argv) == (0, b"qa|it's $HOME|aline\nline\n")
+    seen = await world.engine.inspect(world.name)
+    assert seen is not None
+    assert "SECRET" not in str(seen.labels)
+    assert "HOME" not in repr(seen)
+
+
+async def test_a_container_that_was_only_created_gets_its_files_before_it_starts(
+    world: World,
+) -> None:
+    world.opened = Plaintext({}, {"/etc/key": "k"})
+    release = world.folder / "app-account"
+    release.write_text(SERVES)
+    release.chmod(0o755)
+    half = Draft(
+        name=world.name,
+        image=IMAGE,
+        labels={"sdp.hash": "h1", "sdp.sandbox": "s", "sdp.service": "account"},
+        network=world.network,
+        command=("/src/app-account",),
+        mounts=(Mount(world.folder, "/src"),),
+    )
+    await world.engine.create(half)
+    assert await world.start() == Succeeded()
+    assert await world.engine.execute(world.name, ("/bin/cat", "/etc/key")) == (0, b"k")

@@ -40,12 +40,17 @@ gateway:
   {repository: gateway, node: gateway-91, image: "php:8", mount: /var/www, config: config.php}
 """
 SANDBOX = "sandbox: QA-ONE\nowner: achmad\nenvironment: qa\ngateway: {branch: develop}\n"
+CANARY = "ENC[AES256_GCM,data:Y2FuYXJ5,iv:AAAA,tag:AAAA,type:str]"
+SOPS = (
+    "{age: [{recipient: age1x, enc: x}], lastmodified: '2026-01-01T00:00:00Z', "
+    f"mac: '{CANARY}', encrypted_regex: ^(secrets)$, version: 3.9.0}}"
+)
 FILES = {
     "platform.yaml": PLATFORM,
     "sandboxes/qa-one.yaml": SANDBOX,
     "templates/base.yaml": "template: BASE\nowner: sari\n",
     "environments/qa.yaml": "environment: qa\nvariables: {MODE: qa}\n"
-    "secrets: {TOKEN: 'ENC[canary]'}\n",
+    f"secrets: {{TOKEN: '{CANARY}'}}\nsops: {SOPS}\n",
 }
 
 

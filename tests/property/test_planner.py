@@ -4,7 +4,9 @@ Several sandboxes on two nodes: commits, drift, failures, silence, lost control 
 steps come in any order; then everything must converge. ``make fuzz`` searches for long.
 """
 
+import base64
 import dataclasses
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -26,12 +28,13 @@ from sdp.protocol.actions import (
     Rename,
     Resume,
     Route,
+    SealedFile,
     SetLimits,
     StartGateway,
     StartService,
     Stop,
 )
-from sdp.protocol.report import Container, Listener, NodeReport
+from sdp.protocol.report import Container, Listener, NodeReport, Sealed
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Branch
 from sdp.reconciler.draft import World
@@ -73,8 +76,16 @@ class Body:
     def text(self, name: str) -> str:
         services = ", ".join(f"{k}: {{{v}}}" for k, v in sorted(self.services.items()))
         suspended, protect = str(self.suspended).lower(), str(self.protect).lower()
-        more = f"heal: {self.heal}\nlifecycle: {{suspended: {suspended}, protect: {protect}}}"
+        more = f"environment: qa\nheal: {self.heal}\nlifecycle: {{suspended: {suspended}, protect: {protect}}}"
         return sandbox(name, services, more=more)
+
+
+def environment(value: str, writing: int) -> str:
+    """Return an environment with one secret in encrypted form, written so many times."""
+    data = base64.b64encode(value.encode()).decode()
+    token = f"ENC[AES256_GCM,data:{data},iv:{writing:04},tag:AAAA,type:str]"
+    section = f"{{age: [{{recipient: r, enc: e}}], lastmodified: t, mac: '{token}', version: v}}"
+    return f"environment: qa\nsecrets: {{A: '{token}'}}\nsops: {section}\n"
 
 
 class Planner(RuleBasedStateMachine):
@@ -94,6 +105,16 @@ class Planner(RuleBasedStateMachine):
         self.drifted: set[tuple[str, str]] = set()
         """Sandbox and service whose container is gone, and must not come back by itself."""
         self.plans: Mapping[str, Plan] = {}
+        self.secret, self.writing, self.blind = "a", 0, False
+        self.platform.nodes.opens = self.open
+
+    def open(self, file: SealedFile) -> Sealed:
+        """Do as an agent, with or without its identity."""
+        if self.blind:
+            return Sealed(reason="NoIdentity", message="it has none")
+        found = re.search("data:([A-Za-z0-9=]+),", file.text)
+        assert found is not None
+        return Sealed(fingerprints={"A": base64.b64decode(found[1]).decode()})
 
     @initialize()
     def somebody_describes_the_platform(self) -> None:
@@ -104,6 +125,7 @@ class Planner(RuleBasedStateMachine):
     def commit(self, message: str = "", about: str = "") -> None:
         """Commit the files; ``about`` is the one sandbox that is changed, "" may be all."""
         texts = {f"sandboxes/{n}.yaml": body.text(n) for n, body in sorted(self.bodies.items())}
+        texts["environments/qa.yaml"] = environment(self.secret, self.writing)
         self.platform.commit({} if self.emptied else {"platform.yaml": PLATFORM, **texts}, message)
         back = {name.lower() for name in self.bodies if not self.emptied}
         self.stays -= back
@@ -169,6 +191,18 @@ class Planner(RuleBasedStateMachine):
                     lifecycle = file.spec.lifecycle
                     return bool(lifecycle and lifecycle.protect)
         return False
+
+    @rule(value=st.sampled_from("ab"))
+    def someone_sets_the_secret_or_encrypts_it_anew(self, value: str) -> None:
+        self.secret, self.writing = value, self.writing + 1
+        self.commit()
+
+    @rule(blind=st.booleans())
+    def an_identity_is_lost_or_found(self, *, blind: bool) -> None:
+        self.blind = blind
+        report = self.platform.nodes.observed[MICRO].report
+        known = {k: each for k, each in report.sealed.items() if not each.reason}
+        self.report(MICRO, report, sealed=known)
 
     @rule(emptied=st.booleans())
     def someone_empties_the_repository_or_brings_it_back(self, *, emptied: bool) -> None:
@@ -400,10 +434,12 @@ class Planner(RuleBasedStateMachine):
         if not self.platform.revisions:
             return
         self.platform.speak([MICRO, GATEWAY], speaks=True)
+        self.an_identity_is_lost_or_found(blind=False)
         self.mend()
         self.platform.converge()
         self.assert_rests()
         self.assert_only(MENDABLE | {"PortConflict"})
+        self.assert_unmoved_by_writing()
         for name in sorted(self.platform.memory.desired.sandboxes):
             self.platform.sync(name)
         self.platform.converge()
@@ -411,6 +447,14 @@ class Planner(RuleBasedStateMachine):
         self.assert_only(MENDABLE - {"Drift"} | {"PortConflict"})
         there = observation.sandboxes(self.platform.nodes.observed)
         assert there <= self.platform.memory.desired.sandboxes.keys() | self.held()
+
+    def assert_unmoved_by_writing(self) -> None:
+        before = self.platform.nodes.containers()
+        if not self.emptied:
+            self.someone_sets_the_secret_or_encrypts_it_anew(self.secret)
+            self.platform.converge()
+            self.assert_rests()
+            assert self.platform.nodes.containers() == before
 
     def mend(self) -> None:
         for name in sorted(self.platform.memory.every()):

@@ -37,6 +37,7 @@ func main() {
 	prepare()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", health)
+	mux.HandleFunc("/environment", environment)
 	mux.HandleFunc("/", identify)
 	server := &http.Server{Addr: ":" + port, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 

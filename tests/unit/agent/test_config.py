@@ -32,10 +32,12 @@ repositories: {{account: /srv/git/account}}
 images: {tmp_path}
 limits: {{builds: 1, build_memory: 512MB, build_timeout: 60}}
 poll_seconds: 5
+identity: /etc/sdp/identity.txt
 """
     )
     config = load(written(tmp_path, text))
     assert config.repositories == {"account": Path("/srv/git/account")}
+    assert config.identity == Path("/etc/sdp/identity.txt")
     assert (config.limits.builds, config.limits.build_memory) == (1, 512 << 20)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from sdp.agent.containers import Containers, Place
+from sdp.agent.identity import IdentityFile
 from sdp.agent.journal import Journal
 from sdp.agent.outbox import Outbox
 from sdp.agent.perform import Desk, Performers
+from sdp.agent.seals import Seals
 from sdp.agent.strangers import Strangers
 from sdp.protocol import actions
 from sdp.protocol.actions import Action
@@ -61,13 +63,14 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.engine = FakeEngine("mine")
         self.disk = Disk()
+        self.seals = Seals(IdentityFile(None), folder)
         self.outbox = Outbox(folder / "outbox.sqlite")
         journal = Journal(self.outbox)
         place = Place("micro-92", "mine", folder, folder, folder)
         containers = Containers(self.engine, place, journal, Strangers(self.engine))
         self.observer = Looking(self.outbox)
         self.desk = Desk(
-            Performers(containers, self.disk, self.disk, self.disk),
+            Performers(containers, self.disk, self.disk, self.disk, self.seals),
             self.outbox,
             journal,
             self.observer,

@@ -95,7 +95,7 @@ def test_environments_show_names_and_never_a_value(client):
     shown = answer.json()[0]
     assert (shown["variables"], shown["secrets"]) == (["MODE"], ["TOKEN"])
     assert shown["used_by"] == ["QA-ONE"]
-    assert "canary" not in answer.text
+    assert "ENC[" not in answer.text
 
 
 def test_templates_are_listed(client):

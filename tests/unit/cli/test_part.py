@@ -19,6 +19,7 @@ from tests.fakes.control_plane import (
 from tests.unit.cli.repository import commit, git, make, put, sdp
 
 Run = Callable[..., Result]
+pytestmark = pytest.mark.timeout(30)  # each starts git a dozen times
 ONE, TWO = "sandboxes/qa-one.yaml", "sandboxes/qa-two.yaml"
 QA_TWO = SANDBOX.replace("QA-ONE", "QA-TWO")
 

@@ -20,6 +20,7 @@ from tests.fakes.control_plane import (
 from tests.unit.cli.repository import commit, git, make, put, sdp
 
 Run = Callable[..., Result]
+pytestmark = pytest.mark.timeout(30)  # each starts git a dozen times
 ONE, TWO, THREE = (f"sandboxes/qa-{name}.yaml" for name in ("one", "two", "three"))
 
 

@@ -115,7 +115,35 @@ PLATFORM_PROBLEMS = [
     ),
 ]
 
+ENCRYPTED = "ENC[AES256_GCM,data:eA==,iv:AAAA,tag:AAAA,type:str]"
 ENVIRONMENT_PROBLEMS = [
+    (
+        "secrets:\n  A: hunter2",
+        (
+            "3:3: secret 'A' is in plain text; encrypt it: sdp env set-secret e A; "
+            "if it was ever pushed, change it"
+        ),
+    ),
+    (
+        "secrets: {A: 12345}",
+        "2:14: found a secret that is no text, expected text; put it in quotes",
+    ),
+    (
+        "files: {/a: 12345}",
+        "2:13: found a content that is no text, expected text; put it in quotes",
+    ),
+    (
+        f"secrets: {{A: '{ENCRYPTED}'}}",
+        "2:11: the value is encrypted, and the file's sops section is missing",
+    ),
+    (
+        f"variables: {{A: '{ENCRYPTED}'}}",
+        "2:13: found an encrypted value among variables; move 'A' to secrets",
+    ),
+    (
+        f"secrets: {{A: '{ENCRYPTED}'}}\nsops: {{pgp: [{{fp: x}}], version: 3.9.0}}",
+        "3:1: it has no age recipients: it is encrypted for only pgp",
+    ),
     ("variables: {PORT: 8080}", "2:19: found 8080, expected text; put it in quotes"),
     (
         "variables: {A-B: x}",
@@ -126,7 +154,7 @@ ENVIRONMENT_PROBLEMS = [
         "2:9: found 'etc/x', expected an absolute path, such as /etc/x",
     ),
     (
-        "variables: {A: x}\nsecrets: {A: x}",
+        "variables: {A: x}\nsecrets: {A: ''}",
         "3:11: found 'A' among secrets, and among variables in line 2",
     ),
 ]
