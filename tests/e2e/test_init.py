@@ -138,8 +138,6 @@ def test_the_pipeline_validates_first(repo):
 
 
 def test_the_pipeline_posts_the_plan_of_a_pull_request(repo):
-    if "--base" not in repo.shell(SDP, "plan", "--help", COLUMNS="200").stdout:
-        pytest.skip("sdp plan does not compare with a base yet")
     runner = repo.folder / "runner"
     git("clone", "--quiet", str(repo.bare), str(runner))
     git("checkout", "--quiet", "-b", "more", cwd=runner)
