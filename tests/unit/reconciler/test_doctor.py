@@ -23,7 +23,6 @@ from sdp.reconciler.doctor import examine
 from sdp.reconciler.finding import Finding
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.ports import Lease
-from sdp.sops import identities
 from tests.builders import GATEWAY, MICRO, NOW, PLATFORM, Simulation, desired, sandbox
 
 VERSION = "1.0"
@@ -312,7 +311,8 @@ def node_with(recipient: str) -> str:
     return PLATFORM.replace("type: MICRO}", f"type: MICRO, recipient: {recipient}}}")
 
 
-MINE, OTHER = (identities.generate().public for _ in range(2))
+MINE = "age1rx8c7xanvc5kzdj8zhrj228x4u238gsg2wr4t4wpg9vgs5gxpuuqz30tc7"
+OTHER = "age1afwvafc3m0fad82zqt9pf578yzxzne0stus9ya3wksuzhe356fwqzvp7nv"
 
 
 @pytest.mark.parametrize(
