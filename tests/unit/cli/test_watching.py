@@ -63,6 +63,7 @@ def test_a_deployments_log_is_narrowed_to_its_last_lines_and_to_a_time(control, 
 
 
 def test_a_time_that_is_none_is_a_usage_error(run):
+    assert run("logs", "d-1", "--since", "999999d").exit_code == 64
     done = run("logs", "d-1", "--since", "yesterday")
     assert done.exit_code == 64
     assert "10m" in done.stderr
