@@ -67,8 +67,12 @@ def diff(before: Files, after: Mapping[str, str | None]) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in parts)
 
 
-def found(repo: Path, commit: str) -> tuple[str, str, str]:
-    """Return a commit's SHA, its first parent's, and its subject."""
+def named(repo: Path, commit: str) -> tuple[str, str, str]:
+    """Return a commit's SHA, its first parent's, and its subject.
+
+    Raises:
+        CannotChangeError: nothing here has that name, or the first digits of a SHA; or no commit.
+    """
     with Repo(str(repo)) as opened:
         try:
             found = parse_commit(opened, commit)

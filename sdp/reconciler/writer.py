@@ -26,7 +26,7 @@ from sdp.reconciler.commit import (
     push,
     swap,
 )
-from sdp.reconciler.revisions import Said, between, contains, diff, files_at, found, past
+from sdp.reconciler.revisions import Said, between, contains, diff, files_at, named, past
 from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
 from sdp.spec.edits import Write
 
@@ -151,7 +151,7 @@ def reverting(repo: Path, commit: str) -> Edit:
     """
 
     def edit(files: Files, _: Past) -> Changed:
-        sha, parent, subject = found(repo, commit)
+        sha, parent, subject = named(repo, commit)
         before, after = files_at(repo, parent), files_at(repo, sha)
         touched = [p for p in before.keys() | after.keys() if before.get(p) != after.get(p)]
         later = sorted(path for path in touched if files.get(path) != after.get(path))
@@ -233,7 +233,10 @@ def _publish(place: Place, landed: Landed) -> Landed | Unwritable | _Again:
 
 def _conflict(place: Place, base: str, tip: str, changed: Changed) -> Conflict | None:
     """Return what others did to the same files between the base and the tip."""
-    if base in {"", tip}:
+    if not base:
+        return None
+    base, _, _ = named(place.repo, base)
+    if base == tip:
         return None
     before, now = files_at(place.repo, base), files_at(place.repo, tip)
     paths = tuple(path for path in changed.files if before.get(path) != now.get(path))

@@ -104,6 +104,15 @@ def test_a_base_that_others_moved_is_a_conflict_that_shows_what_they_did(client,
     assert head(bare) == theirs
 
 
+def test_a_base_is_a_commit_that_there_is_by_its_first_digits_too(client, bare):
+    assert post(client, OWNER, base=head(bare)[:10]).status_code == 200
+    blob = git(bare, "rev-parse", "main:platform.yaml")
+    for base in ("c0ffee1", "c0ffee1" * 5 + "c0ffe", blob):
+        refused = post(client, OWNER, base=base)
+        assert refused.status_code == 422
+        assert f"there is no commit '{base}'" in refused.json()["detail"]
+
+
 def test_a_base_that_moved_elsewhere_is_no_conflict(client, bare):
     base = head(bare)
     others(bare, "templates/next.yaml", "template: NEXT\n")
