@@ -134,9 +134,7 @@ def check_names(client: Client, selection: Selection, files: Files) -> None:
             )
 
 
-def ask(
-    client: Client, files: Mapping[str, str], selection: Selection, allow_deletes: int
-) -> PlanView:
+def ask(client: Client, files: Files, selection: Selection, allow_deletes: int = 0) -> PlanView:
     """Return the plan of these files against what runs.
 
     Ends with 1, and sends nothing, where a secret could be in plain text.

@@ -21,6 +21,7 @@ from dulwich.repo import Repo, get_user_identity
 from sdp.api import showing
 from sdp.api.views import ChangeView, PlanView
 from sdp.cli import context as cli
+from sdp.cli import intended
 from sdp.cli.client import Client, ClientError
 from sdp.cli.follower import NOT_IN_TIME, Follower, seconds
 from sdp.cli.plan import show
@@ -28,9 +29,10 @@ from sdp.cli.publish import Checkout, checkout
 from sdp.reconciler import writer
 from sdp.reconciler.desired import desire, differing
 from sdp.reconciler.revisions import files_at
-from sdp.spec.change import CannotChangeError, change, tree_of
+from sdp.spec.change import CannotChangeError, Files, change, tree_of
 from sdp.spec.edits import AnyEdit
 from sdp.spec.load import FOLDERS
+from sdp.spec.select import WHOLE
 
 P = ParamSpec("P")
 
@@ -172,7 +174,7 @@ def land(
         _follow(cli.client(context), options, made, sorted(names), tree.has)
 
 
-def _previewed(place: writer.Place, edit: writer.Edit) -> tuple[ChangeView, dict[str, str]]:
+def _previewed(place: writer.Place, edit: writer.Edit) -> tuple[ChangeView, Files]:
     found = writer.preview(place, edit)
     if isinstance(found, writer.Unwritable):
         _refused(found)
@@ -180,7 +182,7 @@ def _previewed(place: writer.Place, edit: writer.Edit) -> tuple[ChangeView, dict
     shown = ChangeView(
         base=found.base, subject=changed.subject, paths=tuple(changed.files), diff=found.diff
     )
-    return shown, dict(found.files)
+    return shown, found.files
 
 
 def _landed(outcome: writer.Outcome) -> ChangeView:
@@ -241,9 +243,9 @@ def _author() -> str:
         return f"{os.environ.get('USER', 'somebody')} <>"
 
 
-def _plan(context: typer.Context, files: dict[str, str]) -> PlanView | None:
+def _plan(context: typer.Context, files: Files) -> PlanView | None:
     try:
-        return cli.client(context).post("/api/plan", PlanView, {"files": files})
+        return intended.ask(cli.client(context), files, WHOLE)
     except ClientError as error:
         cli.say(f"no plan: {error}")
         return None
