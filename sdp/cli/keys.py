@@ -115,10 +115,10 @@ def platform(files: Mapping[str, str]) -> Platform:
 
 
 def refuse_nobody(made: Sealer) -> None:
-    """Refuse to encrypt for nobody.
+    """Refuse to encrypt for nobody, or for what only looks like a public key.
 
     Raises:
-        CannotChangeError: platform.yaml names no public key.
+        CannotChangeError: platform.yaml names no public key, or one with a typing error.
     """
     if not made.recipients:
         raise CannotChangeError(
@@ -126,3 +126,9 @@ def refuse_nobody(made: Sealer) -> None:
             "make keys: sdp env keygen; then name the public ones in platform.yaml: "
             "recipient: of each node that runs services, recipients: of people",
         )
+    for each in made.recipients:
+        if not identities.is_recipient(each):
+            raise CannotChangeError(
+                f"platform.yaml names {each}, which is no age public key",
+                "copy it again: sdp env keygen printed it, and it stands in the secret key's file",
+            )
