@@ -31,10 +31,12 @@ from sdp.reconciler.desired import desire, differing
 from sdp.reconciler.revisions import files_at
 from sdp.spec.change import CannotChangeError, Files, change, tree_of
 from sdp.spec.edits import AnyEdit
-from sdp.spec.load import FOLDERS
 from sdp.spec.select import WHOLE
 
 P = ParamSpec("P")
+
+_CONFIG_REPO = ("platform.yaml", "platform.yml", "sandboxes")
+"""What tells a config repo from others: many a repository has templates/ and environments/."""
 
 Ask: TypeAlias = Callable[[ChangeView], None]
 """Told what would be done; ends the command where a person says no."""
@@ -141,8 +143,7 @@ def clone_at(directory: Path) -> Checkout | None:
             root = None if repo.bare else Path(repo.path)
     except NotGitRepository:
         return None
-    known = ("platform.yaml", "platform.yml", *FOLDERS)
-    if root is None or not any((root / each).exists() for each in known):
+    if root is None or not any((root / each).exists() for each in _CONFIG_REPO):
         return None
     return checkout(root)
 

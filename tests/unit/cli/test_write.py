@@ -172,6 +172,16 @@ def test_without_a_clone_the_control_plane_commits(tmp_path):
     assert "committed 9f3c1e7 to the branch: Set owner of QA-ONE to sari" in done.stderr
 
 
+def test_a_repository_of_something_else_is_no_clone(tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / "templates").mkdir()
+    control = FakeControlPlane()
+    with served_in_thread(control.ports) as url:
+        done = sdp("set", "QA-ONE", "owner=sari", "-C", tmp_path, url=url)
+    assert done.exit_code == 0, done.stderr
+    assert len(control.changes.asked) == 2
+
+
 def test_without_a_clone_a_conflict_is_shown_too(tmp_path):
     control = FakeControlPlane()
     said = CommitView(sha="7" * 40, author="Budi <b@c>", at=NOW, subject="Take it over")
