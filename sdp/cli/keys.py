@@ -11,7 +11,8 @@ from sdp.cli.sealing import Sealer
 from sdp.sops import identities
 from sdp.sops.identities import Identities
 from sdp.sops.problem import SopsError
-from sdp.spec.change import CannotChangeError, tree_of
+from sdp.spec.change import CannotChangeError
+from sdp.spec.load import tree_of
 from sdp.spec.models import Node, Platform
 
 FILE_VARIABLE = "SOPS_AGE_KEY_FILE"

@@ -29,8 +29,9 @@ from sdp.cli.publish import Checkout, checkout
 from sdp.reconciler import writer
 from sdp.reconciler.desired import desire, differing
 from sdp.reconciler.revisions import files_at
-from sdp.spec.change import CannotChangeError, Files, change, tree_of
+from sdp.spec.change import CannotChangeError, Files, change
 from sdp.spec.edits import AnyEdit
+from sdp.spec.load import tree_of
 from sdp.spec.select import WHOLE
 
 P = ParamSpec("P")
