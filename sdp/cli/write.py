@@ -27,6 +27,7 @@ from sdp.cli.follower import NOT_IN_TIME, Follower, seconds
 from sdp.cli.plan import show
 from sdp.cli.publish import Checkout, checkout
 from sdp.reconciler import writer
+from sdp.reconciler.commit import Unchanged
 from sdp.reconciler.desired import desire, differing
 from sdp.reconciler.revisions import files_at
 from sdp.spec.change import CannotChangeError, Files, change
@@ -180,27 +181,17 @@ def _previewed(place: writer.Place, edit: writer.Edit) -> tuple[ChangeView, File
     found = writer.preview(place, edit)
     if isinstance(found, writer.Unwritable):
         _refused(found)
-    changed = found.changed
-    shown = ChangeView(
-        base=found.base, subject=changed.subject, paths=tuple(changed.files), diff=found.diff
-    )
-    return shown, found.files
+    return showing.change(found), found.files
 
 
 def _landed(outcome: writer.Outcome) -> ChangeView:
-    if isinstance(outcome, writer.Nothing):
+    if isinstance(outcome, Unchanged):
         return ChangeView(base=outcome.base, subject="")
     if not isinstance(outcome, writer.Landed):
         _refused(outcome)
     if outcome.left:
         cli.say(f"the working tree did not follow: {outcome.left}")
-    return ChangeView(
-        commit=outcome.sha,
-        base=outcome.base,
-        subject=outcome.changed.subject,
-        paths=tuple(outcome.changed.files),
-        diff=outcome.diff,
-    )
+    return showing.change(outcome)
 
 
 def _refused(outcome: writer.Conflict | writer.Unwritable) -> NoReturn:

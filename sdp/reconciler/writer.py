@@ -86,13 +86,6 @@ class Shown:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Nothing:
-    """The files say so already."""
-
-    base: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Unwritable:
     """The change can't be landed here now."""
 
@@ -101,7 +94,7 @@ class Unwritable:
     fix: str
 
 
-Outcome: TypeAlias = Landed | Conflict | Nothing | Unwritable
+Outcome: TypeAlias = Landed | Conflict | Unchanged | Unwritable
 
 
 def land(place: Place, edit: Edit, author: str, why: str = "", base: str = "") -> Outcome:
@@ -185,7 +178,7 @@ def _once(place: Place, edit: Edit, author: str, why: str, base: str) -> Outcome
     made = make(place.repo, _encoded(changed), _message(changed, why), author, tip)
     match made:
         case Unchanged():
-            return Nothing(tip)
+            return made
         case Refused(path=path, reason=reason):
             return Unwritable("PathRefused", f"{path}: {reason}", "name another path")
         case Committed(sha=sha):
