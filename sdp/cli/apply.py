@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sdp.cli import context as cli
-from sdp.cli.follower import NOT_IN_TIME, Follower, seconds
+from sdp.cli.follower import Follower, seconds
 from sdp.cli.intended import AllowDeletes, Excluded, Sandboxes, Services, chosen
 from sdp.cli.offer import Offer, held, offered, offered_again
 from sdp.cli.plan import Directory, refuse_errors, show
@@ -65,7 +65,7 @@ def apply(
         fresh = target != offer.made.revision
         follower = Follower(client, target, list(offer.affected), offer.tree.has, fresh=fresh)
         if not follower.run(time.monotonic() + wait):
-            raise typer.Exit(NOT_IN_TIME)
+            raise typer.Exit(cli.NOT_IN_TIME)
         cli.say(f"{target[:7]} is applied")
 
 

@@ -23,7 +23,7 @@ from sdp.api.views import ChangeView, PlanView
 from sdp.cli import context as cli
 from sdp.cli import intended
 from sdp.cli.client import Client, ClientError
-from sdp.cli.follower import NOT_IN_TIME, Follower, seconds
+from sdp.cli.follower import Follower, seconds
 from sdp.cli.plan import show
 from sdp.cli.publish import Checkout, checkout
 from sdp.reconciler import writer
@@ -287,5 +287,5 @@ def _follow(
 ) -> None:
     deadline = time.monotonic() + seconds(options.timeout)
     if not Follower(client, made.commit, names, has, fresh=True).run(deadline):
-        raise typer.Exit(NOT_IN_TIME)
+        raise typer.Exit(cli.NOT_IN_TIME)
     cli.say(f"{made.commit[:7]} is applied")
