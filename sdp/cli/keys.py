@@ -92,7 +92,7 @@ def recipients(known: Platform) -> dict[str, str]:
     return {**found, **{key: name for name, key in known.recipients.items()}}
 
 
-def deaf(files: Mapping[str, str]) -> list[str]:
+def without_recipient(files: Mapping[str, str]) -> list[str]:
     """Return the nodes that run services, and could open nothing."""
     return [node.id for node in _running(platform(files)) if node.recipient is None]
 

@@ -126,13 +126,30 @@ def preview(place: Place, edit: Edit) -> Shown | Unwritable:
     Raises:
         CannotChangeError: the change itself can't be made.
     """
-    tip = _current(place)
+    tip = current(place)
     if isinstance(tip, Unwritable):
         return tip
     files = files_at(place.repo, tip)
     changed = edit(files, lambda path: past(place.repo, tip, path))
     after = {path: text for path, text in {**files, **changed.files}.items() if text is not None}
     return Shown(tip, changed, diff(files, changed.files), after)
+
+
+def current(place: Place) -> str | Unwritable:
+    """Return where the branch is; of a remote's, after fetching it."""
+    here = _tip(place)
+    if not place.remote:
+        return here
+    fetched = fetch(place.repo, place.remote, place.branch)
+    if isinstance(fetched, RemoteFailed):
+        return Unwritable(fetched.reason, fetched.message, fetched.fix)
+    if place.tree and not contains(place.repo, fetched.sha, here):
+        return Unwritable(
+            "NotPushed",
+            f"{place.branch} has commits that {place.remote} has not",
+            f"push them first: sdp apply; or git pull --rebase {place.remote} {place.branch}",
+        )
+    return fetched.sha
 
 
 def reverting(repo: Path, commit: str) -> Edit:
@@ -168,7 +185,7 @@ class _Again:
 
 
 def _once(place: Place, edit: Edit, author: str, why: str, base: str) -> Outcome | _Again:
-    tip = _current(place)
+    tip = current(place)
     if isinstance(tip, Unwritable):
         return tip
     files = files_at(place.repo, tip)
@@ -184,23 +201,6 @@ def _once(place: Place, edit: Edit, author: str, why: str, base: str) -> Outcome
         case Committed(sha=sha):
             landed = Landed(sha, tip, changed, diff(files, changed.files))
             return _publish(place, landed)
-
-
-def _current(place: Place) -> str | Unwritable:
-    """Return where the branch is; of a remote's, after fetching it."""
-    here = _tip(place)
-    if not place.remote:
-        return here
-    fetched = fetch(place.repo, place.remote, place.branch)
-    if isinstance(fetched, RemoteFailed):
-        return Unwritable(fetched.reason, fetched.message, fetched.fix)
-    if place.tree and not contains(place.repo, fetched.sha, here):
-        return Unwritable(
-            "NotPushed",
-            f"{place.branch} has commits that {place.remote} has not",
-            f"push them first: sdp apply; or git pull --rebase {place.remote} {place.branch}",
-        )
-    return fetched.sha
 
 
 def _publish(place: Place, landed: Landed) -> Landed | Unwritable | _Again:
