@@ -73,7 +73,9 @@ def _show(offer: Offer) -> None:
     """Show what would be applied; end with 1 where it can't be."""
     offer.wish.tell()
     show(offer.made)
-    if not offer.word:  # the files are committed already, and a word about them changes none
+    if (
+        not offer.deletes_only
+    ):  # the files are committed already, and a word about them changes none
         refuse_errors(offer.made)
     if offer.deletes and (number := held(offer.made)):
         cli.fail(
@@ -103,6 +105,6 @@ def _confirmed(offer: Offer) -> bool:
 
 
 def _message(offer: Offer) -> str:
-    if offer.word:
+    if offer.deletes_only:
         return f"Let {offer.deletes} sandboxes go"
     return f"Apply {', '.join(offer.wish.paths)}"

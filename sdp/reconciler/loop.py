@@ -170,7 +170,7 @@ class Reconciler:
 
     def flying(self) -> tuple[InFlight, ...]:
         """Return what nodes were told to do and have not answered, silent ones too."""
-        return (*self._dispatcher, *self._dispatcher.adrift)
+        return (*self._dispatcher, *self._dispatcher.silent)
 
     def preview(
         self, tree: Tree, selection: Selection = WHOLE, deletes: int = 0

@@ -19,7 +19,7 @@ MOST_PAST: Final = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Said:
+class CommitSummary:
     """A commit, as a list shows it."""
 
     sha: str
@@ -81,10 +81,10 @@ def named(repo: Path, commit: str) -> tuple[str, str, str]:
                 f"there is no commit {commit!r}", "look it up: git log --oneline"
             ) from error
         parent = found.parents[0].decode() if found.parents else ""
-        return found.id.decode(), parent, _said(found).subject
+        return found.id.decode(), parent, _summary(found).subject
 
 
-def between(repo: Path, base: str, tip: str, paths: Iterable[str]) -> tuple[Said, ...]:
+def between(repo: Path, base: str, tip: str, paths: Iterable[str]) -> tuple[CommitSummary, ...]:
     """Return the commits since a base that touched these files, newest first."""
     with Repo(str(repo)) as opened:
         walker = opened.get_walker(
@@ -93,11 +93,11 @@ def between(repo: Path, base: str, tip: str, paths: Iterable[str]) -> tuple[Said
             paths=[path.encode() for path in paths],
             max_entries=MOST_SHOWN,
         )
-        return tuple(_said(entry.commit) for entry in walker)
+        return tuple(_summary(entry.commit) for entry in walker)
 
 
-def _said(commit: Commit) -> Said:
-    return Said(
+def _summary(commit: Commit) -> CommitSummary:
+    return CommitSummary(
         sha=commit.id.decode(),
         author=commit.author.decode(errors="replace"),
         at=datetime.datetime.fromtimestamp(commit.author_time, datetime.UTC),

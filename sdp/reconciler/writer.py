@@ -26,7 +26,7 @@ from sdp.reconciler.commit import (
     push,
     swap,
 )
-from sdp.reconciler.revisions import Said, between, contains, diff, files_at, named, past
+from sdp.reconciler.revisions import CommitSummary, between, contains, diff, files_at, named, past
 from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
 from sdp.spec.edits import Write
 
@@ -71,7 +71,7 @@ class Conflict:
     base: str
     tip: str
     paths: tuple[str, ...]
-    commits: tuple[Said, ...]
+    commits: tuple[CommitSummary, ...]
     diff: str
 
 
