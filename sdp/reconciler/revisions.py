@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from dulwich.objects import Commit, ObjectID
+from dulwich.errors import NotTreeError
+from dulwich.object_store import tree_lookup_path
+from dulwich.objects import Blob, Commit, ObjectID
 from dulwich.objectspec import parse_commit
 from dulwich.repo import Repo
 
@@ -48,9 +50,20 @@ def past(repo: Path, commit: str, path: str) -> Iterator[str]:
             include=[ObjectID(commit.encode())], paths=[path.encode()], max_entries=MOST_PAST
         )
         for entry in walker:
-            text = files_at(repo, entry.commit.id.decode()).get(path)
-            if text is not None:
+            if (text := _text(opened, entry.commit, path)) is not None:
                 yield text
+
+
+def _text(repo: Repo, commit: Commit, path: str) -> str | None:
+    """Return what a file holds in a commit, without reading the others."""
+    try:
+        _, sha = tree_lookup_path(repo.object_store.__getitem__, commit.tree, path.encode())
+    except (KeyError, NotTreeError):
+        return None
+    found = repo.object_store[sha]
+    if not isinstance(found, Blob):
+        return None
+    return found.as_raw_string().decode(errors="surrogateescape")
 
 
 def diff(before: Files, after: Mapping[str, str | None]) -> str:
