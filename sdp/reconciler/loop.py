@@ -371,7 +371,7 @@ class Reconciler:
         self._memory.mend(sandbox, service)
         await self._journal.clear_failures(sandbox, service)
 
-    async def _cancel(self, asked: "_Cancel") -> None:
+    async def _cancel(self, asked: _Cancel) -> None:
         """Hold first, then stop: nothing begins again between the two."""
         memory, name = self._memory, asked.scope.sandbox.lower()
         whole = memory.world(self._now())
