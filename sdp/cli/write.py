@@ -7,7 +7,6 @@ makes it. Either way nothing is forced, and a conflict is shown.
 import dataclasses
 import functools
 import inspect
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -215,7 +214,8 @@ def _through(
     ask: Ask | None = None,
 ) -> None:
     """Let the control plane make the change."""
-    body = {**what, "author": _author(), "message": options.why}
+    author = get_user_identity(StackedConfig.default()).decode()
+    body = {**what, "author": author, "message": options.why}
     shown = client.post("/api/changes", ChangeView, {**body, "dry_run": True})
     if options.dry_run:
         _show(options, shown)
@@ -227,13 +227,6 @@ def _through(
     if options.wait and made.commit:
         names = [each.sandbox for each in shown.plan.sandboxes] if shown.plan else []
         _follow(client, options, made, names, lambda revision: revision == made.base)
-
-
-def _author() -> str:
-    try:
-        return get_user_identity(StackedConfig.default()).decode()
-    except ValueError:
-        return f"{os.environ.get('USER', 'somebody')} <>"
 
 
 def _plan(context: typer.Context, files: Files) -> PlanView | None:
