@@ -3,7 +3,7 @@
 import datetime
 import re
 
-from sdp.agent.engine import Line
+from sdp.agent.engine import EngineError, Line
 from sdp.agent.lines import CUT, inert
 
 LONGEST = 16 << 10
@@ -55,6 +55,10 @@ def seconds(stamp: str) -> float:
     """Return a timestamp as the engine's API takes it, never too late: a float is no nanosecond.
 
     Raises:
-        ValueError: it is none.
+        EngineError: it is none.
     """
-    return datetime.datetime.fromisoformat(stamp).timestamp() - 1e-6
+    try:
+        moment = datetime.datetime.fromisoformat(stamp).timestamp()
+    except ValueError as error:
+        raise EngineError(f"{stamp!r} is no timestamp of the engine") from error
+    return max(moment - 1e-6, 1e-6)  # the API takes only what comes after 1970

@@ -109,19 +109,15 @@ class DockerEngine:
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, guarded)
 
-    def _own(self, client: docker.APIClient, container: str) -> str:
+    def _own(self, client: docker.APIClient, container: str, node: str = "") -> str:
+        """Return the id of a container of this instance; of that node, where one is named."""
         seen: Container = client.inspect_container(container)
-        if (seen["Config"]["Labels"] or {}).get(INSTANCE) != self._instance:
-            raise NotOurs(f"container {seen['Name'].lstrip('/')} lacks the label {self._label}")
+        labels, name = seen["Config"]["Labels"] or {}, seen["Name"].lstrip("/")
+        if labels.get(INSTANCE) != self._instance:
+            raise NotOurs(f"container {name} lacks the label {self._label}")
+        if node and labels.get(NODE) != node:
+            raise NotOurs(f"container {name} is not of {node}")
         return seen["Id"]
-
-    def _own_here(self, client: docker.APIClient, container: str) -> str:
-        """Return the id of a container of this instance and this node."""
-        own = self._own(client, container)
-        seen: Container = client.inspect_container(own)
-        if (seen["Config"]["Labels"] or {}).get(NODE) != self._node:
-            raise NotOurs(f"container {seen['Name'].lstrip('/')} is not of {self._node}")
-        return own
 
     def _own_networks(self, client: docker.APIClient, name: str) -> list[Network]:
         found = _named(client, name)
@@ -331,7 +327,7 @@ class DockerEngine:
     async def log(
         self, container: str, since: str, tail: int | None, *, follow: bool
     ) -> AsyncGenerator[Line | None, None]:
-        own = await self._call(lambda client: self._own_here(client, container))
+        own = await self._call(lambda client: self._own(client, container, self._node))
 
         def start(client: docker.APIClient) -> Stream[bytes]:
             return client.logs(

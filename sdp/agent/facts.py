@@ -67,8 +67,12 @@ class Facts:
 
     async def _has_composer_json(self) -> bool:
         """Whether a gateway that was built here asks for composer."""
-        pattern = "releases/*/*/gateway-*/composer.json"
-        return await asyncio.to_thread(lambda: any(self._state.glob(pattern)))
+        return await asyncio.to_thread(self._composer_json)
+
+    def _composer_json(self) -> bool:
+        with contextlib.suppress(OSError):  # folders go while they are looked through
+            return any(self._state.glob("releases/*/*/gateway-*/composer.json"))
+        return False
 
     async def _tool(self, name: str) -> Tool:
         key = await asyncio.to_thread(_installed, name)

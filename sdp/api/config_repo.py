@@ -11,6 +11,7 @@ from sdp.api import showing, views
 from sdp.api.problems import ProblemError
 from sdp.api.requests import ChangeRequest
 from sdp.reconciler import writer
+from sdp.reconciler.commit import Unchanged
 from sdp.reconciler.source import Source
 from sdp.spec.change import CannotChangeError, change
 
@@ -65,13 +66,8 @@ class ConfigRepo:
             shown = await asyncio.to_thread(writer.preview, self._place(), self._edit(request))
         if isinstance(shown, writer.Unwritable):
             return _told(shown)
-        return views.ChangeView(
-            base=shown.base,
-            subject=shown.changed.subject,
-            paths=tuple(shown.changed.files),
-            diff=shown.diff,
-            plan=await self._preview(dict(shown.files)),
-        )
+        plan = await self._preview(dict(shown.files))
+        return showing.change(shown).model_copy(update={"plan": plan})
 
     def _away(self, error: Exception) -> ProblemError:
         return ProblemError(
@@ -86,14 +82,8 @@ class ConfigRepo:
 def _told(outcome: writer.Outcome) -> views.ChangeView:
     match outcome:
         case writer.Landed():
-            return views.ChangeView(
-                commit=outcome.sha,
-                base=outcome.base,
-                subject=outcome.changed.subject,
-                paths=tuple(outcome.changed.files),
-                diff=outcome.diff,
-            )
-        case writer.Nothing(base=base):
+            return showing.change(outcome)
+        case Unchanged(base=base):
             return views.ChangeView(base=base, subject="Nothing to change")
         case writer.Conflict():
             paths = ", ".join(outcome.paths)

@@ -58,7 +58,9 @@ class Position:
     def parse(cls, text: str) -> "Position":
         """Return the position that an id names; what names none is the beginning."""
         found = _POSITION.fullmatch(text)
-        return cls(found[1], found[2] or "", int(found[3])) if found else cls()
+        if found is None or not _is_moment(found[2]):
+            return cls()
+        return cls(found[1], found[2] or "", int(found[3]))
 
     @override
     def __str__(self) -> str:
@@ -236,11 +238,29 @@ def _arrival(found: Standing, *, replaced: bool) -> dict[str, str]:
     return {"container": container.name, "node": found.node, "message": message}
 
 
+def _is_moment(stamp: str | None) -> bool:
+    """Whether a stamp of the right form is a moment, too; none at all is the beginning."""
+    try:
+        return stamp is None or bool(datetime.datetime.fromisoformat(stamp))
+    except ValueError:
+        return False
+
+
 def _stamp(since: datetime.datetime | None) -> str:
     """Return a time as the engine writes it, which is how they are compared."""
     if since is None:
         return ""
-    return f"{since.astimezone(datetime.UTC):%Y-%m-%dT%H:%M:%S.%f}000Z"
+    try:
+        moment = since.astimezone(datetime.UTC).replace(tzinfo=None)
+    except OverflowError as error:
+        raise ProblemError(
+            422,
+            "invalid-request",
+            "Invalid request",
+            f"{since} is out of range.",
+            "Give a later since.",
+        ) from error
+    return f"{moment.isoformat(timespec='microseconds')}000Z"
 
 
 def _event(kind: str, data: Mapping[str, str]) -> bytes:

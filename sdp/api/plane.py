@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from sdp.api import showing, views
 from sdp.api.port_table import port_list
-from sdp.api.sandboxes import blobs
 from sdp.reconciler import doctor
 from sdp.reconciler.draft import Plan, World
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.status import SandboxStatus
-from sdp.spec.load import load
+from sdp.spec.load import tree_of
 from sdp.spec.models import Platform
 from sdp.spec.resolve import problems
 from sdp.spec.select import WHOLE, Selection
@@ -68,7 +67,7 @@ class ReconcilerPlane:
     async def preview(
         self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
     ) -> views.PlanView:
-        tree = await asyncio.to_thread(lambda: load(blobs(dict(files))))
+        tree = await asyncio.to_thread(tree_of, files)
         plans, whole = self._reconciler.preview(tree, selection, deletes)
         desired = dataclasses.replace(whole.desired, revision=self.revision)
         title = f"Against what runs (commit {self.revision[:7] or 'none'} is applied)"
@@ -88,9 +87,10 @@ class ReconcilerPlane:
     def examine(self, version: str) -> Sequence[views.Finding]:
         found = [showing.finding(each) for each in doctor.examine(self._world, version)]
         if (trouble := self._reconciler.trouble) is not None:
-            about = {"severity": "error", "node": "", "kind": "spec"}
-            said = {"message": trouble.message, "fix": trouble.fix}
-            found.insert(0, views.Finding.model_validate({**about, **said}))
+            about = views.Finding(
+                severity="error", node="", kind="spec", message=trouble.message, fix=trouble.fix
+            )
+            found.insert(0, about)
         return found
 
     def unready(self) -> Sequence[views.Condition]:

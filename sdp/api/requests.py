@@ -1,8 +1,10 @@
 """What the API is asked to change: one frozen model per request."""
 
 import re
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticSerializationError
 
 from sdp.spec.edits import AnyEdit
 
@@ -32,3 +34,12 @@ class ChangeRequest(BaseModel):
         if not _AUTHOR.fullmatch(author):
             raise ValueError("expected Name <mail>")
         return author
+
+    @model_validator(mode="after")
+    def _text(self) -> Self:
+        """Refuse what JSON can escape and no file can hold, wherever it stands."""
+        try:
+            self.model_dump_json()
+        except PydanticSerializationError as error:
+            raise ValueError("found half of a character (a lone surrogate)") from error
+        return self

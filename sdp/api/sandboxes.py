@@ -9,10 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sdp.api import views
 from sdp.api.ports import Journal, Plane, Ports
 from sdp.api.problems import ProblemError, missing
-from sdp.spec.load import load
+from sdp.spec.load import tree_of
 from sdp.spec.resolve import problems
 from sdp.spec.select import Selection, sandboxes
-from sdp.spec.tree import Blob
 
 MAX_BODY = 32 << 20
 """Bytes of the largest tree of specs that is taken."""
@@ -152,11 +151,6 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
         return views.SyncRequested(sandbox=known.name, nonce=plane.sync(known.name))
 
 
-def blobs(files: dict[str, str]) -> list[Blob]:
-    """Return files as the loader takes them; their own text stands for their hash."""
-    return [Blob(path, text, text.encode(errors="replace")) for path, text in files.items()]
-
-
 def _problems(files: dict[str, str]) -> tuple[views.Problem, ...]:
     return tuple(
         views.Problem(
@@ -166,7 +160,7 @@ def _problems(files: dict[str, str]) -> tuple[views.Problem, ...]:
             message=each.message,
             severity=each.severity,
         )
-        for each in problems(load(blobs(files)))
+        for each in problems(tree_of(files))
     )
 
 

@@ -148,6 +148,17 @@ def finding(found: Finding) -> views.Finding:
     )
 
 
+def change(made: writer.Landed | writer.Shown) -> views.ChangeView:
+    """Return a change that was made, or only shown."""
+    return views.ChangeView(
+        commit=made.sha if isinstance(made, writer.Landed) else "",
+        base=made.base,
+        subject=made.changed.subject,
+        paths=tuple(made.changed.files),
+        diff=made.diff,
+    )
+
+
 def conflict(found: writer.Conflict) -> views.ConflictView:
     """Return what others did to the same files."""
     return views.ConflictView(

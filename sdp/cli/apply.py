@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sdp.cli import context as cli
-from sdp.cli.follower import NOT_IN_TIME, Follower, seconds
+from sdp.cli.follower import Follower, seconds
 from sdp.cli.intended import AllowDeletes, Excluded, Sandboxes, Services, chosen
 from sdp.cli.offer import Offer, held, offered, offered_again
 from sdp.cli.plan import Directory, refuse_errors, show
@@ -65,7 +65,7 @@ def apply(
         fresh = target != offer.made.revision
         follower = Follower(client, target, list(offer.affected), offer.tree.has, fresh=fresh)
         if not follower.run(time.monotonic() + wait):
-            raise typer.Exit(NOT_IN_TIME)
+            raise typer.Exit(cli.NOT_IN_TIME)
         cli.say(f"{target[:7]} is applied")
 
 
@@ -73,7 +73,9 @@ def _show(offer: Offer) -> None:
     """Show what would be applied; end with 1 where it can't be."""
     offer.wish.tell()
     show(offer.made)
-    if not offer.word:  # the files are committed already, and a word about them changes none
+    if (
+        not offer.deletes_only
+    ):  # the files are committed already, and a word about them changes none
         refuse_errors(offer.made)
     if offer.deletes and (number := held(offer.made)):
         cli.fail(
@@ -103,6 +105,6 @@ def _confirmed(offer: Offer) -> bool:
 
 
 def _message(offer: Offer) -> str:
-    if offer.word:
+    if offer.deletes_only:
         return f"Let {offer.deletes} sandboxes go"
     return f"Apply {', '.join(offer.wish.paths)}"

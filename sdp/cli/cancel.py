@@ -12,7 +12,6 @@ from sdp.cli import context as cli
 from sdp.cli.client import Client
 
 LOOK_SECONDS = 0.2
-NOT_IN_TIME = 4
 
 
 def cancel(
@@ -48,7 +47,7 @@ def cancel(
     if left:
         cli.say(f"not ended in time: {', '.join(map(_words, left))}")
         cli.say("  fix: see whether its node answers: sdp nodes")
-        raise typer.Exit(NOT_IN_TIME)
+        raise typer.Exit(cli.NOT_IN_TIME)
 
 
 def _tell(made: Cancelled, left: Collection[ActionInFlight]) -> None:

@@ -19,6 +19,7 @@ from sdp.api.views import ConflictView, SandboxPage, SandboxSummary
 from sdp.cli.client import Client, ClientError, find_url
 
 ERROR = 1
+NOT_IN_TIME = 4
 USAGE = 64
 
 

@@ -20,6 +20,10 @@ Values = Annotated[
         "--set", metavar="KEY=VALUE", help="Set a key, such as services.account.branch=main."
     ),
 ]
+Keys = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Keys to set.")]
+UnsetKeys = Annotated[
+    list[str] | None, typer.Option("--unset", metavar="KEY", help="A key to remove.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -50,12 +54,8 @@ def change(
     context: typer.Context,
     options: Options,
     name: cli.SandboxName,
-    values: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Keys to set.")
-    ] = None,
-    unset: Annotated[
-        list[str] | None, typer.Option("--unset", metavar="KEY", help="A key to remove.")
-    ] = None,
+    values: Keys = None,
+    unset: UnsetKeys = None,
 ) -> None:
     """Change keys of a sandbox: edit its file, commit and push it.
 

@@ -16,6 +16,7 @@ from sdp.cli.publish import Checkout
 from sdp.cli.sealing import Change, Place, Sealer
 from sdp.cli.write import Options, clone_at, land
 from sdp.reconciler import writer
+from sdp.reconciler.revisions import files_at
 from sdp.sops import metadata
 from sdp.sops.form import is_encrypted
 from sdp.sops.identities import Identities
@@ -66,9 +67,9 @@ def _found(files: Files, name: str, *, new: bool) -> tuple[str, str]:
 
 
 def _warn(files: Files) -> None:
-    if deaf := keys.deaf(files):
+    if nodes := keys.without_recipient(files):
         cli.say(
-            f"warning: {', '.join(deaf)} has no recipient: in platform.yaml; its services wait "
+            f"warning: {', '.join(nodes)} has no recipient: in platform.yaml; its services wait "
             "until it has one and this is rotated"
         )
 
@@ -86,11 +87,10 @@ def clone_of(options: Options) -> Checkout:
 
 def now(tree: Checkout) -> Files:
     """Return the specs at the tip of the branch that would be written."""
-    place = writer.place_of(tree.directory, tree.branch, tree.remote)
-    found = writer.preview(place, lambda _files, _past: Changed({}, "look"))
+    found = writer.current(writer.place_of(tree.directory, tree.branch, tree.remote))
     if isinstance(found, writer.Unwritable):
         cli.fail(found.message, found.fix)
-    return found.files
+    return files_at(tree.directory, found)
 
 
 @contextlib.contextmanager

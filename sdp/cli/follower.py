@@ -15,7 +15,6 @@ from sdp.cli.client import Client, ClientError, Message
 from sdp.cli.follow import line
 from sdp.spec.quantities import duration
 
-NOT_IN_TIME = 4
 _NOT_FOUND = 404
 
 

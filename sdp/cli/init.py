@@ -7,7 +7,6 @@ import dataclasses
 import importlib.resources
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,14 +17,16 @@ import typer
 from dulwich.config import StackedConfig
 from dulwich.refs import Ref
 from dulwich.repo import Repo, get_user_identity
+from pydantic import TypeAdapter, ValidationError
 
 from sdp.cli import context as cli
 from sdp.reconciler.commit import RemoteAt, RemoteFailed, push
+from sdp.spec.forms import Identifier
 
 BRANCH: Final = "main"
 HOOKS: Final = "hooks"
 SUBJECT: Final = "Begin the sandboxes of {}"
-_IDENTIFIER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+_NAME: Final[TypeAdapter[str]] = TypeAdapter(Identifier)
 _PLATFORM = "{{platform}}"
 
 
@@ -105,7 +106,9 @@ def _bare(directory: Path, bare: Path | None) -> Path:
 
 def _refuse(places: Places, platform: str) -> None:
     """End where there is something already, or a name can't be one."""
-    if not _IDENTIFIER.fullmatch(platform):
+    try:
+        _NAME.validate_python(platform)
+    except ValidationError:
         cli.fail(
             f"{platform!r} can't be a platform's name",
             "give --platform: 1 to 64 letters, digits and inner . _ -",

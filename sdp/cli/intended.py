@@ -17,11 +17,9 @@ from sdp.reconciler.desired import DesiredSandbox, desire
 from sdp.reconciler.revisions import files_at
 from sdp.spec import names, select
 from sdp.spec.explain import unknown
-from sdp.spec.load import load
+from sdp.spec.finding import Files
+from sdp.spec.load import tree_of
 from sdp.spec.select import CannotSelectError, Selection
-from sdp.spec.tree import Blob, Tree
-
-Files = Mapping[str, str]
 
 Sandboxes = Annotated[
     list[str] | None,
@@ -134,9 +132,7 @@ def check_names(client: Client, selection: Selection, files: Files) -> None:
             )
 
 
-def ask(
-    client: Client, files: Mapping[str, str], selection: Selection, allow_deletes: int
-) -> PlanView:
+def ask(client: Client, files: Files, selection: Selection, allow_deletes: int = 0) -> PlanView:
     """Return the plan of these files against what runs.
 
     Ends with 1, and sends nothing, where a secret could be in plain text.
@@ -186,11 +182,6 @@ def written_in(paths: Collection[str], files: Files) -> set[str]:
 
 def _definition(name: str, sandboxes: Mapping[str, DesiredSandbox]) -> str:
     return sandboxes[name].definition_digest if name in sandboxes else ""
-
-
-def tree_of(files: Files) -> Tree:
-    """Return the files, loaded."""
-    return load(Blob(path, text, _bytes(text)) for path, text in files.items())
 
 
 def _bytes(text: str) -> bytes:

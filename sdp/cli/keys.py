@@ -11,7 +11,8 @@ from sdp.cli.sealing import Sealer
 from sdp.sops import identities
 from sdp.sops.identities import Identities
 from sdp.sops.problem import SopsError
-from sdp.spec.change import CannotChangeError, tree_of
+from sdp.spec.change import CannotChangeError
+from sdp.spec.load import tree_of
 from sdp.spec.models import Node, Platform
 
 FILE_VARIABLE = "SOPS_AGE_KEY_FILE"
@@ -91,7 +92,7 @@ def recipients(known: Platform) -> dict[str, str]:
     return {**found, **{key: name for name, key in known.recipients.items()}}
 
 
-def deaf(files: Mapping[str, str]) -> list[str]:
+def without_recipient(files: Mapping[str, str]) -> list[str]:
     """Return the nodes that run services, and could open nothing."""
     return [node.id for node in _running(platform(files)) if node.recipient is None]
 
@@ -115,10 +116,10 @@ def platform(files: Mapping[str, str]) -> Platform:
 
 
 def refuse_nobody(made: Sealer) -> None:
-    """Refuse to encrypt for nobody.
+    """Refuse to encrypt for nobody, or for what only looks like a public key.
 
     Raises:
-        CannotChangeError: platform.yaml names no public key.
+        CannotChangeError: platform.yaml names no public key, or one with a typing error.
     """
     if not made.recipients:
         raise CannotChangeError(
@@ -126,3 +127,9 @@ def refuse_nobody(made: Sealer) -> None:
             "make keys: sdp env keygen; then name the public ones in platform.yaml: "
             "recipient: of each node that runs services, recipients: of people",
         )
+    for each in made.recipients:
+        if not identities.is_recipient(each):
+            raise CannotChangeError(
+                f"platform.yaml names {each}, which is no age public key",
+                "copy it again: sdp env keygen printed it, and it stands in the secret key's file",
+            )

@@ -214,10 +214,10 @@ def _since(text: str | None) -> datetime.datetime | None:
     """Return the moment that is meant; one without a zone is this machine's."""
     if text is None:
         return None
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OverflowError):
         return clock.now() - duration(text)
     try:
         return datetime.datetime.fromisoformat(text).astimezone()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         said = f"expected 10m, 2h, 1d, or a time such as 2026-11-25T10:00, found {text!r}"
         raise typer.BadParameter(said, param_hint="--since") from error

@@ -13,7 +13,7 @@ from sdp.cli.publish import Checkout, checkout
 from sdp.cli.saved import read, refuse_stale, restricted
 from sdp.spec.select import Selection
 
-_WORDLESS: Final = frozenset({"MassDeletion", "EmptyTree"})
+_LIFTED: Final = frozenset({"MassDeletion", "EmptyTree"})
 """Reasons of holds that a commit lifts which lets enough sandboxes go."""
 
 
@@ -23,7 +23,7 @@ class Offer:
 
     Attributes:
         deletes: how many sandboxes its commit lets go; 0: it says nothing about that.
-        word: nothing is to be committed but that.
+        deletes_only: nothing is to be committed but that.
         affected: the sandboxes to wait for.
     """
 
@@ -31,13 +31,13 @@ class Offer:
     wish: Intended
     made: PlanView
     deletes: int
-    word: bool
+    deletes_only: bool
     affected: tuple[str, ...]
 
     @property
     def commits(self) -> bool:
         """Whether a commit is to be made."""
-        return bool(self.wish.paths) or self.word
+        return bool(self.wish.paths) or self.deletes_only
 
 
 def offered(client: Client, directory: Path, selection: Selection, deletes: int) -> Offer:
@@ -47,8 +47,8 @@ def offered(client: Client, directory: Path, selection: Selection, deletes: int)
     if not wish.files and not deletes:
         refuse_nothing(directory)
     made = ask(client, wish.files, selection, deletes)
-    word = _needs_word(client, wish, deletes)
-    return Offer(tree, wish, made, deletes, word, _affected(made, wish))
+    deletes_only = _is_deletes_only(client, wish, deletes)
+    return Offer(tree, wish, made, deletes, deletes_only, _affected(made, wish))
 
 
 def offered_again(client: Client, path: Path) -> Offer:
@@ -58,11 +58,11 @@ def offered_again(client: Client, path: Path) -> Offer:
     wish = restricted(before, intended(client, tree, before.selection))
     made = ask(client, wish.files, before.selection, before.allow_deletes)
     refuse_stale(before, wish, made)
-    word = _needs_word(client, wish, before.allow_deletes)
-    return Offer(tree, wish, made, before.allow_deletes, word, tuple(before.sandboxes))
+    deletes_only = _is_deletes_only(client, wish, before.allow_deletes)
+    return Offer(tree, wish, made, before.allow_deletes, deletes_only, tuple(before.sandboxes))
 
 
-def _needs_word(client: Client, wish: Intended, deletes: int) -> bool:
+def _is_deletes_only(client: Client, wish: Intended, deletes: int) -> bool:
     """Whether what is committed already waits for a commit that lets sandboxes go."""
     if not deletes or wish.paths:
         return False
@@ -74,7 +74,7 @@ def _needs_word(client: Client, wish: Intended, deletes: int) -> bool:
 
 def held(made: PlanView) -> int:
     """Return how many sandboxes' deletion waits for a person's word."""
-    return sum(each.reason in _WORDLESS for plan in made.sandboxes for each in plan.holds)
+    return sum(each.reason in _LIFTED for plan in made.sandboxes for each in plan.holds)
 
 
 def _affected(made: PlanView, wish: Intended) -> tuple[str, ...]:

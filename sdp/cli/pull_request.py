@@ -14,9 +14,11 @@ from sdp.api.views import PlanView, Problem
 from sdp.cli import context as cli
 from sdp.cli import watch
 from sdp.cli.client import Client
-from sdp.cli.intended import Files, ask, touched, tree_of
+from sdp.cli.intended import ask, touched
 from sdp.reconciler.revisions import files_at
 from sdp.spec import resolve, select
+from sdp.spec.finding import Files
+from sdp.spec.load import tree_of
 from sdp.spec.select import Selection
 
 

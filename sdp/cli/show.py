@@ -150,7 +150,7 @@ def sync(
                 cli.say(f"{found.name} is Synced and Healthy")
                 return
         cli.say(f"{asked.sandbox} is not Synced and Healthy in time: sdp explain {asked.sandbox}")
-        raise typer.Exit(4)
+        raise typer.Exit(cli.NOT_IN_TIME)
 
 
 def routes(found: views.SandboxView, service: str | None = None, *, as_json: bool = False) -> None:

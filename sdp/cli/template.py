@@ -6,7 +6,7 @@ import typer
 
 from sdp.api.views import TemplateView
 from sdp.cli import context as cli
-from sdp.cli.edit import NewName, Values, Yes, edits_of, remove, settings
+from sdp.cli.edit import Keys, NewName, UnsetKeys, Values, Yes, edits_of, remove, settings
 from sdp.cli.write import Options, write, writing
 from sdp.spec.edits import Clone, Create
 
@@ -60,12 +60,8 @@ def change(
     context: typer.Context,
     options: Options,
     name: Name,
-    values: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Keys to set.")
-    ] = None,
-    unset: Annotated[
-        list[str] | None, typer.Option("--unset", metavar="KEY", help="A key to remove.")
-    ] = None,
+    values: Keys = None,
+    unset: UnsetKeys = None,
 ) -> None:
     """Change keys of a template; every sandbox that starts from it changes.
 

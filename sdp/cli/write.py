@@ -7,7 +7,6 @@ makes it. Either way nothing is forced, and a conflict is shown.
 import dataclasses
 import functools
 import inspect
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,18 +20,24 @@ from dulwich.repo import Repo, get_user_identity
 from sdp.api import showing
 from sdp.api.views import ChangeView, PlanView
 from sdp.cli import context as cli
+from sdp.cli import intended
 from sdp.cli.client import Client, ClientError
-from sdp.cli.follower import NOT_IN_TIME, Follower, seconds
+from sdp.cli.follower import Follower, seconds
 from sdp.cli.plan import show
 from sdp.cli.publish import Checkout, checkout
 from sdp.reconciler import writer
+from sdp.reconciler.commit import Unchanged
 from sdp.reconciler.desired import desire, differing
 from sdp.reconciler.revisions import files_at
-from sdp.spec.change import CannotChangeError, change, tree_of
+from sdp.spec.change import CannotChangeError, Files, change
 from sdp.spec.edits import AnyEdit
-from sdp.spec.load import FOLDERS
+from sdp.spec.load import tree_of
+from sdp.spec.select import WHOLE
 
 P = ParamSpec("P")
+
+_CONFIG_REPO = ("platform.yaml", "platform.yml", "sandboxes")
+"""What tells a config repo from others: many a repository has templates/ and environments/."""
 
 Ask: TypeAlias = Callable[[ChangeView], None]
 """Told what would be done; ends the command where a person says no."""
@@ -139,8 +144,7 @@ def clone_at(directory: Path) -> Checkout | None:
             root = None if repo.bare else Path(repo.path)
     except NotGitRepository:
         return None
-    known = ("platform.yaml", "platform.yml", *FOLDERS)
-    if root is None or not any((root / each).exists() for each in known):
+    if root is None or not any((root / each).exists() for each in _CONFIG_REPO):
         return None
     return checkout(root)
 
@@ -172,31 +176,21 @@ def land(
         _follow(cli.client(context), options, made, sorted(names), tree.has)
 
 
-def _previewed(place: writer.Place, edit: writer.Edit) -> tuple[ChangeView, dict[str, str]]:
+def _previewed(place: writer.Place, edit: writer.Edit) -> tuple[ChangeView, Files]:
     found = writer.preview(place, edit)
     if isinstance(found, writer.Unwritable):
         _refused(found)
-    changed = found.changed
-    shown = ChangeView(
-        base=found.base, subject=changed.subject, paths=tuple(changed.files), diff=found.diff
-    )
-    return shown, dict(found.files)
+    return showing.change(found), found.files
 
 
 def _landed(outcome: writer.Outcome) -> ChangeView:
-    if isinstance(outcome, writer.Nothing):
+    if isinstance(outcome, Unchanged):
         return ChangeView(base=outcome.base, subject="")
     if not isinstance(outcome, writer.Landed):
         _refused(outcome)
     if outcome.left:
         cli.say(f"the working tree did not follow: {outcome.left}")
-    return ChangeView(
-        commit=outcome.sha,
-        base=outcome.base,
-        subject=outcome.changed.subject,
-        paths=tuple(outcome.changed.files),
-        diff=outcome.diff,
-    )
+    return showing.change(outcome)
 
 
 def _refused(outcome: writer.Conflict | writer.Unwritable) -> NoReturn:
@@ -220,7 +214,8 @@ def _through(
     ask: Ask | None = None,
 ) -> None:
     """Let the control plane make the change."""
-    body = {**what, "author": _author(), "message": options.why}
+    author = get_user_identity(StackedConfig.default()).decode()
+    body = {**what, "author": author, "message": options.why}
     shown = client.post("/api/changes", ChangeView, {**body, "dry_run": True})
     if options.dry_run:
         _show(options, shown)
@@ -234,16 +229,9 @@ def _through(
         _follow(client, options, made, names, lambda revision: revision == made.base)
 
 
-def _author() -> str:
+def _plan(context: typer.Context, files: Files) -> PlanView | None:
     try:
-        return get_user_identity(StackedConfig.default()).decode()
-    except ValueError:
-        return f"{os.environ.get('USER', 'somebody')} <>"
-
-
-def _plan(context: typer.Context, files: dict[str, str]) -> PlanView | None:
-    try:
-        return cli.client(context).post("/api/plan", PlanView, {"files": files})
+        return intended.ask(cli.client(context), files, WHOLE)
     except ClientError as error:
         cli.say(f"no plan: {error}")
         return None
@@ -292,5 +280,5 @@ def _follow(
 ) -> None:
     deadline = time.monotonic() + seconds(options.timeout)
     if not Follower(client, made.commit, names, has, fresh=True).run(deadline):
-        raise typer.Exit(NOT_IN_TIME)
+        raise typer.Exit(cli.NOT_IN_TIME)
     cli.say(f"{made.commit[:7]} is applied")

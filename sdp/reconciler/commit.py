@@ -22,6 +22,7 @@ from dulwich.repo import Repo
 from sdp import clock
 
 _GIT_SECONDS = 60.0
+_NO_PROGRAM = 127
 _FILE = stat.S_IFREG | 0o644
 
 MOVED = "BaseMoved"
@@ -229,6 +230,8 @@ def _git(repo: Path, *words: str) -> subprocess.CompletedProcess[str] | None:
         )
     except subprocess.TimeoutExpired:
         return None
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(command, _NO_PROGRAM, "", "git is missing: install it")
 
 
 def _no_answer(remote: str) -> RemoteFailed:

@@ -41,6 +41,7 @@ class Departure:
     """
 
     seen: str
+    _: dataclasses.KW_ONLY
     explained: bool = True
     protected: bool = False
     mass: bool = False

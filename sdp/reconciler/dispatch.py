@@ -121,13 +121,13 @@ class Dispatcher:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._in_flight: dict[str, InFlight] = {}
-        self._adrift: dict[str, InFlight] = {}
+        self._silent: dict[str, InFlight] = {}
         self._cancelled: set[str] = set()
 
     @property
-    def adrift(self) -> tuple[InFlight, ...]:
+    def silent(self) -> tuple[InFlight, ...]:
         """Return what nodes may still be doing that have fallen silent."""
-        return tuple(self._adrift.values())
+        return tuple(self._silent.values())
 
     def __iter__(self) -> Iterator[InFlight]:
         return iter(tuple(self._in_flight.values()))
@@ -151,7 +151,7 @@ class Dispatcher:
     async def cancel(self, stale: Iterable[InFlight]) -> None:
         """Tell nodes to stop, once; the results still come, and end what is in flight."""
         for each in stale:
-            known = each.action_id in {**self._in_flight, **self._adrift}
+            known = each.action_id in {**self._in_flight, **self._silent}
             if each.action_id in self._cancelled or not known:
                 continue
             self._cancelled.add(each.action_id)
@@ -166,25 +166,25 @@ class Dispatcher:
     def lost(self, node: str) -> None:
         """Take what a node was doing when its connection ended as not in flight any more."""
         gone = {k: each for k, each in self._in_flight.items() if each.planned.node == node}
-        self._adrift.update(gone)
+        self._silent.update(gone)
         self._keep(lambda each: each.planned.node != node)
 
     async def heard(self, node: str) -> None:
         """Tell a node that is back what was cancelled meanwhile; the rest it is asked for anew."""
-        mine = {k: each for k, each in self._adrift.items() if each.planned.node == node}
+        mine = {k: each for k, each in self._silent.items() if each.planned.node == node}
         for action_id in mine.keys() & self._cancelled:
             await self._send(node, Cancel(action_id=action_id))
-        self._adrift = {k: each for k, each in self._adrift.items() if k not in mine}
+        self._silent = {k: each for k, each in self._silent.items() if k not in mine}
         self._cancelled -= mine.keys()
 
     def expire(self, now: datetime.datetime) -> None:
         """Forget what should have answered long ago."""
-        self._adrift = {k: each for k, each in self._adrift.items() if each.deadline > now}
+        self._silent = {k: each for k, each in self._silent.items() if each.deadline > now}
         self._keep(lambda each: each.deadline > now)
 
     def _keep(self, keeps: Callable[[InFlight], bool]) -> None:
         self._in_flight = {k: each for k, each in self._in_flight.items() if keeps(each)}
-        self._cancelled &= self._in_flight.keys() | self._adrift.keys()
+        self._cancelled &= self._in_flight.keys() | self._silent.keys()
 
 
 def _service(planned: Planned) -> tuple[str, str]:

@@ -24,7 +24,7 @@ INTENT = ""
 """In place of a service's name: as what the whole sandbox was last in sync."""
 
 
-def policed(plan: Plan, difference: Difference, whole: World) -> Plan:
+def with_drifts(plan: Plan, difference: Difference, whole: World) -> Plan:
     """Return the plan with its drifts named, and held where the spec says so.
 
     Args:

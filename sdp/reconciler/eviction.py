@@ -9,7 +9,7 @@ import dataclasses
 
 from sdp.reconciler.diff import Difference, Place, ServiceDifference, Version, rank
 from sdp.reconciler.draft import World
-from sdp.reconciler.ports import Lease, outbid, stranger
+from sdp.reconciler.ports import Lease, preempted, stranger
 
 STOPPED = frozenset({"exited", "created", "dead"})
 
@@ -25,7 +25,7 @@ def evict(difference: Difference, whole: World) -> Difference:
 
 def gives_up(place: Place, whole: World) -> bool:
     """Whether somebody pinned the port that was allocated to a container."""
-    return outbid(_lease(place), whole.reserved)
+    return preempted(_lease(place), whole.reserved)
 
 
 def _evict(service: ServiceDifference, whole: World) -> ServiceDifference:

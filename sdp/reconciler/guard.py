@@ -8,7 +8,7 @@ from sdp.reconciler.departure import Departure, is_mass
 from sdp.reconciler.desired import Branch, Desired
 from sdp.reconciler.draft import Hold, World
 from sdp.reconciler.observed import Observed
-from sdp.reconciler.ports import Lease, Leases, outbid, pins, rebuild
+from sdp.reconciler.ports import Lease, Leases, pins, preempted, rebuild
 from sdp.spec import names
 
 
@@ -192,7 +192,7 @@ def kept_leases(
         for place, lease in leases.items()
         if _intended(lease, desired)
         and _party(lease) not in replaced
-        and not outbid(lease, reserved)
+        and not preempted(lease, reserved)
     }
     return dict(sorted({**kept, **proved, **taken}.items()))
 

@@ -170,7 +170,7 @@ class Reconciler:
 
     def flying(self) -> tuple[InFlight, ...]:
         """Return what nodes were told to do and have not answered, silent ones too."""
-        return (*self._dispatcher, *self._dispatcher.adrift)
+        return (*self._dispatcher, *self._dispatcher.silent)
 
     def preview(
         self, tree: Tree, selection: Selection = WHOLE, deletes: int = 0
@@ -371,7 +371,7 @@ class Reconciler:
         self._memory.mend(sandbox, service)
         await self._journal.clear_failures(sandbox, service)
 
-    async def _cancel(self, asked: "_Cancel") -> None:
+    async def _cancel(self, asked: _Cancel) -> None:
         """Hold first, then stop: nothing begins again between the two."""
         memory, name = self._memory, asked.scope.sandbox.lower()
         whole = memory.world(self._now())

@@ -20,7 +20,7 @@ from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp
 from sdp.reconciler.diff import Difference, Place, ServiceDifference, diff, places_of
 from sdp.reconciler.draft import Cause, Draft, Hold, Plan, Planned, World, world
-from sdp.reconciler.drift import policed
+from sdp.reconciler.drift import with_drifts
 from sdp.reconciler.eviction import STOPPED, evict, gives_up
 from sdp.reconciler.rollout import Keys, gateway_rollout, service_rollout, serving
 from sdp.reconciler.routing import RouteProblem, problem
@@ -68,7 +68,7 @@ def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
         routed = _route(draft, difference, service, gateway, rolled)
         _retire(draft, difference, service, routed)
     _retire_gateway(draft, difference, gateway)
-    return policed(draft.plan(), difference, whole)
+    return with_drifts(draft.plan(), difference, whole)
 
 
 def _needed_nodes(desired: DesiredSandbox, whole: World) -> list[str]:

@@ -114,7 +114,7 @@ def take(
     if claim.pinned is not None:
         return _pinned(claim, claim.pinned, leases, reserved, observed)
     for lease in sorted(leases.values()):
-        if not _same(lease, claim) or outbid(lease, reserved):
+        if not _same(lease, claim) or preempted(lease, reserved):
             continue
         if not stranger(lease.node, lease.port, observed):
             return lease
@@ -125,7 +125,7 @@ def take(
     return _exhausted(claim.node, leases, reserved, observed, ports)
 
 
-def outbid(lease: Lease, reserved: Pins) -> bool:
+def preempted(lease: Lease, reserved: Pins) -> bool:
     """Whether an allocated port is given up because somebody else pinned it.
 
     A gateway keeps its port: testers have it in their phones.

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from dulwich.objects import Commit, ObjectID
+from dulwich.errors import NotTreeError
+from dulwich.object_store import tree_lookup_path
+from dulwich.objects import Blob, Commit, ObjectID
 from dulwich.objectspec import parse_commit
 from dulwich.repo import Repo
 
@@ -19,7 +21,7 @@ MOST_PAST: Final = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Said:
+class CommitSummary:
     """A commit, as a list shows it."""
 
     sha: str
@@ -48,9 +50,20 @@ def past(repo: Path, commit: str, path: str) -> Iterator[str]:
             include=[ObjectID(commit.encode())], paths=[path.encode()], max_entries=MOST_PAST
         )
         for entry in walker:
-            text = files_at(repo, entry.commit.id.decode()).get(path)
-            if text is not None:
+            if (text := _text(opened, entry.commit, path)) is not None:
                 yield text
+
+
+def _text(repo: Repo, commit: Commit, path: str) -> str | None:
+    """Return what a file holds in a commit, without reading the others."""
+    try:
+        _, sha = tree_lookup_path(repo.object_store.__getitem__, commit.tree, path.encode())
+    except (KeyError, NotTreeError):
+        return None
+    found = repo.object_store[sha]
+    if not isinstance(found, Blob):
+        return None
+    return found.as_raw_string().decode(errors="surrogateescape")
 
 
 def diff(before: Files, after: Mapping[str, str | None]) -> str:
@@ -67,8 +80,12 @@ def diff(before: Files, after: Mapping[str, str | None]) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in parts)
 
 
-def found(repo: Path, commit: str) -> tuple[str, str, str]:
-    """Return a commit's SHA, its first parent's, and its subject."""
+def named(repo: Path, commit: str) -> tuple[str, str, str]:
+    """Return a commit's SHA, its first parent's, and its subject.
+
+    Raises:
+        CannotChangeError: nothing here has that name, or the first digits of a SHA; or no commit.
+    """
     with Repo(str(repo)) as opened:
         try:
             found = parse_commit(opened, commit)
@@ -77,10 +94,10 @@ def found(repo: Path, commit: str) -> tuple[str, str, str]:
                 f"there is no commit {commit!r}", "look it up: git log --oneline"
             ) from error
         parent = found.parents[0].decode() if found.parents else ""
-        return found.id.decode(), parent, _said(found).subject
+        return found.id.decode(), parent, _summary(found).subject
 
 
-def between(repo: Path, base: str, tip: str, paths: Iterable[str]) -> tuple[Said, ...]:
+def between(repo: Path, base: str, tip: str, paths: Iterable[str]) -> tuple[CommitSummary, ...]:
     """Return the commits since a base that touched these files, newest first."""
     with Repo(str(repo)) as opened:
         walker = opened.get_walker(
@@ -89,11 +106,11 @@ def between(repo: Path, base: str, tip: str, paths: Iterable[str]) -> tuple[Said
             paths=[path.encode() for path in paths],
             max_entries=MOST_SHOWN,
         )
-        return tuple(_said(entry.commit) for entry in walker)
+        return tuple(_summary(entry.commit) for entry in walker)
 
 
-def _said(commit: Commit) -> Said:
-    return Said(
+def _summary(commit: Commit) -> CommitSummary:
+    return CommitSummary(
         sha=commit.id.decode(),
         author=commit.author.decode(errors="replace"),
         at=datetime.datetime.fromtimestamp(commit.author_time, datetime.UTC),

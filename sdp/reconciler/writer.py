@@ -26,7 +26,7 @@ from sdp.reconciler.commit import (
     push,
     swap,
 )
-from sdp.reconciler.revisions import Said, between, contains, diff, files_at, found, past
+from sdp.reconciler.revisions import CommitSummary, between, contains, diff, files_at, named, past
 from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
 from sdp.spec.edits import Write
 
@@ -71,7 +71,7 @@ class Conflict:
     base: str
     tip: str
     paths: tuple[str, ...]
-    commits: tuple[Said, ...]
+    commits: tuple[CommitSummary, ...]
     diff: str
 
 
@@ -86,13 +86,6 @@ class Shown:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Nothing:
-    """The files say so already."""
-
-    base: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Unwritable:
     """The change can't be landed here now."""
 
@@ -101,7 +94,7 @@ class Unwritable:
     fix: str
 
 
-Outcome: TypeAlias = Landed | Conflict | Nothing | Unwritable
+Outcome: TypeAlias = Landed | Conflict | Unchanged | Unwritable
 
 
 def land(place: Place, edit: Edit, author: str, why: str = "", base: str = "") -> Outcome:
@@ -133,13 +126,30 @@ def preview(place: Place, edit: Edit) -> Shown | Unwritable:
     Raises:
         CannotChangeError: the change itself can't be made.
     """
-    tip = _current(place)
+    tip = current(place)
     if isinstance(tip, Unwritable):
         return tip
     files = files_at(place.repo, tip)
     changed = edit(files, lambda path: past(place.repo, tip, path))
     after = {path: text for path, text in {**files, **changed.files}.items() if text is not None}
     return Shown(tip, changed, diff(files, changed.files), after)
+
+
+def current(place: Place) -> str | Unwritable:
+    """Return where the branch is; of a remote's, after fetching it."""
+    here = _tip(place)
+    if not place.remote:
+        return here
+    fetched = fetch(place.repo, place.remote, place.branch)
+    if isinstance(fetched, RemoteFailed):
+        return Unwritable(fetched.reason, fetched.message, fetched.fix)
+    if place.tree and not contains(place.repo, fetched.sha, here):
+        return Unwritable(
+            "NotPushed",
+            f"{place.branch} has commits that {place.remote} has not",
+            f"push them first: sdp apply; or git pull --rebase {place.remote} {place.branch}",
+        )
+    return fetched.sha
 
 
 def reverting(repo: Path, commit: str) -> Edit:
@@ -151,7 +161,7 @@ def reverting(repo: Path, commit: str) -> Edit:
     """
 
     def edit(files: Files, _: Past) -> Changed:
-        sha, parent, subject = found(repo, commit)
+        sha, parent, subject = named(repo, commit)
         before, after = files_at(repo, parent), files_at(repo, sha)
         touched = [p for p in before.keys() | after.keys() if before.get(p) != after.get(p)]
         later = sorted(path for path in touched if files.get(path) != after.get(path))
@@ -175,7 +185,7 @@ class _Again:
 
 
 def _once(place: Place, edit: Edit, author: str, why: str, base: str) -> Outcome | _Again:
-    tip = _current(place)
+    tip = current(place)
     if isinstance(tip, Unwritable):
         return tip
     files = files_at(place.repo, tip)
@@ -185,29 +195,12 @@ def _once(place: Place, edit: Edit, author: str, why: str, base: str) -> Outcome
     made = make(place.repo, _encoded(changed), _message(changed, why), author, tip)
     match made:
         case Unchanged():
-            return Nothing(tip)
+            return made
         case Refused(path=path, reason=reason):
             return Unwritable("PathRefused", f"{path}: {reason}", "name another path")
         case Committed(sha=sha):
             landed = Landed(sha, tip, changed, diff(files, changed.files))
             return _publish(place, landed)
-
-
-def _current(place: Place) -> str | Unwritable:
-    """Return where the branch is; of a remote's, after fetching it."""
-    here = _tip(place)
-    if not place.remote:
-        return here
-    fetched = fetch(place.repo, place.remote, place.branch)
-    if isinstance(fetched, RemoteFailed):
-        return Unwritable(fetched.reason, fetched.message, fetched.fix)
-    if place.tree and not contains(place.repo, fetched.sha, here):
-        return Unwritable(
-            "NotPushed",
-            f"{place.branch} has commits that {place.remote} has not",
-            f"push them first: sdp apply; or git pull --rebase {place.remote} {place.branch}",
-        )
-    return fetched.sha
 
 
 def _publish(place: Place, landed: Landed) -> Landed | Unwritable | _Again:
@@ -233,7 +226,10 @@ def _publish(place: Place, landed: Landed) -> Landed | Unwritable | _Again:
 
 def _conflict(place: Place, base: str, tip: str, changed: Changed) -> Conflict | None:
     """Return what others did to the same files between the base and the tip."""
-    if base in {"", tip}:
+    if not base:
+        return None
+    base, _, _ = named(place.repo, base)
+    if base == tip:
         return None
     before, now = files_at(place.repo, base), files_at(place.repo, tip)
     paths = tuple(path for path in changed.files if before.get(path) != now.get(path))

@@ -13,12 +13,12 @@ from sdp.spec import writing, yaml
 from sdp.spec.edit import CannotEditError, document, remove, set_value
 from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Route, Set, Unset, Write
 from sdp.spec.finding import FOLDERS, MODELS, CannotChangeError, Files, find, new_path, order
-from sdp.spec.load import Cache, is_spec, load
+from sdp.spec.load import Cache, is_spec, tree_of
 from sdp.spec.models import TARGET_KEYS
 from sdp.spec.resolve import Resolved, problems, resolve
-from sdp.spec.tree import Blob, Problem, Tree
+from sdp.spec.tree import Problem
 
-__all__ = ["CannotChangeError", "Changed", "Files", "Past", "change", "tree_of"]
+__all__ = ["CannotChangeError", "Changed", "Files", "Past", "change"]
 
 Past: TypeAlias = Callable[[str], Iterable[str]]
 """A path → the contents that it had before, newest first."""
@@ -238,14 +238,6 @@ def _refuse_worse(before: Files, after: Files) -> None:
 
 def _errors(files: Files, cache: Cache) -> list[Problem]:
     return [each for each in problems(tree_of(files, cache)) if each.severity == "error"]
-
-
-def tree_of(files: Files, cache: Cache | None = None) -> Tree:
-    """Return the specs in files."""
-    blobs = (
-        Blob(path, text, text.encode(errors="surrogateescape")) for path, text in files.items()
-    )
-    return load(blobs, cache)
 
 
 def _short(value: yaml.Value) -> str:

@@ -15,7 +15,7 @@ from sdp.spec import check, explain, yaml
 from sdp.spec.models import Environment, Model, Platform, Sandbox, Template
 from sdp.spec.tree import Blob, File, Problem, Tree
 
-__all__ = ["Blob", "Cache", "File", "Problem", "Tree", "is_spec", "load"]
+__all__ = ["Blob", "Cache", "File", "Problem", "Tree", "is_spec", "load", "tree_of"]
 
 Kind: TypeAlias = type[Platform] | type[Sandbox] | type[Template] | type[Environment]
 
@@ -84,6 +84,16 @@ def load(blobs: Iterable[Blob], cache: Cache | None = None) -> Tree:
     tree = _tree(read)
     problems = (*tree.problems, *check.across(tree))
     return dataclasses.replace(tree, problems=tuple(sorted(frozenset(problems))))
+
+
+def tree_of(files: Mapping[str, str], cache: Cache | None = None) -> Tree:
+    """Return the specs in texts by path; their own text stands for their hash.
+
+    A text may hold what no UTF-8 does, as of bytes or JSON escapes that are none: it does not
+    load, as such bytes do not.
+    """
+    blobs = (Blob(path, text, text.encode(errors="surrogatepass")) for path, text in files.items())
+    return load(blobs, cache)
 
 
 def _kind(path: str) -> Kind | None:

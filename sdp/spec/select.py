@@ -11,8 +11,7 @@ from typing import Final
 from typing_extensions import override
 
 from sdp.spec import edit, names, yaml
-from sdp.spec.load import load
-from sdp.spec.tree import Blob
+from sdp.spec.load import tree_of
 
 
 class CannotSelectError(ValueError):
@@ -135,7 +134,7 @@ def sandboxes(files: Mapping[str, str]) -> dict[str, str]:
 
 def _declared(files: Mapping[str, str]) -> dict[str, str]:
     """Return the sandbox that each file declares, where that can be read."""
-    tree = load(Blob(path, text, text.encode(errors="replace")) for path, text in files.items())
+    tree = tree_of(files)
     broken = {path: name for path, name in tree.unloaded.items() if name is not None}
     found = {path: name for path, name in broken.items() if path.startswith("sandboxes/")}
     return found | {path: file.spec.sandbox for path, file in tree.sandboxes.items()}

@@ -16,7 +16,7 @@ _PERSON = {
 def git(folder: Path, *argv: str) -> str:
     words = ["git", "-C", str(folder), *argv]
     done = subprocess.run(words, env=_PERSON, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return done.stdout.rstrip("\n")
 
 
 class Origin:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import pytest
 
 from sdp.agent.container_log import LONGEST, Stamped, seconds
-from sdp.agent.engine import Line
+from sdp.agent.engine import EngineError, Line
 from sdp.agent.log_desk import AT_ONCE, READ_AHEAD, LogDesk
 from sdp.protocol.frames import FollowLog, FromAgent, LogEnd, LogPart
 from tests.fakes.engine import FakeEngine
@@ -175,3 +175,9 @@ def test_a_line_that_the_engine_cut_is_one_again_and_bounded() -> None:
 
 def test_a_timestamp_is_asked_for_never_too_late() -> None:
     assert seconds("1970-01-01T00:00:10.123456789Z") < 10.123456789
+
+
+def test_a_time_before_all_logs_is_their_beginning_and_none_is_refused() -> None:
+    assert 0 < seconds("0001-01-01T00:00:00.000000000Z") < 1
+    with pytest.raises(EngineError):
+        seconds("9999-99-99T99:99:99.000000000Z")

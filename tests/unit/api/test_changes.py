@@ -1,5 +1,6 @@
 """Changes over HTTP: a commit in a person's name on a real config repo, or a problem document."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,15 @@ def test_a_base_that_others_moved_is_a_conflict_that_shows_what_they_did(client,
     assert head(bare) == theirs
 
 
+def test_a_base_is_a_commit_that_there_is_by_its_first_digits_too(client, bare):
+    assert post(client, OWNER, base=head(bare)[:10]).status_code == 200
+    blob = git(bare, "rev-parse", "main:platform.yaml")
+    for base in ("c0ffee1", "c0ffee1" * 5 + "c0ffe", blob):
+        refused = post(client, OWNER, base=base)
+        assert refused.status_code == 422
+        assert f"there is no commit '{base}'" in refused.json()["detail"]
+
+
 def test_a_base_that_moved_elsewhere_is_no_conflict(client, bare):
     base = head(bare)
     others(bare, "templates/next.yaml", "template: NEXT\n")
@@ -127,11 +137,19 @@ def test_a_base_that_moved_elsewhere_is_no_conflict(client, bare):
             {"edits": [{"edit": "write", "path": "../x.yaml", "text": "x"}]},
             "../x.yaml is no spec",
         ),
+        ({"edits": [{**OWNER, "value": "\ud800"}]}, "half of a character"),
+        ({"edits": [{**OWNER, "name": "\udc80"}]}, "half of a character"),
+        ({"edits": [{**OWNER, "value": {"\ud800": 1}}]}, "invalid Unicode"),
+        ({"edits": [OWNER], "message": "\ud800"}, "body.message"),
     ],
 )
 def test_a_bad_request_says_what_is_wrong_and_changes_nothing(client, bare, body, why):
     before = head(bare)
-    refused = client.post("/api/changes", json={"author": SARI, **body})
+    refused = client.post(
+        "/api/changes",
+        content=json.dumps({"author": SARI, **body}),
+        headers={"Content-Type": "application/json"},
+    )
     assert refused.status_code == 422
     assert why in refused.json()["detail"]
     assert refused.json()["fix"]

@@ -145,7 +145,8 @@ async def test_lines_are_read_from_a_time_on(world: World) -> None:
         async with world.read(f"?since={since}") as stream:
             told = [kind for kind, _ in await stream.rest()]
         assert told.count("message") == count
-    assert (await world.get(f"{PATH}?since=yesterday")).status_code == 422
+    for since in ("yesterday", "0001-01-01T00:00:00%2B14:00"):
+        assert (await world.get(f"{PATH}?since={since}")).status_code == 422
 
 
 @pytest.mark.parametrize("grain", [1, 2, 5])
@@ -197,6 +198,13 @@ async def test_a_replaced_container_is_told_and_followed_from_its_first_line(
         assert (kind, data["container"]) == ("container", "b")
         assert "replaced" in data["message"]
         assert await stream.lines(2) == ["first", "second"]
+
+
+async def test_an_id_that_names_no_moment_is_the_beginning(world: World) -> None:
+    key = await world.start("a")
+    await world.engine.say(key, "one")
+    async with world.read(cursor=f"{key[:12]}:9999-99-99T99:99:99.000000000Z:1") as stream:
+        assert await stream.lines(1) == ["one"]
 
 
 async def test_a_container_that_starts_again_is_followed_on(

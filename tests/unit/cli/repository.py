@@ -1,6 +1,5 @@
 """A config repo in a folder, and the command line run in it."""
 
-import subprocess  # noqa: TID251 -- makes the repositories that commands are run in
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,16 +7,11 @@ from typer.testing import CliRunner, Result
 
 from sdp.cli.main import app
 from tests.fakes.control_plane import FILES
+from tests.unit.agent.repositories import git
 
 
 def sdp(words: Sequence[object], url: str, text: str | None = None) -> Result:
     return CliRunner(env={"SDP_URL": url}).invoke(app, [str(word) for word in words], input=text)
-
-
-def git(folder: Path, *words: str) -> str:
-    command = ("git", "-C", str(folder), "-c", "user.name=A", "-c", "user.email=a@b.example")
-    done = subprocess.run((*command, *words), check=True, capture_output=True, text=True)
-    return done.stdout.rstrip("\n")
 
 
 def make(folder: Path) -> Path:

@@ -1,7 +1,6 @@
 """The command line against a control plane in memory: exit codes, and what goes where."""
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,27 +11,15 @@ from sdp.cli.main import app
 from tests.fakes.control_plane import (
     FILES,
     NOW,
-    FakeControlPlane,
     change,
     plan,
     sandbox,
     served_in_thread,
 )
-from tests.unit.cli.repository import git, make, sdp
+from tests.unit.agent.repositories import git
+from tests.unit.cli.repository import make, sdp
 
-Run = Callable[..., Result]
 NOBODY = "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
-
-
-@pytest.fixture
-def run(control: FakeControlPlane) -> Iterator[Run]:
-    with served_in_thread(control.ports) as url:
-        yield lambda *words, **options: sdp(words, url, **options)
 
 
 @pytest.fixture

@@ -258,6 +258,16 @@ def test_nobody_to_encrypt_for_is_told_with_what_to_do(clone, sdp):
     assert "sdp env keygen" in done.stderr
 
 
+def test_a_mistyped_public_key_is_told_and_changes_nothing(clone, sdp):
+    wrong = NODE.public[:-1] + ("q" if NODE.public[-1] != "q" else "p")
+    put(clone, {"platform.yaml": PLATFORM.replace(NODE.public, wrong)})
+    before = head(clone)
+    done = sdp("set-secret", "qa", "A", "--stdin", text=CANARY)
+    assert done.exit_code == 1
+    assert f"{wrong}, which is no age public key" in done.stderr
+    assert head(clone) == before
+
+
 def test_a_node_that_will_not_be_able_to_open_it_is_named(clone, sdp):
     put(clone, {"platform.yaml": PLATFORM.replace(f", recipient: {NODE.public}", "")})
     done = sdp("set-secret", "qa", "A", "--stdin", text="x")

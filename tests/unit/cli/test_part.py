@@ -1,7 +1,7 @@
 """Applying a part of a working tree, a saved plan, and the deletion of many sandboxes."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,23 +16,13 @@ from tests.fakes.control_plane import (
     sandbox,
     served_in_thread,
 )
-from tests.unit.cli.repository import commit, git, make, put, sdp
+from tests.unit.agent.repositories import git
+from tests.unit.cli.repository import commit, make, put, sdp
 
 Run = Callable[..., Result]
 pytestmark = pytest.mark.timeout(30)  # each starts git a dozen times
 ONE, TWO = "sandboxes/qa-one.yaml", "sandboxes/qa-two.yaml"
 QA_TWO = SANDBOX.replace("QA-ONE", "QA-TWO")
-
-
-@pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
-
-
-@pytest.fixture
-def run(control: FakeControlPlane) -> Iterator[Run]:
-    with served_in_thread(control.ports) as url:
-        yield lambda *words, **options: sdp(words, url, **options)
 
 
 @pytest.fixture

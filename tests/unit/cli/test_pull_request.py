@@ -1,11 +1,9 @@
 """What merging a branch would do, without merging it."""
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import Result
 
 from sdp.api.views import Problem
 from tests.fakes.control_plane import (
@@ -15,11 +13,10 @@ from tests.fakes.control_plane import (
     change,
     plan,
     sandbox,
-    served_in_thread,
 )
-from tests.unit.cli.repository import commit, git, make, put, sdp
+from tests.unit.agent.repositories import git
+from tests.unit.cli.repository import commit, make, put
 
-Run = Callable[..., Result]
 pytestmark = pytest.mark.timeout(30)  # each starts git a dozen times
 ONE, TWO, THREE = (f"sandboxes/qa-{name}.yaml" for name in ("one", "two", "three"))
 
@@ -29,12 +26,6 @@ def control() -> FakeControlPlane:
     made = FakeControlPlane()
     made.plane.known = {"qa-one": sandbox(), "qa-two": sandbox("QA-TWO")}
     return made
-
-
-@pytest.fixture
-def run(control: FakeControlPlane) -> Iterator[Run]:
-    with served_in_thread(control.ports) as url:
-        yield lambda *words, **options: sdp(words, url, **options)
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Logs, cancel, doctor and nodes against a control plane in memory: what goes where, and codes."""
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from sdp.api.views import ActionInFlight, Cancelled, DeploymentPage, Finding, LogLineView
 from sdp.cli.main import app
@@ -22,19 +21,6 @@ from tests.fakes.control_plane import (
 from tests.unit.api.test_container_logs import shown
 from tests.unit.cli.repository import sdp
 from tests.unit.cli.test_commands import NOBODY
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
-
-
-@pytest.fixture
-def run(control: FakeControlPlane) -> Iterator[Run]:
-    with served_in_thread(control.ports) as url:
-        yield lambda *words: sdp(words, url)
 
 
 def lines(control: FakeControlPlane, *texts: str) -> None:
@@ -63,6 +49,7 @@ def test_a_deployments_log_is_narrowed_to_its_last_lines_and_to_a_time(control, 
 
 
 def test_a_time_that_is_none_is_a_usage_error(run):
+    assert run("logs", "d-1", "--since", "999999d").exit_code == 64
     done = run("logs", "d-1", "--since", "yesterday")
     assert done.exit_code == 64
     assert "10m" in done.stderr

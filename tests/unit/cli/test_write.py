@@ -11,7 +11,7 @@ from sdp.api.views import CommitView, ConflictView
 from sdp.cli.main import app
 from tests.fakes.control_plane import NOW, FakeControlPlane, sandbox, served_in_thread
 from tests.unit.agent.repositories import git
-from tests.unit.config_repo import FILES, cloned, head, serve
+from tests.unit.config_repo import FILES, cloned, commit, head, serve
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -67,6 +67,18 @@ def test_a_dry_run_shows_the_diff_and_changes_nothing(clone, words, subject):
     assert told["diff"].startswith("--- ")
     assert "no plan: no control plane" in done.stderr
     assert (served(clone), git(clone, "status", "--porcelain")) == (before, "")
+
+
+def test_a_dry_run_sends_no_environment_that_may_hold_a_secret(clone):
+    plain = "environment: qa\nsecrets: {DB_PASSWORD: canary}\n"
+    commit(clone, {"environments/qa.yaml": plain})
+    control = FakeControlPlane()
+    with served_in_thread(control.ports) as url:
+        done = sdp("set", "QA-ONE", "owner=sari", "-C", clone, "--dry-run", url=url)
+    assert done.exit_code == 1
+    assert "may hold secrets" in done.stderr
+    assert "canary" not in done.output
+    assert control.plane.previewed == []
 
 
 def test_a_dry_run_shows_the_plan_where_a_control_plane_answers(clone):
@@ -158,6 +170,16 @@ def test_without_a_clone_the_control_plane_commits(tmp_path):
     assert (shown.dry_run, made.dry_run) == (True, False)
     assert (made.message, made.edits[0].edit) == ("Why.", "set")
     assert "committed 9f3c1e7 to the branch: Set owner of QA-ONE to sari" in done.stderr
+
+
+def test_a_repository_of_something_else_is_no_clone(tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / "templates").mkdir()
+    control = FakeControlPlane()
+    with served_in_thread(control.ports) as url:
+        done = sdp("set", "QA-ONE", "owner=sari", "-C", tmp_path, url=url)
+    assert done.exit_code == 0, done.stderr
+    assert len(control.changes.asked) == 2
 
 
 def test_without_a_clone_a_conflict_is_shown_too(tmp_path):

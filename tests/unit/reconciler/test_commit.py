@@ -17,6 +17,7 @@ from sdp.reconciler.commit import (
     RemoteFailed,
     Unchanged,
     commit,
+    fetch,
     mark,
     push,
     write,
@@ -157,3 +158,13 @@ def test_a_push_to_nowhere_says_why(repo: Path, tmp_path: Path) -> None:
     failed = push(repo, str(tmp_path / "nowhere"), "main")
     assert isinstance(failed, RemoteFailed)
     assert failed.message
+
+
+def test_without_git_it_is_said_that_git_is_missing(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed(commit(repo, {"a.yaml": b"1"}, "one", SARI, ""))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for failed in (push(repo, "origin", "main"), fetch(repo, "origin", "main")):
+        assert isinstance(failed, RemoteFailed)
+        assert "git is missing" in failed.message

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from sdp.reconciler.commit import Unchanged
 from sdp.reconciler.writer import (
     Conflict,
     Landed,
-    Nothing,
     Place,
     Shown,
     Unwritable,
@@ -132,7 +132,7 @@ def test_the_same_file_changed_between_looking_and_pushing_is_refused(clone, bar
 def test_what_is_said_already_is_no_commit(bare: Path) -> None:
     before = head(bare)
     same = Set(name="QA-ONE", path=("owner",), text="achmad")
-    assert land(Place(bare, "main"), edits(same), SARI) == Nothing(before)
+    assert land(Place(bare, "main"), edits(same), SARI) == Unchanged(before)
     assert head(bare) == before
 
 

@@ -1,0 +1,20 @@
+"""What most tests of commands start from: a control plane in memory, and sdp asked to use it."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from typer.testing import Result
+
+from tests.fakes.control_plane import FakeControlPlane, served_in_thread
+from tests.unit.cli.repository import sdp
+
+
+@pytest.fixture
+def control() -> FakeControlPlane:
+    return FakeControlPlane()
+
+
+@pytest.fixture
+def run(control: FakeControlPlane) -> Iterator[Callable[..., Result]]:
+    with served_in_thread(control.ports) as url:
+        yield lambda *words, **options: sdp(words, url, **options)
