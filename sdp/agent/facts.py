@@ -99,7 +99,10 @@ class Facts:
 
     def _images(self) -> dict[str, Fact]:
         tags: dict[tuple[str, int, int], frozenset[str]] = {}
-        for path in sorted(self._archives.glob("*.tar")):
+        archives: list[Path] = []
+        with contextlib.suppress(OSError):  # no folder, or a disk that fails: disk/state tells
+            archives = sorted(self._archives.glob("*.tar"))
+        for path in archives:
             with contextlib.suppress(OSError):  # gone meanwhile
                 seen = path.stat()
                 key = (path.name, seen.st_mtime_ns, seen.st_size)

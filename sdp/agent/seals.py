@@ -59,7 +59,8 @@ class Seals:
         self._state = state
         self._lock = threading.Lock()
         self._troubles: dict[str, tuple[Stamp, Sealed]] = {}
-        self._known = _read_known(state / KNOWN)
+        # Without their key, fingerprints of the same values would be others from now on.
+        self._known = _read_known(state / KNOWN) if (state / KEY).exists() else {}
 
     def scan(self) -> Mapping[str, Sealed]:
         """Return what is told of each file; a trouble is forgotten when the identity changes."""

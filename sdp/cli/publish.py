@@ -42,10 +42,12 @@ class Checkout:
 
 
 def checkout(directory: Path) -> Checkout:
-    """Return the working tree that has this folder as its root; end with 1 where it is none."""
+    """Return the working tree that has this folder as its root, to commit in; else end with 1."""
     found = find_checkout(directory)
     if found is None:
         cli.fail(f"{directory.resolve()} is no git repository", "name its root with -C")
+    if found.branch == HEADREF.decode():
+        cli.fail(f"{directory.resolve()} is on no branch", "switch to one: git switch main")
     return found
 
 

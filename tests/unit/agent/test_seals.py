@@ -97,6 +97,15 @@ async def test_fingerprints_outlive_the_agent_and_its_identity(agent: Agent) -> 
     assert agent.started().scan() == {sealed().digest: told}
 
 
+async def test_fingerprints_go_with_their_key(agent: Agent) -> None:
+    """Beside those of a new key they would call the same value another one."""
+    before = await agent.told(sealed())
+    (agent.state / KEY).unlink()
+    agent.seals = agent.started()
+    assert agent.seals.scan() == {}
+    assert (await agent.told(sealed())).fingerprints.keys() == before.fingerprints.keys()
+
+
 async def test_nothing_on_disk_holds_a_value_and_what_is_there_is_private(agent: Agent) -> None:
     await agent.told(sealed())
     await agent.seals.open([sealed()])
@@ -108,6 +117,7 @@ async def test_nothing_on_disk_holds_a_value_and_what_is_there_is_private(agent:
 
 
 async def test_fingerprints_are_bounded_and_the_oldest_go_first(agent: Agent) -> None:
+    await agent.told(sealed())  # with this the node has its key
     known = {f"{number:032x}": {"A": "f"} for number in range(MOST)}
     (agent.state / KNOWN).write_text(json.dumps(known))
     agent.seals = agent.started()

@@ -154,6 +154,15 @@ def test_a_conflict_shows_who_did_what_meanwhile(clone):
     assert (served(clone), "dewi" in path.read_text()) == (before, True)
 
 
+def test_a_clone_that_is_on_no_branch_is_not_committed_in(clone):
+    before = git(clone, "rev-parse", "HEAD")
+    git(clone, "checkout", "-q", "--detach")
+    done = sdp("set", "QA-ONE", "owner=sari", "-C", clone)
+    assert (done.exit_code, git(clone, "rev-parse", "HEAD")) == (1, before)
+    assert "is on no branch" in done.stderr
+    assert "git switch main" in done.stderr
+
+
 def test_what_is_said_already_is_told_so(clone):
     before = served(clone)
     done = sdp("set", "QA-ONE", "owner=achmad", "-C", clone)
