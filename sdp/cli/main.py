@@ -104,6 +104,10 @@ for name, writing in (
 app.add_typer(template.app)
 app.add_typer(env.app)
 
+for each in (app, template.app, env.app):
+    for one in each.registered_commands:
+        one.epilog = cli.EXIT_CODES
+
 
 def main() -> None:
     """Run the command line."""
