@@ -35,11 +35,12 @@ def _evict(service: ServiceDifference, whole: World) -> ServiceDifference:
         return service
     standing = [Place(node, service.current)] if service.current else []
     every = (*standing, *service.others)
+    alone = all(each.container.hash == version.hash for each in every)
     kept = [
         each
         for each in every
         if (each.node, each.container.hash) == (node, version.hash)
-        and not _moves(each, version.pinned, whole)
+        and not _moves(each, version.pinned, whole, alone=alone)
     ]
     current = min(kept, key=lambda place: rank(place.container), default=None)
     return dataclasses.replace(
@@ -49,11 +50,12 @@ def _evict(service: ServiceDifference, whole: World) -> ServiceDifference:
     )
 
 
-def _moves(place: Place, pinned: int | None, whole: World) -> bool:
+def _moves(place: Place, pinned: int | None, whole: World, *, alone: bool) -> bool:
+    """Whether a container is on a port where it can't stay; to its pin when no older one is left."""
     port = place.container.host_port
     if port == pinned:
         return False
-    if pinned is not None and isinstance(_pin(place, pinned, whole), Lease):
+    if pinned is not None and alone and isinstance(_pin(place, pinned, whole), Lease):
         return True
     stopped = place.container.state in STOPPED
     stolen = stopped and stranger(place.node, port, whole.observed)

@@ -493,11 +493,12 @@ class Planner(RuleBasedStateMachine):
         assert {hold.reason for hold in holds} <= reasons, holds
 
     def assert_no_circle(self) -> None:
-        """Nobody waits, at last, for a port of somebody who waits for them."""
+        """Nobody waits, at last, for a port of somebody who waits for nothing but them."""
         waits = {
             f"{hold.sandbox}/{hold.service}": found[1]
             for plan in self.platform.memory.plans.values()
             for hold in plan.holds
+            if {each.reason for each in plan.holds} == {"PortConflict"}
             if (found := re.search(r" is (\S+)'s, which is to give it up", hold.message))
         }
         for party in waits:
