@@ -1,5 +1,6 @@
 """The sdp command: what commands there are, and what their exit codes mean."""
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -69,40 +70,44 @@ def shared(
     context.obj = cli.Shared(server)
 
 
-for command in (
-    init.init,
-    specs.validate,
-    specs.render,
-    plan.plan,
-    apply,
-    show.status,
-    show.explain,
-    follow.events,
-    logs,
-    show.deployments,
-    nodes,
-    ports.ports,
-    doctor,
-    show.sync,
-    cancel,
-    specs.schema,
-    serve.serve,
-    serve.agent,
-):
-    app.command()(command)
-
-for name, writing in (
-    ("new", edit.new),
-    ("set", edit.change),
-    ("clone", edit.clone),
-    ("delete", edit.delete),
-    ("route", edit.route),
-    ("revert", edit.undo),
-):
-    app.command(name)(writing)
-
-app.add_typer(template.app)
-app.add_typer(env.app)
+GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # type: ignore[explicit-any]  # of any parameters
+    "Write, as one commit each": {
+        "new": edit.new,
+        "set": edit.change,
+        "clone": edit.clone,
+        "delete": edit.delete,
+        "route": edit.route,
+        "template": template.app,
+        "env": env.app,
+        "revert": edit.undo,
+    },
+    "Edit by hand, look, apply": {
+        "init": init.init,
+        "validate": specs.validate,
+        "render": specs.render,
+        "plan": plan.plan,
+        "apply": apply,
+        "schema": specs.schema,
+    },
+    "See": {
+        "status": show.status,
+        "explain": show.explain,
+        "logs": logs,
+        "events": follow.events,
+        "deployments": show.deployments,
+        "nodes": nodes,
+        "ports": ports.ports,
+        "doctor": doctor,
+    },
+    "Act": {"sync": show.sync, "cancel": cancel},
+    "Run": {"serve": serve.serve, "agent": serve.agent},
+}
+for panel, commands in GROUPS.items():
+    for name, command in commands.items():
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=panel)
+        else:
+            app.command(name, rich_help_panel=panel)(command)
 
 for each in (app, template.app, env.app):
     for one in each.registered_commands:

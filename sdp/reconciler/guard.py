@@ -50,11 +50,11 @@ def held_deletions(whole: World, word: Word) -> dict[str, Hold]:
     by_emptying = frozenset(name for name in going if _departure(name, word).emptied)
     holds |= {name: _was_emptied(name, len(going)) for name in by_emptying}
     going -= by_emptying
-    every = len(whole.desired.sandboxes) + len(gone)
-    if not is_mass(len(going), every):
-        before = frozenset(word.before)
-        going = frozenset(n for n in going if n in before or _departure(n, word).mass)
-    return holds | {name: _too_many(name, len(going), every, word) for name in going}
+    return holds | {name: _too_many(name, len(going), _every(whole), word) for name in going}
+
+
+def _every(whole: World) -> int:
+    return len(whole.desired.sandboxes) + len(leaving(whole))
 
 
 def _own_hold(name: str, whole: World, word: Word) -> Hold | None:
@@ -70,9 +70,20 @@ def _confirmed(whole: World, word: Word) -> frozenset[str]:
 
 
 def _asked(whole: World, word: Word) -> frozenset[str]:
-    """Return the sandboxes whose deletion is a question of how many go."""
+    """Return the sandboxes whose deletion is a question of how many go.
+
+    Of what is committed, the commit that removed it says whether it left with too many: one that
+    left alone goes on going, whatever leaves next. What is not committed yet is counted.
+    """
     going = leaving(whole) - _confirmed(whole, word)
-    return frozenset(name for name in going if _own_hold(name, whole, word) is None)
+    going = frozenset(name for name in going if _own_hold(name, whole, word) is None)
+    if whole.desired.emptied:
+        return going
+    said = {name: _departure(name, word) for name in going}
+    fresh = frozenset(name for name in going if not said[name].seen)
+    many = fresh if is_mass(len(fresh), _every(whole)) else frozenset[str]()
+    left = frozenset(name for name in going if said[name].mass or said[name].emptied)
+    return many | left | (going & frozenset(word.before))
 
 
 def allowed_by(whole: World, word: Word) -> dict[str, frozenset[str]]:

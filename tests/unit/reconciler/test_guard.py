@@ -31,7 +31,8 @@ def running(*sandboxes: str) -> Simulation:
 
 
 def allowing(number: int, commit: str = "c1") -> dict[str, Departure]:
-    return {name: Departure("now", allowances={commit: number}) for name in NAMES}
+    """Return that all left together, with a commit that says how many may."""
+    return {name: Departure("now", mass=True, allowances={commit: number}) for name in NAMES}
 
 
 def reasons(made: Simulation, word: Word) -> dict[str, str]:
@@ -62,6 +63,20 @@ def test_a_commit_that_allows_fewer_lets_none_go_and_the_hold_says_how_many_woul
 def test_what_was_let_go_counts_and_stays_so_when_more_turn_up():
     word = Word(allowing(3), let_go={"c1": {"a", "b", "c"}})
     assert allowed_by(running("a", "b", "d").world(), word) == {"c1": frozenset("ab")}
+
+
+def test_who_left_alone_goes_on_going_when_many_leave_next():
+    history = [
+        Revision("r3", tree(), "Remove many\n\nSDP-Allow-Deletes: 3"),
+        Revision("r2", tree("b", "c", "d")),
+        Revision("r1", tree("a", "b", "c", "d")),
+    ]
+    word = Word(departures(dict.fromkeys("abcd"), history))
+    assert reasons(running("a", "b", "c", "d"), word) == {}
+    silent = Word(departures(dict.fromkeys("abcd"), [Revision("r3", tree()), *history[1:]]))
+    held = held_deletions(running("a", "b", "c", "d").world(), silent)
+    assert held.keys() == {"b", "c", "d"}
+    assert "sdp apply --allow-deletes 3" in held["b"].fix
 
 
 def test_those_let_go_one_by_one_need_no_commit():
