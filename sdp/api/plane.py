@@ -73,7 +73,9 @@ class ReconcilerPlane:
         title = f"Against what runs (commit {self.revision[:7] or 'none'} is applied)"
         title += "" if selection.whole else f", partial: {selection}"
         whole = dataclasses.replace(whole, desired=desired)
-        return showing.plan(plans, whole, problems(tree), title)
+        now = (self._reconciler.plan_of(name) or Plan() for name in plans)
+        waiting = [hold for each in now for hold in each.holds]
+        return showing.plan(plans, whole, problems(tree), title, waiting)
 
     def sync(self, name: str) -> str:
         return self._reconciler.sync(name)

@@ -1,7 +1,7 @@
 """The reconciler's values as the API's views. Renames and counts; decides nothing. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sdp.api import views
 from sdp.reconciler import render, writer
@@ -75,6 +75,7 @@ def plan(
     whole: World,
     problems: tuple[Problem, ...] = (),
     title: str = "",
+    waiting: Iterable[Hold] | None = None,
 ) -> views.PlanView:
     """Return plans, by lower-cased sandbox name, as one view.
 
@@ -83,6 +84,7 @@ def plan(
         whole: the world that they were made from.
         problems: of the specs that they are about.
         title: first line of the text.
+        waiting: what waits already; any other hold is a change, which waits. None: all of them.
     """
     shown = tuple(
         _plan(name, each, whole) for name, each in sorted(plans.items()) if not each.empty
@@ -92,7 +94,7 @@ def plan(
     return views.PlanView(
         revision=whole.desired.revision,
         instance=platform.platform if platform else "",
-        changes=any(each.actions for each in shown),
+        changes=any(each.actions for each in shown) or _wait_anew(plans, waiting),
         summary=views.PlanSummary(
             add=total.add, change=total.change, destroy=total.destroy, held=total.held
         ),
@@ -100,6 +102,14 @@ def plan(
         problems=tuple(problem(each) for each in problems),
         text=render.text(plans, whole, title),
     )
+
+
+def _wait_anew(plans: Mapping[str, Plan], waiting: Iterable[Hold] | None) -> bool:
+    if waiting is None:
+        return False
+    known = {(hold.sandbox.lower(), hold.service, hold.reason) for hold in waiting}
+    holds = (hold for plan in plans.values() for hold in plan.holds)
+    return any((hold.sandbox.lower(), hold.service, hold.reason) not in known for hold in holds)
 
 
 def problem(found: Problem) -> views.Problem:

@@ -172,7 +172,8 @@ class Problem(View):
 class PlanView(View):
     """A plan: against ``revision``, the one that is applied; ``text`` is what people read.
 
-    ``changes``: there is something to do. ``instance`` is the platform's name, "" before any.
+    ``changes``: there is something to do, or something would wait that does not wait now.
+    ``instance`` is the platform's name, "" before any.
     """
 
     revision: str

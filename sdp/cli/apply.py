@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sdp.api.views import ChangeView
 from sdp.cli import context as cli
 from sdp.cli.follower import Follower, seconds
 from sdp.cli.intended import AllowDeletes, Excluded, Sandboxes, Services, chosen
@@ -33,6 +34,7 @@ def apply(
     allow_deletes: AllowDeletes = 0,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Commit and push the working tree's specs, and follow until all of it runs.
 
@@ -49,19 +51,24 @@ def apply(
     selection = chosen(sandbox, service, exclude)
     if plan_file is not None and (allow_deletes or not selection.whole):
         raise typer.BadParameter("a saved plan says itself what it is about", param_hint="SAVED")
+    if as_json and not yes:
+        raise typer.BadParameter("a program is not asked: add --yes", param_hint="--json")
     with cli.failures():
         client = cli.client(context)
         if plan_file is not None:
             offer = offered_again(client, plan_file)
         else:
             offer = offered(client, directory, selection, allow_deletes)
-        _show(offer)
+        _show(offer, as_json=as_json)
         if not offer.commits and not offer.affected and offer.tree.head == offer.made.revision:
+            _tell(offer, as_json=as_json)
             return
         if not yes and not _confirmed(offer):
             cli.fail("not applied")
-        target = _committed(offer, message)
+        said = message or _message(offer)
+        target = _committed(offer, said)
         publish(offer.tree, target)
+        _tell(offer, target, said, as_json=as_json)
         fresh = target != offer.made.revision
         follower = Follower(client, target, list(offer.affected), offer.tree.has, fresh=fresh)
         if not follower.run(time.monotonic() + wait):
@@ -69,13 +76,26 @@ def apply(
         cli.say(f"{target[:7]} is applied")
 
 
-def _show(offer: Offer) -> None:
+def _tell(offer: Offer, commit: str = "", said: str = "", *, as_json: bool) -> None:
+    """Tell a program what is applied."""
+    made = ChangeView(
+        commit=commit,
+        base=offer.tree.head,
+        subject=said.partition("\n")[0] if offer.commits else "",
+        paths=tuple(offer.wish.paths),
+        plan=offer.made,
+    )
+    if as_json:
+        cli.print_json(made)
+
+
+def _show(offer: Offer, *, as_json: bool) -> None:
     """Show what would be applied; end with 1 where it can't be."""
     offer.wish.tell()
-    show(offer.made)
-    if (
-        not offer.deletes_only
-    ):  # the files are committed already, and a word about them changes none
+    if not as_json:
+        show(offer.made)
+    # The files are committed already, and a word about deletions changes none.
+    if not offer.deletes_only:
         refuse_errors(offer.made)
     if offer.deletes and (number := held(offer.made)):
         cli.fail(
@@ -85,11 +105,10 @@ def _show(offer: Offer) -> None:
         )
 
 
-def _committed(offer: Offer, message: str) -> str:
+def _committed(offer: Offer, said: str) -> str:
     """Commit what there is to commit, and return where the branch is then."""
     if not offer.commits:
         return offer.tree.head
-    said = message or _message(offer)
     said = allowing(said, offer.deletes) if offer.deletes else said
     return record(offer.tree, offer.wish.changes, said)
 

@@ -21,6 +21,11 @@ from sdp.cli.client import Client, ClientError, find_url
 ERROR = 1
 NOT_IN_TIME = 4
 USAGE = 64
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 an error; 64 the command was written wrongly; "
+    "what others mean, `sdp --help` says."
+)
+"""Below the help of every command."""
 
 
 @dataclasses.dataclass(slots=True)

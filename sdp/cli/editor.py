@@ -46,9 +46,9 @@ def edited(path: Path, text: str) -> str:
         text: to begin with.
 
     Raises:
-        EditorError: there is no editor, or it failed.
+        EditorError: there is no editor, it failed, or left no text.
     """
-    words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    words = _command()
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)
     try:
@@ -57,7 +57,18 @@ def edited(path: Path, text: str) -> str:
         raise EditorError(f"{words[0]}: {error.strerror}") from error
     if done.returncode != 0:
         raise EditorError(f"{words[0]} ended with {done.returncode}")
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EditorError(f"{words[0]} left no text in {path.name}") from error
+
+
+def _command() -> list[str]:
+    said = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
+    try:
+        return shlex.split(said) or ["vi"]
+    except ValueError as error:
+        raise EditorError(f"the editor {said!r} can't be read: {error}") from error
 
 
 def _end(number: int, _: FrameType | None) -> None:

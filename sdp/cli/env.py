@@ -252,6 +252,8 @@ def keygen(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File for the secret key; it is new.")
     ] = None,
+    *,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Make a secret key, for you or for an agent, and print the public one.
 
@@ -266,7 +268,10 @@ def keygen(
         cli.fail(f"{path} is there already", "use it, or name another file: -o FILE")
     except OSError as error:
         cli.fail(f"{path}: {error.strerror}", "name another file: -o FILE")
-    typer.echo(public)
+    if as_json:
+        cli.print_json(keys.Made(public=public, file=str(path)))
+    else:
+        typer.echo(public)
     cli.say(f"the secret key is in {path}; it stays there")
     if output is None:
         cli.say(f"  put the public one into platform.yaml: recipients: {{YOUR-NAME: {public}}}")

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from sdp import clock
 from sdp.cli import context as cli
 from sdp.cli.sealing import Sealer
@@ -17,6 +19,13 @@ from sdp.spec.models import Node, Platform
 
 FILE_VARIABLE = "SOPS_AGE_KEY_FILE"
 KEY_VARIABLE = "SOPS_AGE_KEY"
+
+
+class Made(BaseModel):
+    """A key that was made: the public one, and the file that holds the secret one."""
+
+    public: str
+    file: str
 
 
 def default_file() -> Path:

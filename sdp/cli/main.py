@@ -109,6 +109,10 @@ for panel, commands in GROUPS.items():
         else:
             app.command(name, rich_help_panel=panel)(command)
 
+for each in (app, template.app, env.app):
+    for one in each.registered_commands:
+        one.epilog = cli.EXIT_CODES
+
 
 def main() -> None:
     """Run the command line."""

@@ -69,7 +69,7 @@ def plan(
 ) -> None:
     """Show what applying the working tree would do to what runs. Changes nothing.
 
-    Exit code 0: nothing to do; 2: there are changes; 1: an error.
+    Exit code 0: nothing to do; 2: there are changes, also such as would wait; 1: an error.
 
     Examples: `sdp plan`; `sdp plan --ref main`; `sdp plan --sandbox qa-login-error`;
     `sdp plan --exclude qa-refund/account`; `sdp plan -o today.plan && sdp apply today.plan`;

@@ -130,6 +130,7 @@ def sync(
         bool, typer.Option("--wait", help="Wait until it is Synced and Healthy.")
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds that --wait waits.")] = 600,
+    as_json: cli.AsJson = False,
 ) -> None:
     """Look at a sandbox afresh, and try again what failed.
 
@@ -142,6 +143,8 @@ def sync(
         client = cli.client(context)
         asked = client.post(f"/api/sandboxes/{quote(name, safe='')}/sync", views.SyncRequested)
         cli.say(f"sync of {asked.sandbox} is asked for")
+        if as_json:
+            cli.print_json(asked)
         if not wait:
             return
         for _ in watching.changes(client, asked.sandbox, deadline):

@@ -91,7 +91,10 @@ def _shared(
         bool, typer.Option("--dry-run", help="Show the diff and the plan; commit nothing.")
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Follow until all that it changes is healthy.")
+        bool,
+        typer.Option(
+            "--wait", help="Follow until all that it changes is healthy; exit code 4: not in time."
+        ),
     ] = False,
     timeout: Annotated[str, typer.Option(help="How long --wait waits, such as 90s.")] = "10m",
     as_json: cli.AsJson = False,

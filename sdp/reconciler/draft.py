@@ -17,7 +17,7 @@ from sdp.reconciler.desired import Desired
 from sdp.reconciler.diff import Version
 from sdp.reconciler.history import Failure, History
 from sdp.reconciler.observed import Observed
-from sdp.reconciler.ports import Claim, Conflict, Lease, Leases, Pins, pins, take
+from sdp.reconciler.ports import Claim, Conflict, Lease, Leases, Pins, pin, pins, take
 from sdp.spec import models
 
 
@@ -229,6 +229,16 @@ class Draft:
             case Conflict() as conflict:
                 self.hold_conflict(claim.service, conflict)
                 return None
+
+    def wait_for_pin(self, claim: Claim, pinned: int) -> None:
+        """Say why a container is on another port than the one that is pinned for it."""
+        world = self.world
+        leases = {**world.leases, **self._leases}
+        match pin(claim, pinned, leases, world.reserved, world.observed):
+            case Conflict() as conflict:
+                self.hold_conflict(claim.service, conflict)
+            case Lease():
+                pass
 
 
 def release(draft: Draft, service: str, node: str, version: Version) -> tuple[str, ...]:

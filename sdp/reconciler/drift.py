@@ -16,7 +16,7 @@ from sdp.protocol.actions import (
     StartGateway,
     StartService,
 )
-from sdp.reconciler.diff import Difference, ServiceDifference, Version
+from sdp.reconciler.diff import Difference, ServiceDifference, Unread, Version
 from sdp.reconciler.draft import Drift, Hold, Plan, Planned, World
 from sdp.spec import names
 
@@ -63,12 +63,21 @@ def _found(plan: Plan, difference: Difference, whole: World) -> tuple[Drift, ...
     }
     same = applied.get((difference.sandbox, INTENT)) == difference.desired.intent_digest
     meant = frozenset(converged) if same else frozenset[str]()
+    stood = {*converged.values(), *_unread(difference, whole)}
     return tuple(
         Drift(planned.key, planned.service, message)
         for planned in plan.actions
         if not _ends_a_move(planned, versions.get(planned.service, ""))
-        for message in _message(planned, converged.keys(), meant, converged.values())
+        for message in _message(planned, converged.keys(), meant, stood)
     )
+
+
+def _unread(difference: Difference, whole: World) -> Iterator[str]:
+    """Yield where something stood of which nobody knows yet which version is wanted."""
+    for each in difference.services:
+        stood = (difference.sandbox, each.service) in whole.history.applied
+        if stood and isinstance(each.wanted, Unread):
+            yield each.node.id
 
 
 def _moves(service: ServiceDifference, version: str) -> bool:

@@ -1,15 +1,16 @@
 """Eviction: which containers have to move because of their port. Pure.
 
 A container that stopped, and whose port a stranger took meanwhile, can't start again; an allocated
-port that somebody pins is given up. Such a container is not the one to keep any more: another one
-takes its place on another port, beside it as in any update.
+port that somebody pins is given up; and what had to start elsewhere moves to its pinned port as
+soon as that is free. Such a container is not the one to keep any more: another one takes its place
+on another port, beside it as in any update.
 """
 
 import dataclasses
 
 from sdp.reconciler.diff import Difference, Place, ServiceDifference, Version, rank
 from sdp.reconciler.draft import World
-from sdp.reconciler.ports import Lease, preempted, stranger
+from sdp.reconciler.ports import Claim, Conflict, Lease, pin, preempted, stranger
 
 STOPPED = frozenset({"exited", "created", "dead"})
 
@@ -30,14 +31,16 @@ def gives_up(place: Place, whole: World) -> bool:
 
 def _evict(service: ServiceDifference, whole: World) -> ServiceDifference:
     version, node = service.wanted, service.node.id
-    if not isinstance(version, Version) or version.pinned is not None:
+    if not isinstance(version, Version):
         return service
     standing = [Place(node, service.current)] if service.current else []
     every = (*standing, *service.others)
+    alone = all(each.container.hash == version.hash for each in every)
     kept = [
         each
         for each in every
-        if (each.node, each.container.hash) == (node, version.hash) and not _moves(each, whole)
+        if (each.node, each.container.hash) == (node, version.hash)
+        and not _moves(each, version.pinned, whole, alone=alone)
     ]
     current = min(kept, key=lambda place: rank(place.container), default=None)
     return dataclasses.replace(
@@ -47,10 +50,22 @@ def _evict(service: ServiceDifference, whole: World) -> ServiceDifference:
     )
 
 
-def _moves(place: Place, whole: World) -> bool:
+def _moves(place: Place, pinned: int | None, whole: World, *, alone: bool) -> bool:
+    """Whether a container is on a port where it can't stay; to its pin when no older one is left."""
+    port = place.container.host_port
+    if port == pinned:
+        return False
+    if pinned is not None and alone and isinstance(_pin(place, pinned, whole), Lease):
+        return True
     stopped = place.container.state in STOPPED
-    stolen = stopped and stranger(place.node, place.container.host_port, whole.observed)
+    stolen = stopped and stranger(place.node, port, whole.observed)
     return bool(stolen) or gives_up(place, whole)
+
+
+def _pin(place: Place, pinned: int, whole: World) -> Lease | Conflict:
+    has = _lease(place)
+    claim = Claim(has.node, has.sandbox, has.service, has.hash, pinned)
+    return pin(claim, pinned, whole.leases, whole.reserved, whole.observed)
 
 
 def _lease(place: Place) -> Lease:

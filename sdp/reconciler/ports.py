@@ -112,9 +112,12 @@ def take(
         ports: the range to allocate from.
     """
     if claim.pinned is not None:
-        return _pinned(claim, claim.pinned, leases, reserved, observed)
+        found = pin(claim, claim.pinned, leases, reserved, observed)
+        if isinstance(found, Lease) or not _goes_first(claim.party, leases, reserved):
+            return found
     for lease in sorted(leases.values()):
-        if not _same(lease, claim) or preempted(lease, reserved):
+        kept = claim.pinned is None and not preempted(lease, reserved)
+        if not _same(lease, claim) or not (kept or (lease.node, lease.port) not in reserved):
             continue
         if not stranger(lease.node, lease.port, observed):
             return lease
@@ -159,17 +162,18 @@ def _same(lease: Lease, claim: Claim) -> bool:
     return lease.hash == claim.hash or claim.service == names.GATEWAY
 
 
-def _pinned(
+def pin(
     claim: Claim,
     port: int,
     leases: Leases,
     reserved: Pins,
     observed: Observed,
 ) -> Lease | Conflict:
+    """Return the lease of a pinned port, or who is in the way."""
     place = (claim.node, port)
     holder, pinners = leases.get(place), reserved.get(place, (claim.party,))
     if holder is not None and holder.party != claim.party:
-        return _held_by(holder, place, pinners)
+        return _held_by(holder, place, reserved)
     if holder is None and pinners[0] != claim.party:
         return _twice(place, pinners[0])
     return blocked(*place, observed) or Lease(
@@ -177,12 +181,28 @@ def _pinned(
     )
 
 
-def _held_by(holder: Lease, place: tuple[str, int], pinners: tuple[str, ...]) -> Conflict:
+def _goes_first(party: str, leases: Leases, reserved: Pins) -> bool:
+    """Whether parties that exchange their pinned ports wait for this one: the first by name.
+
+    It goes by way of an allocated port, so that none of them stops serving meanwhile.
+    """
+    wants = {each: place for place, pinners in reserved.items() for each in pinners}
+    circle = [party]
+    while (place := wants.get(circle[-1])) is not None and place in leases:
+        holder = leases[place].party
+        if holder in circle:
+            return holder == party == min(circle) and len(circle) > 1
+        circle.append(holder)
+    return False
+
+
+def _held_by(holder: Lease, place: tuple[str, int], reserved: Pins) -> Conflict:
     """Return why a pinned port that somebody else has a lease of can't be had."""
-    if holder.party in pinners:
+    if holder.party in reserved.get(place, ()):
         return _twice(place, holder.party)
     said = f"port {holder.port} of {holder.node} is {holder.party}'s"
-    if holder.service == names.GATEWAY:
+    moves = any(holder.party in pinners for pinners in reserved.values())
+    if holder.service == names.GATEWAY and not moves:
         return Conflict(
             f"{said}, and a gateway keeps the port that it was given",
             "pin another port: sdp ports shows which are free",

@@ -199,6 +199,9 @@ def _admit(
 def _tend(draft: Draft, service: ServiceDifference, current: Container, version: Version) -> Keys:
     """Plan what a container of the wanted version still lacks."""
     node = service.node.id
+    if version.pinned is not None and version.pinned != current.host_port:
+        claim = Claim(node, draft.sandbox, service.service, version.hash, version.pinned)
+        draft.wait_for_pin(claim, version.pinned)
     failure = draft.failure(service.service, version.hash)
     candidate = not current.admitted or service.service == names.GATEWAY
     if failure and candidate and _is_given_up(service, current, failure):

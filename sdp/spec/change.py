@@ -4,6 +4,7 @@ A change is right or refused as a whole: what it leaves must load at least as we
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, assert_never
 
@@ -24,6 +25,7 @@ Past: TypeAlias = Callable[[str], Iterable[str]]
 """A path → the contents that it had before, newest first."""
 
 MAX_SHOWN: Final = 60
+_NULLS: Final = frozenset({"null", "Null", "NULL", "~"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,12 +90,12 @@ def _apply(  # noqa: PLR0911 -- a kind each
         case Clone():
             return _clone(files, edit)
         case Set():
-            path, text = find(files, edit.kind, edit.name)
+            path, text = _named(files, edit)
             value = _value(edit, text)
             said = f"Set {'.'.join(edit.path)} of {edit.name} to {_short(value)}"
             return {path: set_value(text, edit.path, value, order(edit.kind))}, said
         case Unset():
-            path, text = find(files, edit.kind, edit.name)
+            path, text = _named(files, edit)
             return {path: _unset(text, edit)}, f"Unset {'.'.join(edit.path)} of {edit.name}"
         case Delete():
             path, _ = find(files, edit.kind, edit.name)
@@ -104,6 +106,16 @@ def _apply(  # noqa: PLR0911 -- a kind each
             return _write(files, edit)
         case _:
             assert_never(edit)
+
+
+def _named(files: Files, edit: Set | Unset) -> tuple[str, str]:
+    """Return the file that an edit of a key is about."""
+    if edit.path == (edit.kind,):
+        raise CannotChangeError(
+            f"the name of a {edit.kind} can't be changed: that would be another {edit.kind}",
+            "make one of the new name, such as with sdp clone, and delete this one",
+        )
+    return find(files, edit.kind, edit.name)
 
 
 def _create(files: Files, edit: Create) -> tuple[Mapping[str, str | None], str]:
@@ -139,11 +151,27 @@ def _value(edit: Set, text: str) -> yaml.Value:
     """Return the value to set: of a text, what the key's type makes of it."""
     if edit.text is None:
         return _frozen(edit.value)
-    parsed, faults = yaml.parse(edit.text.encode())
-    typed = edit.text if parsed is None or faults else parsed.value
-    if not isinstance(typed, str) and _refuses(edit, text, typed):
-        return typed if _refuses(edit, text, edit.text) else edit.text
-    return typed
+    typed = _typed(edit.text)
+    if isinstance(typed, str) or not _refuses(edit, text, typed):
+        return typed
+    # A list or keys are refused for what is in them; of a scalar, the text as it was typed.
+    worse = isinstance(typed, tuple | Mapping) and _refuses(edit, text, edit.text)
+    return typed if worse else edit.text
+
+
+def _typed(text: str) -> yaml.Value:
+    """Return what YAML makes of a text where that is all of it; else the text itself."""
+    parsed, faults = yaml.parse(text.encode())
+    value = text if parsed is None or faults else parsed.value
+    match value:
+        case None if text.strip() not in _NULLS:
+            return text  # nothing at all, or a comment
+        case str() if "#" in text and value not in {text, text.strip()[1:-1]}:
+            return text  # what follows would be a comment
+        case float() if not math.isfinite(value):
+            return text  # such as the commit 12e4567
+        case _:
+            return value
 
 
 def _refuses(edit: Set, text: str, value: yaml.Value) -> bool:

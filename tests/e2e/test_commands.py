@@ -26,6 +26,19 @@ def test_plan_says_whether_there_is_something_to_do(scenario, world):
         assert f"{scenario.path}:3:" in told
 
 
+def test_a_change_that_would_wait_is_a_change_until_it_is_committed(scenario, world):
+    scenario.commit("account: {use_ocp: true}")
+    scenario.synced()
+    scenario.write(body(scenario.name, "account: {branch: feature/none}"))
+    done = world.sdp("plan", "--sandbox", scenario.name)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "BranchMissing" in done.stdout or "no branch feature/none" in done.stdout
+    scenario.commit("account: {branch: feature/none}")
+    world.until(lambda: "BranchMissing" in scenario.conditions(), "it waits")
+    done = world.sdp("plan", "--sandbox", scenario.name)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_apply_waits_until_it_runs(scenario, world):
     scenario.write(body(scenario.name, "account: {branch: feature/login-error}"))
     done = world.sdp("apply", "--yes")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.scenarios import Scenario
+from tests.e2e.scenarios import Scenario, body
 from tests.testbed import images
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -113,6 +113,31 @@ def test_two_pins_of_one_port(scenario, world):
         assert ports_of(other)["account"] == port
         scenario.answers("account", "feature/limits")
         assert ports_of(scenario)["account"] != port
+
+
+def test_two_that_exchange_their_pins_serve_all_the_while(scenario, world):
+    first, second = world.ports.services[1] - 4, world.ports.services[1] - 5
+    pin = "account: {{branch: feature/limits, port: {}}}"
+    with neighbour(world, "EXCHANGES-ITS-PIN") as other:
+        scenario.commit(pin.format(first))
+        other.commit(pin.format(second))
+        for each in (scenario, other):
+            each.answers("account", "feature/limits")
+            each.synced()
+        texts = {
+            scenario.path: body(scenario.name, pin.format(second)),
+            other.path: body(other.name, pin.format(first)),
+        }
+        world.commit(texts, "Exchange two pins")
+
+        def exchanged() -> bool:
+            assert scenario.ask("account") == other.ask("account") == "feature/limits"
+            now = [ports_of(each).get("account") for each in (scenario, other)]
+            return now == [second, first]
+
+        world.until(exchanged, "each has the other's port, and serves all the while", 90)
+        scenario.synced()
+        other.synced()
 
 
 def test_a_pin_comes_before_an_allocated_port_and_nobody_is_interrupted(scenario, world):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from demo.world import git
+from tests.e2e.scenarios import Scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -71,6 +72,46 @@ def test_a_template_that_changes_plans_and_moves_every_sandbox_that_uses_it(
     ]
     sdp(world, "set", scenario.name, "services.account=null", "--wait")
     assert scenario.ask("account") == "ocp"
+
+
+def test_a_template_edited_in_the_working_tree_plans_every_sandbox_that_uses_it(
+    scenario, world, template
+):
+    sdp(world, "new", scenario.name, "-t", template, "--wait")
+    path = world.config / "templates" / f"{template.lower()}.yaml"
+    before = path.read_text()
+    path.write_text(before.replace("feature/login-error", "feature/limits"))
+    planned = sdp(world, "plan", code=2)
+    assert f"sandbox {scenario.name}" in planned
+    assert "feature/limits" in planned
+    path.write_text(before)
+    sdp(world, "plan", "--sandbox", scenario.name)
+
+
+def test_the_api_makes_an_environment_a_sandbox_and_its_clone_in_one_commit(
+    scenario, world, template
+):
+    name, copy = scenario.name, f"{scenario.name[:20]}-COPY".lower()
+    made = {"kind": "environment", "name": name, "values": {"variables": {"MODE": "of-the-api"}}}
+    edits = [
+        {"edit": "create", **made},
+        {"edit": "create", "name": name, "template": template, "values": {"environment": name}},
+        {"edit": "clone", "source": name, "name": copy},
+        {"edit": "set", "name": copy, "path": ["services", "account", "branch"],
+         "value": "feature/limits"},
+    ]  # fmt: skip
+    told = world.api("/api/changes", {"edits": edits, "author": "Dewi <dewi@company.example>"})
+    git("pull", "--quiet", "origin", "main", cwd=world.config)
+    other = Scenario(world, copy)
+    paths = [f"environments/{name.lower()}.yaml", other.path, scenario.path]
+    assert sorted(told["paths"]) == sorted(paths)
+    try:
+        scenario.answers("account", "feature/login-error")
+        other.answers("account", "feature/limits")
+        assert name in json.dumps(world.api("/api/environments"))
+    finally:
+        world.commit(dict.fromkeys(paths), "Remove what the API made")
+    scenario.commit("account: {use_ocp: true}")  # the fixture removes it
 
 
 def test_a_route_goes_to_ocp_and_back_and_the_table_proves_it(scenario, world):

@@ -47,11 +47,12 @@ from tests.property.profiles import SECONDS, SETTINGS, Progress
 SANDBOXES = ("QA", "QB", "QC", "QD")
 NAMES = st.sampled_from(SANDBOXES)
 SERVICES = st.sampled_from(["account", "payment", "user"])
-PINS = {"account": "9002", "payment": "9003", "user": "9007"}
-"""The first two are given out early: whoever has them must move."""
+PINS = {"account": ("9002", "9008"), "payment": ("9003", "9009"), "user": ("9007", "9010")}
+"""The first ones are given out early: whoever has them must move."""
 TARGETS = st.one_of(
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}"),
-    st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN"),
+    st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN0"),
+    st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN1"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{cpu: 1}}"),
     st.just("use_ocp: true"),
     st.just("url: 'http://10.9.9.9:8080'"),
@@ -152,8 +153,24 @@ class Planner(RuleBasedStateMachine):
     @rule(name=NAMES, service=SERVICES, wanted=TARGETS)
     def someone_commits_a_service(self, name: str, service: str, wanted: str) -> None:
         body = self.bodies.setdefault(name, Body())
-        body.services[service] = wanted.replace("PIN", PINS[service])
+        first, second = PINS[service]
+        body.services[service] = wanted.replace("PIN0", first).replace("PIN1", second)
         self.commit(about=name)
+
+    @rule(one=NAMES, other=NAMES, service=SERVICES, steps=st.integers(0, 8))
+    def someone_exchanges_the_pins_of_two_sandboxes(
+        self, one: str, other: str, service: str, steps: int
+    ) -> None:
+        """In one commit, when the loop ran so many steps with the pins as they were."""
+        if one == other:
+            return
+        first, second = (self.bodies.setdefault(name, Body()) for name in (one, other))
+        pins = [f"branch: {BRANCHES[0]}, port: {port}" for port in PINS[service]]
+        first.services[service], second.services[service] = pins
+        self.commit()
+        self.the_loop_runs(steps)
+        second.services[service], first.services[service] = pins
+        self.commit()
 
     @rule(
         name=NAMES,
@@ -439,12 +456,14 @@ class Planner(RuleBasedStateMachine):
         self.platform.converge()
         self.assert_rests()
         self.assert_only(MENDABLE | {"PortConflict"})
+        self.assert_no_circle()
         self.assert_unmoved_by_writing()
         for name in sorted(self.platform.memory.desired.sandboxes):
             self.platform.sync(name)
         self.platform.converge()
         self.assert_rests()
         self.assert_only(MENDABLE - {"Drift"} | {"PortConflict"})
+        self.assert_no_circle()
         there = observation.sandboxes(self.platform.nodes.observed)
         assert there <= self.platform.memory.desired.sandboxes.keys() | self.held()
 
@@ -472,6 +491,21 @@ class Planner(RuleBasedStateMachine):
     def assert_only(self, reasons: frozenset[str]) -> None:
         holds = [hold for plan in self.platform.memory.plans.values() for hold in plan.holds]
         assert {hold.reason for hold in holds} <= reasons, holds
+
+    def assert_no_circle(self) -> None:
+        """Nobody waits, at last, for a port of somebody who waits for nothing but them."""
+        waits = {
+            f"{hold.sandbox}/{hold.service}": found[1]
+            for plan in self.platform.memory.plans.values()
+            for hold in plan.holds
+            if {each.reason for each in plan.holds} == {"PortConflict"}
+            if (found := re.search(r" is (\S+)'s, which is to give it up", hold.message))
+        }
+        for party in waits:
+            seen = {party}
+            while (party := waits.get(party, "")) != "":
+                assert party not in seen, waits
+                seen.add(party)
 
 
 def _reversed(whole: World) -> World:

@@ -57,7 +57,8 @@ def test_usage_errors_end_with_64_because_2_means_changes(words):
 
 JSON = (
     ["status"], ["nodes"], ["nodes", "micro-92"], ["deployments"], ["explain", "QA-ONE"],
-    ["cancel", "QA-ONE"],
+    ["cancel", "QA-ONE"], ["sync", "QA-ONE"], ["ports"], ["doctor"],
+    ["template", "list"], ["env", "list"], ["route", "QA-ONE"],
 )  # fmt: skip
 
 
@@ -146,6 +147,19 @@ def test_apply_commits_only_specs_and_ends_with_0_when_all_converged(control, ru
     assert done.exit_code == 0, done.stderr
     assert git(config, "log", "-1", "--format=%s") == "Give it to sari"
     assert git(config, "show", "--name-only", "--format=") == "sandboxes/qa-one.yaml"
+
+
+def test_apply_tells_a_program_what_it_committed_and_planned(control, run, config):
+    control.plane.plan = plan(change())
+    (config / "sandboxes/qa-one.yaml").write_text("sandbox: QA-ONE\nowner: sari\n")
+    base = git(config, "rev-parse", "main")
+    asked = run("apply", "-C", config, "--json")
+    assert (asked.exit_code, asked.stdout, git(config, "rev-parse", "main")) == (64, "", base)
+    done = run("apply", "-C", config, "--yes", "--json", "--timeout", "1s")
+    told = json.loads(done.stdout)
+    assert (told["base"], told["commit"]) == (base, git(config, "rev-parse", "main"))
+    assert told["paths"] == ["sandboxes/qa-one.yaml"]
+    assert told["plan"]["sandboxes"][0]["sandbox"] == "QA-ONE"
 
 
 def test_apply_does_not_take_the_state_before_the_commit_for_converged(control, run, config):

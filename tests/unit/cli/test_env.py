@@ -317,6 +317,8 @@ def test_keygen_prints_the_public_key_and_keeps_the_other_private(sdp, tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert f"# public key: {done.stdout.strip()}" in path.read_text()
     assert f"identity: {path}" in done.stderr
+    other = json.loads(sdp("keygen", "-o", path.with_name("two.txt"), "--json").stdout)
+    assert other["public"] in path.with_name("two.txt").read_text()
     again = sdp("keygen", "-o", path)
     assert (again.exit_code, "is there already" in again.stderr) == (1, True)
 
@@ -371,7 +373,13 @@ def test_edit_shows_plain_text_and_encrypts_only_what_changed(clone, sdp, typed,
     assert written(clone).startswith("environment: qa   # QA's own\n")
 
 
-@pytest.mark.parametrize("script", ["exit 1", 'printf "environment: [" > "$1"', "exit 0"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exit 1", "kill -9 $$", "exit 0", ': > "$1"', 'rm "$1"', 'rm "$1"; mkdir "$1"',
+        """printf '\\377' > "$1\"""", """printf 'a\\0b' > "$1\"""", 'printf "environment: [" > "$1"',
+    ],
+)  # fmt: skip
 def test_edit_that_comes_to_nothing_changes_nothing_and_leaves_nothing(
     clone, sdp, typed, tmp_path, script
 ):
@@ -379,9 +387,19 @@ def test_edit_that_comes_to_nothing_changes_nothing_and_leaves_nothing(
     before = head(clone)
     done = sdp("edit", "qa", key=ACHMAD.secret, **typed(script))
     assert done.exit_code == (0 if script == "exit 0" else 1), done.stderr
+    assert script == "exit 0" or "fix:" in done.stderr
     assert head(clone) == before
     assert list((tmp_path / "memory").iterdir()) == []
     assert CANARY not in done.output
+
+
+@pytest.mark.parametrize("command", ['"', "/nonexistent/editor", "/tmp"])
+def test_an_editor_that_is_none_is_told(clone, sdp, command):
+    before = head(clone)
+    done = sdp("edit", "qa", EDITOR=command, VISUAL="")
+    assert done.exit_code == 1
+    assert "name your editor in VISUAL or EDITOR" in done.stderr
+    assert head(clone) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -111,6 +111,65 @@ def test_who_has_a_pinned_port_keeps_it_and_the_other_gets_it_when_it_is_given_u
     assert (port(simulation, "QA"), port(simulation, "QB")) == (9500, 9501)
 
 
+def both(name: str, account: int, payment: int) -> str:
+    services = f"account: {{branch: feature/b, port: {account}}}"
+    return sandbox(name, f"{services}, payment: {{branch: feature/b, port: {payment}}}")
+
+
+def exchanged(simulation: Simulation, *sandboxes: str) -> None:
+    """Commit other pins, and let it converge; meanwhile each service serves."""
+    serving = sum(each.service != "gateway" for each in simulation.containers().values())
+    simulation.desired = desired(*sandboxes)
+    while simulation.step():
+        standing = [
+            each
+            for each in simulation.containers().values()
+            if (each.state, each.health, each.admitted) == ("running", "healthy", True)
+        ]
+        assert len({(c.sandbox, c.service) for c in standing if c.service != "gateway"}) == serving
+    simulation.converge()
+    assert simulation.reasons() == []
+
+
+def test_two_that_exchange_their_pins_are_never_interrupted():
+    simulation = converged(pinned("QA", 9500), pinned("QB", 9501))
+    exchanged(simulation, pinned("QA", 9501), pinned("QB", 9500))
+    assert (port(simulation, "QA"), port(simulation, "QB")) == (9501, 9500)
+    assert simulation.routes("qa")["account_url"] == "http://10.0.0.92:9501"
+
+
+def test_three_that_pass_their_pins_on_all_get_them():
+    simulation = converged(pinned("QA", 9500), pinned("QB", 9501), pinned("QC", 9502))
+    exchanged(simulation, pinned("QA", 9502), pinned("QB", 9500), pinned("QC", 9501))
+    assert [port(simulation, name) for name in ("QA", "QB", "QC")] == [9502, 9500, 9501]
+
+
+def test_two_services_of_a_sandbox_exchange_their_pins():
+    simulation = converged(both("QA", 9500, 9501))
+    exchanged(simulation, both("QA", 9501, 9500))
+    assert port(simulation, "QA") == 9501
+    assert port(simulation, "QA", "payment") == 9500
+
+
+def test_two_gateways_exchange_their_pins():
+    before = [sandbox(n, "", f"branch: develop, port: {p}") for n, p in (("QA", 81), ("QB", 82))]
+    after = [sandbox(n, "", f"branch: develop, port: {p}") for n, p in (("QA", 82), ("QB", 81))]
+    simulation = converged(*before)
+    exchanged(simulation, *after)
+    assert port(simulation, "QA", "gateway") == 82
+    assert port(simulation, "QB", "gateway") == 81
+
+
+def test_who_went_elsewhere_meanwhile_says_who_has_its_port():
+    simulation = converged(pinned("QA", 9500), pinned("QB", 9501))
+    simulation.desired = desired(pinned("QA", 9501), pinned("QB", 9500))
+    while not any(
+        c.host_port == 9500 and c.sandbox == "QB" for c in simulation.containers().values()
+    ):
+        assert simulation.step()
+    assert "9501" in hold(simulation, "QA").message
+
+
 def test_a_used_up_range_names_itself_its_holders_and_heals():
     small = PLATFORM + "ports: {services: {first: 9001, last: 9002}}\n"
     simulation = Simulation(desired(QA, QB, platform=small))

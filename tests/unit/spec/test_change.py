@@ -53,11 +53,56 @@ def test_a_clone_says_the_same_and_pins_no_port():
         ("lifecycle.protect", "true", "lifecycle: {protect: true}"),
         ("template", "BASE", "template: BASE"),
         ("environment", "null", "environment: null"),
+        ("services.payment", "{branch: x, port: 9006}", "  payment: {branch: x, port: 9006}"),
+        ("services.payment.branch", "1.10", '  payment: {branch: "1.10"}'),
+        ("services.payment.branch", "true", '  payment: {branch: "true"}'),
+        ("services.payment.branch", "#7", '  payment: {branch: "#7"}'),
+        ("services.payment.branch", "fix/#7", "  payment: {branch: fix/#7}"),
+        ("services.payment.commit", "1" * 40, f"  payment: {{commit: {'1' * 40}}}"),
+        ("resources.cpu", "500m", "resources: {cpu: 500m}"),
+        ("resources.memory", "1GB", "resources: {memory: 1GB}"),
+        ("lifecycle.expire_after", "14d", "lifecycle: {expire_after: 14d}"),
+        ("heal", "report", "heal: report"),
+        ("owner", "007", "owner: 007"),
+        ("owner", "'sari'", "owner: sari"),
     ],
 )  # fmt: skip
 def test_a_text_becomes_what_the_key_calls_for(path, text, line):
     made = changed(Set(name="QA-ONE", path=tuple(path.split(".")), text=text))
     assert line in made.files["sandboxes/one.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "why"),
+    [
+        ("owner", "", "found '', expected"),
+        ("services.account.branch", "", "found ''"),
+        ("owner", "sari # and budi", "found 'sari # and budi'"),
+        ("services.payment.commit", "12e45678", "found '12e45678', expected a whole commit"),
+        ("gateway.port", "8080.5", "expected a whole number"),
+        ("gateway.port", "many", "expected a whole number"),
+        ("lifecycle.protect", "yes", "expected true or false"),
+        ("resources.memory", "1024", "found '1024'"),
+        ("owner", "[sari]", "found a list"),
+        ("services.payment", "{brnch: x}", "unknown key 'brnch'"),
+    ],
+)  # fmt: skip
+def test_a_text_that_the_key_does_not_take_is_refused_as_it_was_typed(path, text, why):
+    with pytest.raises(CannotChangeError) as refused:
+        changed(Set(name="QA-ONE", path=tuple(path.split(".")), text=text))
+    assert why in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        Set(name="QA-ONE", path=("sandbox",), text="QA-TWO"),
+        Unset(name="QA-ONE", path=("sandbox",)),
+    ],
+)
+def test_a_sandbox_is_not_renamed_away(edit):
+    with pytest.raises(CannotChangeError, match="can't be changed"):
+        changed(edit)
 
 
 def test_a_variable_is_text_whatever_it_looks_like():

@@ -1,0 +1,112 @@
+"""Bad input for every command: a clear error on stderr, its exit code, and nothing changed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.testing import CliRunner
+
+from sdp.cli.main import app
+from tests.fakes.control_plane import FakeControlPlane, served_in_thread
+from tests.unit.agent.repositories import git
+from tests.unit.config_repo import cloned, head, serve
+
+BAD = (
+    ("init", ["init", "CLONE"], 1, "is there and not empty"),
+    ("validate", ["validate", "nowhere"], 64, "does not exist"),
+    ("render", ["render", "NOBODY", "-C", "CLONE"], 1, "unknown sandbox"),
+    ("plan", ["plan", "-C", "CLONE", "--ref", "nope"], 1, "there is no commit 'nope'"),
+    ("plan", ["plan", "-C", "CLONE", "--ref", "main", "-o", "x"], 64, "working tree can be saved"),
+    ("apply", ["apply", "nowhere.plan"], 64, "does not exist"),
+    ("apply", ["apply", "-C", "CLONE", "--timeout", "soon"], 64, "--timeout"),
+    ("apply", ["apply", "CLONE/platform.yaml"], 1, "no saved plan"),
+    ("status", ["status", "NOBODY"], 1, "no sandbox"),
+    ("explain", ["explain", "NOBODY"], 1, "no sandbox"),
+    ("events", ["events", "--nope"], 64, "No such option"),
+    ("logs", ["logs", "NOBODY/account"], 1, "no sandbox"),
+    ("logs", ["logs", "QA-ONE/account", "--since", "soon"], 64, "--since"),
+    ("deployments", ["deployments", "--status", "nope"], 64, "--status"),
+    ("deployments", ["deployments", "--limit", "0"], 64, "--limit"),
+    ("nodes", ["nodes", "nowhere"], 1, "nowhere"),
+    ("ports", ["ports", "--node", "nowhere"], 1, "nowhere"),
+    ("doctor", ["doctor", "--nope"], 64, "No such option"),
+    ("sync", ["sync", "NOBODY"], 1, "no sandbox"),
+    ("cancel", ["cancel", "NOBODY"], 1, "no sandbox"),
+    ("schema", ["schema", "nope"], 64, "nope"),
+    ("serve", ["serve", "--config-repo", "x", "--data-dir", "d", "--port", "70000"], 64, "--port"),
+    ("agent", ["agent", "--config", "nowhere.yaml"], 64, "does not exist"),
+    ("new", ["new", "QA-ONE", "-C", "CLONE"], 1, "QA-ONE is there already"),
+    ("new", ["new", "QA-TWO", "--set", "owner", "-C", "CLONE"], 64, "expected KEY=VALUE"),
+    ("set", ["set", "QA-ONE", "owner=", "-C", "CLONE"], 1, "found ''"),
+    ("set", ["set", "QA-ONE", "sandbox=QA-TWO", "-C", "CLONE"], 1, "can't be changed"),
+    ("clone", ["clone", "NOBODY", "QA-TWO", "-C", "CLONE"], 1, "unknown sandbox"),
+    ("delete", ["delete", "QA-ONE", "-C", "CLONE"], 1, "nobody is there to answer"),
+    ("route", ["route", "QA-ONE", "nobody", "--to", "ocp", "-C", "CLONE"], 1, "unknown service"),
+    ("revert", ["revert", "nope", "-C", "CLONE"], 1, "there is no commit"),
+    ("template list", ["template", "list", "--nope"], 64, "No such option"),
+    ("template new", ["template", "new", "BASE", "-C", "CLONE"], 1, "BASE is there already"),
+    ("template set", ["template", "set", "NONE", "owner=x", "-C", "CLONE"], 1, "unknown template"),
+    ("template delete", ["template", "delete", "NONE", "-y", "-C", "CLONE"], 1, "unknown template"),
+    ("env list", ["env", "list", "--nope"], 64, "No such option"),
+    ("env set", ["env", "set", "qa", "A-B=x", "-C", "CLONE"], 64, "expected a variable name"),
+    ("env unset", ["env", "unset", "qa", "NOPE", "-C", "CLONE"], 1, "qa has no NOPE"),
+    ("env set-secret", ["env", "set-secret", "qa", "A", "-C", "CLONE"], 1, "--stdin"),
+    ("env edit", ["env", "edit", "nope", "-C", "CLONE"], 1, "unknown environment"),
+    ("env diff", ["env", "diff", "qa", "nope", "-C", "CLONE"], 1, "unknown environment"),
+    ("env keygen", ["env", "keygen", "-o", "CLONE/platform.yaml"], 1, "is there already"),
+    ("env rotate", ["env", "rotate", "nope", "-C", "CLONE"], 1, "names nobody to encrypt for"),
+)  # fmt: skip
+SILENT = {"schema", "serve", "agent"}
+"""Commands without ``--json``: a schema is JSON, and the others print nothing."""
+
+
+def commands() -> dict[str, TyperCommand]:
+    """Return every command, by its words."""
+
+    def below(group: object, *words: str) -> Iterator[tuple[str, TyperCommand]]:
+        if not isinstance(group, TyperGroup):
+            assert isinstance(group, TyperCommand)
+            yield " ".join(words), group
+            return
+        for name, each in group.commands.items():
+            yield from below(each, *words, name)
+
+    return dict(below(typer.main.get_command(app)))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (each for each in folder.rglob("*") if each.is_file() and ".git" not in each.parts)
+    return {str(each): each.read_bytes() for each in found}
+
+
+def test_every_command_is_given_bad_input_here():
+    assert {name for name, *_ in BAD} == commands().keys()
+
+
+@pytest.mark.parametrize(("words", "code", "why"), [each[1:] for each in BAD])
+def test_bad_input_is_told_on_stderr_and_changes_nothing(tmp_path, monkeypatch, words, code, why):
+    clone = cloned(serve(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    before = (head(tmp_path / "config.git"), head(clone), files(tmp_path))
+    control = FakeControlPlane()
+    with served_in_thread(control.ports) as url:
+        argv = [word.replace("CLONE", str(clone)) for word in words]
+        done = CliRunner(env={"SDP_URL": url, "TERMINAL_WIDTH": "200"}).invoke(app, argv)
+    assert (done.exit_code, done.stdout) == (code, ""), done.output
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert why in said
+    assert code == 64 or ("error: " in said and "fix: " in said), said
+    assert (head(tmp_path / "config.git"), head(clone), files(tmp_path)) == before
+    assert git(clone, "status", "--porcelain") == ""
+    assert (control.plane.asked, control.changes.asked) == ([], [])
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_an_example_its_exit_codes_and_json(name):
+    command = commands()[name]
+    assert "Example" in str(command.help)
+    assert "Exit codes: 0 done; 1 an error" in str(command.epilog)
+    options = {option for each in command.params for option in each.opts}
+    assert ("--json" in options) == (name not in SILENT)
