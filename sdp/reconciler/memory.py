@@ -384,7 +384,7 @@ class Memory:
         for name in guard.leaving(whole):
             said = departures.get(name, Departure(""))
             if (still := self.desired.sandboxes.get(name)) is not None:
-                said = Departure("", still.protect)
+                said = Departure("", protected=still.protect)
             more = {"": deletes} if deletes else {}
             both = {**said.allowances, **more}
             departures[name] = dataclasses.replace(said, allowances=both)

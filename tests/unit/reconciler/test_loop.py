@@ -536,6 +536,18 @@ async def test_a_preview_changes_nothing_and_shows_what_a_commit_would(tmp_path:
         assert plan.empty
 
 
+async def test_a_preview_of_a_removal_shows_what_goes_and_what_is_protected(
+    tmp_path: Path,
+) -> None:
+    protected = sandbox("QA-B", "account: {branch: develop}") + "lifecycle: {protect: true}\n"
+    async with platform(tmp_path, a=A, b=protected) as made:
+        await made.synced("qa-a", "qa-b")
+        plans, _ = made.reconciler.preview(load([Blob("platform.yaml", PLATFORM, b"")]), deletes=2)
+    assert not plans["qa-a"].holds
+    assert plans["qa-a"].actions
+    assert [each.reason for each in plans["qa-b"].holds] == ["Protected"]
+
+
 async def test_a_newer_commit_supersedes_a_build_that_is_under_way(tmp_path: Path) -> None:
     old = commit("account", "develop")
     async with platform(tmp_path) as made:
