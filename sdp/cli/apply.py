@@ -62,6 +62,8 @@ def apply(
             cli.fail("not applied")
         target = _committed(offer, message)
         publish(offer.tree, target)
+        if target != offer.tree.head:
+            cli.say(f"  undo it: sdp revert {target[:7]}")
         fresh = target != offer.made.revision
         follower = Follower(client, target, list(offer.affected), offer.tree.has, fresh=fresh)
         if not follower.run(time.monotonic() + wait):
