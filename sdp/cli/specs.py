@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 from rich.cells import cell_len
 
+from sdp.cli import context as cli
 from sdp.spec import reference, yaml
 from sdp.spec.explain import unknown
 from sdp.spec.load import FOLDERS, is_spec, load
@@ -83,8 +84,9 @@ def render(
     path = _path_of(sandbox, tree)
     if path is None:
         known = [file.spec.sandbox for file in tree.sandboxes.values()]
-        typer.echo(unknown(f"sandbox '{sandbox}'", sandbox, known), err=True)
-        raise typer.Exit(1)
+        cli.fail(
+            unknown(f"sandbox '{sandbox}'", sandbox, known), "name one that is there, or its file"
+        )
     match resolve(path, tree):
         case Unresolved(problems=found):
             _print_problems(found, blobs, to_stderr=True)

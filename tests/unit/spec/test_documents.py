@@ -166,7 +166,9 @@ def test_render_aligns_the_origins_and_reads_back_as_the_same_sandbox(folder):
 def test_render_of_an_unknown_sandbox_suggests_the_nearest(folder):
     result = run("render", "y", "-C", folder)
     assert result.exit_code == 1
-    assert result.stderr == "unknown sandbox 'y'; expected one of X\n"
+    assert result.stderr == (
+        "error: unknown sandbox 'y'; expected one of X\n  fix: name one that is there, or its file\n"
+    )
 
 
 def test_render_of_a_broken_sandbox_says_why_on_stderr(folder):
