@@ -69,6 +69,8 @@ def apply(
         target = _committed(offer, said)
         publish(offer.tree, target)
         _tell(offer, target, said, as_json=as_json)
+        if target != offer.tree.head:
+            cli.say(f"  undo it: sdp revert {target[:7]}")
         fresh = target != offer.made.revision
         follower = Follower(client, target, list(offer.affected), offer.tree.has, fresh=fresh)
         if not follower.run(time.monotonic() + wait):

@@ -88,7 +88,7 @@ def logs(  # noqa: PLR0913 -- a command's options
     goes on with the container that replaces it, and says so. A deployment's log has all lines.
 
     Examples: `sdp logs qa-login-error/account -f`; `sdp logs qa-login-error/gateway --since 10m`;
-    `sdp logs qa-login-error/account --grep 'HTTP 5..' -i`; `sdp logs d-183 -f`;
+    `sdp logs qa-login-error/account --grep 'HTTP 5..' -i`; `sdp logs d-07b8461130 -f`;
     `sdp logs qa-login-error/account --build`.
     """
     wanted = Wanted(follow, _since(since), tail, _pattern(grep, ignore_case=ignore_case), as_json)
@@ -126,8 +126,7 @@ def _container(client: Client, sandbox: str, service: str, wanted: Wanted) -> No
     for message in client.follow(f"{path}?{query}"):
         if message.event == "message":
             line = ContainerLine.model_validate_json(message.data)
-            silent = False
-            _print(message, line.text, line.text, wanted)
+            silent = not _print(message, line.text, line.text, wanted) and silent
         else:
             _notice(message, wanted)
     if silent:
@@ -194,9 +193,12 @@ def _print_stage(message: Message, wanted: Wanted) -> None:
     _print(message, line.text, f"{line.stage}: {line.text}", wanted)
 
 
-def _print(message: Message, text: str, shown: str, wanted: Wanted) -> None:
-    if wanted.pattern is None or wanted.pattern.search(text):
-        typer.echo(message.data if wanted.as_json else cli.inert(shown))
+def _print(message: Message, text: str, shown: str, wanted: Wanted) -> bool:
+    """Print a line that is wanted; return whether it is."""
+    if wanted.pattern is not None and not wanted.pattern.search(text):
+        return False
+    typer.echo(message.data if wanted.as_json else cli.inert(shown))
+    return True
 
 
 def _pattern(text: str | None, *, ignore_case: bool) -> re.Pattern[str] | None:

@@ -75,7 +75,8 @@ def of_plan(plan: Plan, sandbox: str, now: datetime.datetime) -> Event:
         {"service": each.service, "action": each.action.kind, "cause": str(each.cause)}
         for each in plan.actions
     ]
-    message = f"{len(plan.actions)} actions, {len(plan.holds)} held"
+    noun = "action" if len(plan.actions) == 1 else "actions"
+    message = f"{len(plan.actions)} {noun}, {len(plan.holds)} held"
     return Event(now, "PLANNED", sandbox, message=message, data={"actions": causes})
 
 

@@ -259,7 +259,7 @@ def _refuse_worse(before: Files, after: Files) -> None:
     if new:
         raise CannotChangeError(
             "\n".join(("the specs would no longer load:", *(f"  {each}" for each in new))),
-            "change what it says there",
+            "give another value or name; no file was changed",
             new,
         )
 
