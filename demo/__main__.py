@@ -17,6 +17,7 @@ from tests.testbed.process import TestbedError
 EXAMPLES = {
     "sandboxes/qa-login-error.yaml": "sandboxes/qa-login-error.yaml",
     "environments/qa.yaml": "environments/qa.yaml",
+    "templates/qa-default.yaml": "templates/qa-default.yaml",
 }
 ROOT = REPOSITORY / ".demo"
 

@@ -135,7 +135,8 @@ def check_names(client: Client, selection: Selection, files: Files) -> None:
 def ask(client: Client, files: Files, selection: Selection, allow_deletes: int = 0) -> PlanView:
     """Return the plan of these files against what runs.
 
-    Ends with 1, and sends nothing, where a secret could be in plain text.
+    Ends with 1, and sends nothing, where a secret could be in plain text; and where the control
+    plane serves another platform: what runs there is nobody's here.
     """
     _keep_secrets(files)
     asked = {
@@ -145,7 +146,16 @@ def ask(client: Client, files: Files, selection: Selection, allow_deletes: int =
         "exclude": sorted(selection.excluded),
         "allow_deletes": allow_deletes,
     }
-    return client.post("/api/plan", PlanView, asked)
+    made = client.post("/api/plan", PlanView, asked)
+    said = {path: text for path, text in files.items() if path.startswith("platform.")}
+    platform = tree_of(said).platform
+    if platform is not None and made.instance not in {"", platform.spec.platform}:
+        cli.fail(
+            f"these are the specs of the platform {platform.spec.platform!r}, and {client.url} "
+            f"serves {made.instance!r}",
+            "name its control plane with --server, or its config repo with -C",
+        )
+    return made
 
 
 def _keep_secrets(files: Files) -> None:

@@ -139,6 +139,8 @@ def show(made: PlanView) -> None:
     for each in made.problems:
         severity = "warning: " if each.severity == "warning" else ""
         cli.say(f"{each.path}:{each.line}:{each.column}: {severity}{each.message}")
+    if not made.changes and any(each.severity == "error" for each in made.problems):
+        return  # what a broken spec would do is not known: nothing is not the word for it
     console = cli.out()
     colours = {"+": "green", "~": "yellow", "-": "red"}
     for line in made.text.splitlines():

@@ -168,7 +168,7 @@ def land(
             return
         if ask is not None:
             ask(_previewed(place, edit)[0])
-        made = _landed(writer.land(place, edit, tree.author, options.why))
+        made = _landed(writer.land(place, edit, tree.author, options.why, tree.head))
     except CannotChangeError as error:
         cli.fail(str(error), error.fix)
     _told(options, made, tree)
@@ -202,7 +202,7 @@ def _refused(outcome: writer.Conflict | writer.Unwritable) -> NoReturn:
             cli.say_conflict(showing.conflict(outcome))
             cli.fail(
                 f"{', '.join(outcome.paths)} changed since {outcome.base[:7]}; above is how",
-                "look at it, and give the command again",
+                "look at it, git pull, and give the command again",
             )
         case writer.Unwritable():
             cli.fail(outcome.message, outcome.fix)

@@ -222,3 +222,11 @@ EXAMPLES = (
 def test_help_has_an_example(name):
     assert f"sdp {name}" in sdp([name, "--help"], NOBODY).stdout
     assert "Example" in sdp([name, "--help"], NOBODY).stdout
+
+
+def test_the_plan_of_another_platform_is_refused(control, run, config):
+    control.plane.plan = plan(instance="acme-2")
+    done = run("plan", "-C", config)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "specs of the platform 'acme'" in done.stderr
+    assert "serves 'acme-2'" in done.stderr

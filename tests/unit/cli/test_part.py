@@ -222,7 +222,8 @@ def test_a_plan_of_another_platform_is_refused(control, run, config, saved):
     control.plane.plan = plan(FIRST, instance="staging")
     done = run("apply", saved, "--yes")
     assert done.exit_code == 1
-    assert "saved for the platform 'acme', and this control plane serves 'staging'" in done.stderr
+    assert "these are the specs of the platform 'acme'" in done.stderr
+    assert "serves 'staging'" in done.stderr
     assert commits(config) == 2
 
 

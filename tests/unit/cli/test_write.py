@@ -11,7 +11,7 @@ from sdp.api.views import CommitView, ConflictView
 from sdp.cli.main import app
 from tests.fakes.control_plane import NOW, FakeControlPlane, sandbox, served_in_thread
 from tests.unit.agent.repositories import git
-from tests.unit.config_repo import FILES, cloned, commit, head, serve
+from tests.unit.config_repo import FILES, cloned, commit, head, others, serve
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -152,6 +152,17 @@ def test_a_conflict_shows_who_did_what_meanwhile(clone):
     assert done.exit_code == 1
     assert "sandboxes/one.yaml has changes that are not committed" in done.stderr
     assert (served(clone), "dewi" in path.read_text()) == (before, True)
+
+
+def test_what_a_colleague_pushed_to_the_same_file_is_shown_and_not_overwritten(clone):
+    theirs = others(
+        clone.parent / "config.git", "sandboxes/one.yaml", "sandbox: QA-ONE\nowner: eve\n"
+    )
+    before = head(clone)
+    done = sdp("set", "QA-ONE", "owner=sari", "-C", clone)
+    assert (done.exit_code, served(clone), head(clone)) == (1, theirs, before)
+    for word in ("+owner: eve", "Change sandboxes/one.yaml", "changed since", "git pull"):
+        assert word in done.stderr
 
 
 def test_a_clone_that_is_on_no_branch_is_not_committed_in(clone):
