@@ -87,7 +87,7 @@ def _moves(service: ServiceDifference, version: str) -> bool:
 
 def _ends_a_move(planned: Planned, version: str) -> bool:
     name = names.container(planned.sandbox, planned.service)
-    return planned.cause.before == names.beside(name, version)
+    return bool(version) and planned.cause.before.startswith(names.beside(name, version))
 
 
 def _message(

@@ -368,7 +368,7 @@ def _container(
     urls = {names.peer_variable(name): url for name, url in sorted(peers.items()) if url}
     gateway = _gateway_url(draft)
     return ContainerSpec(
-        name=_free_name(draft, service, version),
+        name=_free_name(draft, service, version, host_port),
         image=version.image,
         sandbox=draft.sandbox,
         service=service.service,
@@ -401,10 +401,11 @@ def _gateway_url(draft: Draft) -> dict[str, str]:
     return {}
 
 
-def _free_name(draft: Draft, service: ServiceDifference, version: Version) -> str:
+def _free_name(draft: Draft, service: ServiceDifference, version: Version, host_port: int) -> str:
+    """Return a name that no container has; two of one version differ in their ports."""
     name = names.container(draft.sandbox, service.service)
-    taken: set[str] = set()
     node: NodeReport = draft.world.observed[service.node.id].report
-    for container in node.containers.values():
-        taken.add(container.name)
-    return names.beside(name, version.hash) if name in taken else name
+    taken = {container.name for container in node.containers.values()}
+    version_name = names.beside(name, version.hash)
+    candidates = (name, version_name, f"{version_name}-{host_port}")
+    return next(each for each in candidates if each not in taken or each == candidates[-1])
