@@ -8,6 +8,7 @@ from pathlib import Path
 
 TEMPORARY = ".sdp-tmp-"
 """Begins the names of what is not finished; whoever owns a folder sweeps them at start."""
+_LOOKS = 100
 
 
 def temporary(beside: Path) -> Path:
@@ -63,6 +64,18 @@ def sweep(root: Path) -> None:
     for entry in list(root.iterdir()):
         if entry.name.startswith(TEMPORARY):
             remove(entry)
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Return what matches a pattern below a folder, of which parts may go meanwhile.
+
+    Raises:
+        OSError: the disk can't be read.
+    """
+    for _ in range(_LOOKS):
+        with contextlib.suppress(FileNotFoundError):  # a folder went between two steps: look again
+            return sorted(folder.glob(pattern))
+    return sorted(folder.glob(pattern))
 
 
 def remove(path: Path) -> None:

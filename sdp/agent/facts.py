@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from sdp.agent import images, runner
+from sdp.agent import durable, images, runner
 from sdp.agent.engine import About, Engine, EngineDown, EngineError
 from sdp.agent.identity import IdentityFile, Unusable
 from sdp.agent.runner import Command, Finished
@@ -67,12 +67,8 @@ class Facts:
 
     async def _has_composer_json(self) -> bool:
         """Whether a gateway that was built here asks for composer."""
-        return await asyncio.to_thread(self._composer_json)
-
-    def _composer_json(self) -> bool:
-        with contextlib.suppress(OSError):  # folders go while they are looked through
-            return any(self._state.glob("releases/*/*/gateway-*/composer.json"))
-        return False
+        pattern = "releases/*/*/gateway-*/composer.json"
+        return bool(await asyncio.to_thread(durable.matching, self._state, pattern))
 
     async def _tool(self, name: str) -> Tool:
         key = await asyncio.to_thread(_installed, name)

@@ -140,7 +140,7 @@ class Copies:
         Files are read again when a copy's signs on disk have changed.
         """
         known: dict[Path, _Known] = {}
-        for path in self._folder.glob(f"*/*/{RECORD}"):
+        for path in durable.matching(self._folder, f"*/*/{RECORD}"):
             folder = CopyFolder(path.parent)
             record = folder.record()
             if record is None or path.parent.name != record.commit:
@@ -182,7 +182,7 @@ class Copies:
             place = copy_folder.folder_of(self._folder, sandbox, "0" * 40).root.parent
         except ValueError:
             return []
-        return [CopyFolder(path.parent) for path in sorted(place.glob(f"*/{RECORD}"))]
+        return [CopyFolder(path.parent) for path in durable.matching(place, f"*/{RECORD}")]
 
     async def _create(self, action: CopyGateway, folder: CopyFolder, release: Path) -> Outcome:
         half = CopyFolder(durable.temporary(folder.root))

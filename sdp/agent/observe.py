@@ -11,6 +11,8 @@ import random
 from collections.abc import Mapping
 from typing import Protocol
 
+import structlog
+
 from sdp import clock
 from sdp.agent.engine import PORT, SANDBOX, Engine, EngineDown, EngineError, Inspected, Listed
 from sdp.agent.probe import Prober
@@ -26,6 +28,8 @@ from sdp.protocol.report import (
     Repository,
     Sealed,
 )
+
+log = structlog.get_logger(__name__)
 
 RELIST_SECONDS = 60.0
 COALESCE_SECONDS = 0.02
@@ -243,7 +247,10 @@ class Observer:
 
     async def _watch_disk(self) -> None:
         while True:
-            await self._look_at_disk()
+            try:
+                await self._look_at_disk()
+            except OSError as error:  # what was seen last stands; disk/state tells of a bad disk
+                log.warning("the state folder can't be read", error=str(error))
             await asyncio.sleep(COPIES_SECONDS)
 
     async def _learn_environments(self) -> None:

@@ -199,7 +199,8 @@ class Desk:
     async def _see_through(self, frame: Perform) -> None:
         outcome = await self._within_deadline(frame)
         self._outcomes[frame.action_id] = outcome
-        with contextlib.suppress(EngineDown, EngineError):  # the report says that it is down
+        # An engine that is down, or a disk that can't be read, is told by the report itself.
+        with contextlib.suppress(EngineDown, EngineError, OSError):
             await self._observer.look(frame.action)
 
     def _finish(self, frame: Perform) -> None:

@@ -92,7 +92,7 @@ class Releases:
     def scan(self) -> dict[str, Release]:
         """Return the releases on disk by ``<repository>/<commit>/<recipe>``; blocks shortly."""
         known: dict[Path, Release] = {}
-        for path in self._root.glob(f"*/*/*/{MARKER}"):
+        for path in durable.matching(self._root, f"*/*/*/{MARKER}"):
             found = self._known.get(path) or _read(path)
             if found is not None and _names(path) == (
                 found.repository,
