@@ -1,7 +1,7 @@
 """Waiting for a commit to be applied: tell what happens, until all that it touches is healthy."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import typer
 from rich.live import Live
@@ -45,6 +45,7 @@ class Follower:
         self._waiting = list(affected)
         self._names = {each.lower() for each in affected}
         self._seen: dict[str, SandboxView] = {}
+        self._held: set[tuple[str, str, str]] = set()
         self._fresh = fresh
 
     def run(self, deadline: float) -> bool:
@@ -67,6 +68,7 @@ class Follower:
             if stuck := self._stuck():
                 _explain(stuck)
                 return False
+            self._tell_waits(live)
         names = ", ".join(self._waiting) or f"commit {self._target[:7]}"
         cli.say(f"not healthy in time: {names}")
         for name in self._waiting:
@@ -104,13 +106,27 @@ class Follower:
 
     def _stuck(self) -> tuple[SandboxView, Condition] | None:
         """Return what only a new spec or a person can change: waiting won't help."""
-        for name in self._waiting:
-            found = self._seen.get(name)
-            if found is None or (self._fresh and not self._new(found.observed_generation)):
-                continue
+        for found in self._current():
             if (condition := _needs_a_person(found)) is not None:
                 return found, condition
         return None
+
+    def _current(self) -> Iterator[SandboxView]:
+        """Yield what is waited for, as far as its status speaks of the commit."""
+        for name in self._waiting:
+            found = self._seen.get(name)
+            if found is not None and (not self._fresh or self._new(found.observed_generation)):
+                yield found
+
+    def _tell_waits(self, live: Live | None) -> None:
+        """Tell what waits or failed, once: some of it lasts until somebody does something."""
+        for found in self._current():
+            for each in found.conditions:
+                key = (found.name, each.service, each.reason)
+                if key in self._held or not (each.failed or each.type == "Held"):
+                    continue
+                self._held.add(key)
+                _say(_wait(found.name, each), live)
 
     def _tell(self, news: Message | None, live: Live | None) -> None:
         if news is None or news.event != "message":
@@ -119,13 +135,24 @@ class Follower:
         others = event.sandbox and event.sandbox.lower() not in self._names
         if others or event.kind == "STATUS":  # what changes in a status has an event of its own
             return
-        if live is not None:
-            live.console.print(Text(line(event)))
-        else:
-            cli.say(line(event))
+        _say(line(event), live)
 
     def _table(self) -> Table:
         return cli.table(cli.SUMMARY, [cli.summary_row(each) for each in self._seen.values()])
+
+
+def _say(text: str, live: Live | None) -> None:
+    if live is not None:
+        live.console.print(Text(text))
+    else:
+        cli.say(text)
+
+
+def _wait(sandbox: str, why: Condition) -> str:
+    what = f"{sandbox}/{why.service}" if why.service else sandbox
+    state = "failed" if why.failed else "waits"
+    fix = f"\n  fix: {why.fix}" if why.fix else ""
+    return f"{what} {state}: {why.reason}: {cli.inert(why.message)}{fix}"
 
 
 def _needs_a_person(found: SandboxView) -> Condition | None:
