@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import typer
 from rich.live import Live
@@ -16,6 +17,8 @@ from sdp.cli.follow import line
 from sdp.spec.quantities import duration
 
 _NOT_FOUND = 404
+_STAYS: Final = frozenset({"Protected", "MassDeletion", "EmptyTree", "NotInHistory"})
+"""Reasons for which a sandbox stays whose file is gone, until a person lets it go."""
 
 
 class Follower:
@@ -156,18 +159,19 @@ def _wait(sandbox: str, why: Condition) -> str:
 
 
 def _needs_a_person(found: SandboxView) -> Condition | None:
-    """Return a failure that is final, or a drift that is only reported, once all else is done."""
+    """Return a failure that is final; once all else is done, a drift or a departure that is held."""
     if found.sync == "Failed":
         return next((c for c in found.conditions if c.failed and c.until is None), None)
     moving = any(each.sync in {"Pending", "Applying"} for each in found.services)
     if found.sync == "Held" and not moving:
-        return next((c for c in found.conditions if c.reason == "Drift"), None)
+        return next((c for c in found.conditions if c.reason in {"Drift", *_STAYS}), None)
     return None
 
 
 def _explain(stuck: tuple[SandboxView, Condition]) -> None:
     sandbox, why = stuck
-    cli.say(f"{sandbox.name} can't become healthy: {why.reason}: {cli.inert(why.message)}")
+    what = "is not removed" if why.reason in _STAYS else "can't become healthy"
+    cli.say(f"{sandbox.name} {what}: {why.reason}: {cli.inert(why.message)}")
     for each in why.lines:
         cli.say(f"  | {cli.inert(each)}")
     if why.fix:

@@ -80,9 +80,10 @@ def held(made: PlanView) -> int:
 def _affected(made: PlanView, wish: Intended) -> tuple[str, ...]:
     """Return the sandboxes to wait for: what is done something about, and what is committed.
 
-    One that only waits, and is no part of the commit, was waiting before.
+    One whose file goes is part of the commit, and may be kept from going. One that only waits, and
+    is no part of it, was waiting before.
     """
-    written = written_in(wish.paths, wish.files)
+    written = written_in(wish.paths, wish.head) | written_in(wish.paths, wish.files)
     return tuple(
         each.sandbox for each in made.sandboxes if each.actions or each.sandbox.lower() in written
     )
