@@ -13,7 +13,7 @@ from sdp.cli.follower import Follower, seconds
 from sdp.cli.intended import AllowDeletes, Excluded, Sandboxes, Services, chosen
 from sdp.cli.offer import Offer, held, offered, offered_again
 from sdp.cli.plan import Directory, refuse_errors, show
-from sdp.cli.publish import publish, record
+from sdp.cli.publish import publish, record, refuse_elsewhere
 from sdp.spec.trailers import allowing
 
 
@@ -59,6 +59,9 @@ def apply(
             offer = offered_again(client, plan_file)
         else:
             offer = offered(client, directory, selection, allow_deletes)
+        refuse_elsewhere(
+            offer.tree, offer.made.branch, "push it and open a pull request: git push"
+        )
         _show(offer, as_json=as_json)
         if not offer.commits and not offer.affected and offer.tree.head == offer.made.revision:
             _tell(offer, as_json=as_json)

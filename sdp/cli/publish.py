@@ -70,6 +70,21 @@ def find_checkout(directory: Path) -> Checkout | None:
     return Checkout(directory, head.decode(), branch, remote, author)
 
 
+def refuse_elsewhere(tree: Checkout, served: str, otherwise: str) -> None:
+    """End with 1 where a clone is on another branch than the control plane serves.
+
+    Args:
+        tree: the clone.
+        served: the control plane's branch; "" where it does not tell.
+        otherwise: what to do who wants to stay on the clone's.
+    """
+    if served and served != tree.branch:
+        cli.fail(
+            f"this clone is on {tree.branch}, and the control plane serves {served}",
+            f"git switch {served}; or {otherwise}",
+        )
+
+
 def record(tree: Checkout, changes: Mapping[str, bytes | None], message: str) -> str:
     """Commit these contents and return the commit; without any, the message alone."""
     outcome: Outcome = (

@@ -181,6 +181,17 @@ def test_apply_fails_fast_on_what_only_a_new_spec_can_change(control, run, confi
     assert "bring it" in done.stderr
 
 
+def test_apply_on_another_branch_than_the_served_one_commits_nothing(control, run, config):
+    (config / "sandboxes/qa-one.yaml").write_text("sandbox: QA-ONE\nowner: sari\n")
+    control.plane.plan = plan(change())
+    git(config, "switch", "-qc", "other")
+    done = run("apply", "-C", config, "--yes")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "this clone is on other, and the control plane serves main" in done.stderr
+    assert "fix: git switch main; or push it and open a pull request: git push" in done.stderr
+    assert git(config, "rev-list", "--count", "HEAD") == "1"
+
+
 def test_apply_tells_what_waits_once_and_goes_on_waiting(control, run, config):
     revision = control.plane.revision = git(config, "rev-parse", "main")
     control.plane.plan = plan(change(), revision=revision)
