@@ -41,8 +41,11 @@ def apply(
     With --sandbox, --service or --exclude only that part of the changes; the rest stays in the
     working tree. Templates, environments and platform.yaml are never part of a part.
 
+    Refused before there is a commit: a clone that is behind its remote, or on another branch than
+    the control plane serves.
+
     Exit code 0: everything affected is Synced and Healthy; 1: an error; 3: the saved plan is
-    stale; 4: not healthy in time, or it can't become so.
+    stale; 4: not healthy in time, or it can't become so; or a removal is held.
 
     Examples: `sdp apply`; `sdp apply --yes -m "Try the refund branch"`; `sdp apply today.plan`;
     `sdp apply --sandbox qa-refund --service account`; `sdp apply --allow-deletes 5`.
