@@ -29,6 +29,10 @@ class ReconcilerPlane:
         return self._reconciler.revision
 
     @property
+    def branch(self) -> str:
+        return self._reconciler.branch
+
+    @property
     def platform(self) -> Platform | None:
         return self._world.desired.platform
 
@@ -62,7 +66,12 @@ class ReconcilerPlane:
 
     def plan_of(self, name: str) -> views.PlanView | None:
         plan = self._reconciler.plan_of(name)
-        return None if plan is None else showing.plan({name.lower(): plan}, self._world)
+        if plan is None:
+            return None
+        return self._served(showing.plan({name.lower(): plan}, self._world))
+
+    def _served(self, made: views.PlanView) -> views.PlanView:
+        return made.model_copy(update={"branch": self.branch})
 
     async def preview(
         self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
@@ -75,7 +84,7 @@ class ReconcilerPlane:
         whole = dataclasses.replace(whole, desired=desired)
         now = (self._reconciler.plan_of(name) or Plan() for name in plans)
         waiting = [hold for each in now for hold in each.holds]
-        return showing.plan(plans, whole, problems(tree), title, waiting)
+        return self._served(showing.plan(plans, whole, problems(tree), title, waiting))
 
     def sync(self, name: str) -> str:
         return self._reconciler.sync(name)

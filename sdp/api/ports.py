@@ -46,6 +46,11 @@ class Plane(Protocol):
         ...
 
     @property
+    def branch(self) -> str:
+        """The config repo's branch that is served."""
+        ...
+
+    @property
     def platform(self) -> Platform | None:
         """The platform of that revision."""
         ...

@@ -89,6 +89,7 @@ def _reading(routes: APIRouter, plane: Plane, journal: Journal) -> None:
             following=page[-1].name.lower() if len(rest) > limit else "",
             total=len(found),
             revision=plane.revision,
+            branch=plane.branch,
             seq=seq,
         )
 

@@ -115,12 +115,16 @@ class SandboxView(SandboxSummary):
 
 
 class SandboxPage(View):
-    """Sandboxes by name, as of a config revision and the journal's ``seq``: follow from there."""
+    """Sandboxes by name, as of a config revision and the journal's ``seq``: follow from there.
+
+    ``branch`` is the config repo's that is served.
+    """
 
     sandboxes: tuple[SandboxSummary, ...]
     following: str = ""
     total: int
     revision: str
+    branch: str = ""
     seq: int
 
 
@@ -173,11 +177,12 @@ class PlanView(View):
     """A plan: against ``revision``, the one that is applied; ``text`` is what people read.
 
     ``changes``: there is something to do, or something would wait that does not wait now.
-    ``instance`` is the platform's name, "" before any.
+    ``instance`` is the platform's name, "" before any; ``branch`` the config repo's that is served.
     """
 
     revision: str
     instance: str = ""
+    branch: str = ""
     changes: bool
     summary: PlanSummary = PlanSummary()
     sandboxes: tuple[SandboxPlan, ...]

@@ -13,7 +13,7 @@ from sdp.cli.follower import Follower, seconds
 from sdp.cli.intended import AllowDeletes, Excluded, Sandboxes, Services, chosen
 from sdp.cli.offer import Offer, held, offered, offered_again
 from sdp.cli.plan import Directory, refuse_errors, show
-from sdp.cli.publish import publish, record
+from sdp.cli.publish import publish, record, refuse_elsewhere
 from sdp.spec.trailers import allowing
 
 
@@ -41,8 +41,11 @@ def apply(
     With --sandbox, --service or --exclude only that part of the changes; the rest stays in the
     working tree. Templates, environments and platform.yaml are never part of a part.
 
+    Refused before there is a commit: a clone that is behind its remote, or on another branch than
+    the control plane serves.
+
     Exit code 0: everything affected is Synced and Healthy; 1: an error; 3: the saved plan is
-    stale; 4: not healthy in time, or it can't become so.
+    stale; 4: not healthy in time, or it can't become so; or a removal is held.
 
     Examples: `sdp apply`; `sdp apply --yes -m "Try the refund branch"`; `sdp apply today.plan`;
     `sdp apply --sandbox qa-refund --service account`; `sdp apply --allow-deletes 5`.
@@ -59,6 +62,9 @@ def apply(
             offer = offered_again(client, plan_file)
         else:
             offer = offered(client, directory, selection, allow_deletes)
+        refuse_elsewhere(
+            offer.tree, offer.made.branch, "push it and open a pull request: git push"
+        )
         _show(offer, as_json=as_json)
         if not offer.commits and not offer.affected and offer.tree.head == offer.made.revision:
             _tell(offer, as_json=as_json)

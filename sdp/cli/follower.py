@@ -1,7 +1,8 @@
 """Waiting for a commit to be applied: tell what happens, until all that it touches is healthy."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import typer
 from rich.live import Live
@@ -16,6 +17,8 @@ from sdp.cli.follow import line
 from sdp.spec.quantities import duration
 
 _NOT_FOUND = 404
+_STAYS: Final = frozenset({"Protected", "MassDeletion", "EmptyTree", "NotInHistory"})
+"""Reasons for which a sandbox stays whose file is gone, until a person lets it go."""
 
 
 class Follower:
@@ -45,6 +48,7 @@ class Follower:
         self._waiting = list(affected)
         self._names = {each.lower() for each in affected}
         self._seen: dict[str, SandboxView] = {}
+        self._held: set[tuple[str, str, str]] = set()
         self._fresh = fresh
 
     def run(self, deadline: float) -> bool:
@@ -67,6 +71,7 @@ class Follower:
             if stuck := self._stuck():
                 _explain(stuck)
                 return False
+            self._tell_waits(live)
         names = ", ".join(self._waiting) or f"commit {self._target[:7]}"
         cli.say(f"not healthy in time: {names}")
         for name in self._waiting:
@@ -104,13 +109,27 @@ class Follower:
 
     def _stuck(self) -> tuple[SandboxView, Condition] | None:
         """Return what only a new spec or a person can change: waiting won't help."""
-        for name in self._waiting:
-            found = self._seen.get(name)
-            if found is None or (self._fresh and not self._new(found.observed_generation)):
-                continue
+        for found in self._current():
             if (condition := _needs_a_person(found)) is not None:
                 return found, condition
         return None
+
+    def _current(self) -> Iterator[SandboxView]:
+        """Yield what is waited for, as far as its status speaks of the commit."""
+        for name in self._waiting:
+            found = self._seen.get(name)
+            if found is not None and (not self._fresh or self._new(found.observed_generation)):
+                yield found
+
+    def _tell_waits(self, live: Live | None) -> None:
+        """Tell what waits or failed, once: some of it lasts until somebody does something."""
+        for found in self._current():
+            for each in found.conditions:
+                key = (found.name, each.service, each.reason)
+                if key in self._held or not (each.failed or each.type == "Held"):
+                    continue
+                self._held.add(key)
+                _say(_wait(found.name, each), live)
 
     def _tell(self, news: Message | None, live: Live | None) -> None:
         if news is None or news.event != "message":
@@ -119,28 +138,40 @@ class Follower:
         others = event.sandbox and event.sandbox.lower() not in self._names
         if others or event.kind == "STATUS":  # what changes in a status has an event of its own
             return
-        if live is not None:
-            live.console.print(Text(line(event)))
-        else:
-            cli.say(line(event))
+        _say(line(event), live)
 
     def _table(self) -> Table:
         return cli.table(cli.SUMMARY, [cli.summary_row(each) for each in self._seen.values()])
 
 
+def _say(text: str, live: Live | None) -> None:
+    if live is not None:
+        live.console.print(Text(text))
+    else:
+        cli.say(text)
+
+
+def _wait(sandbox: str, why: Condition) -> str:
+    what = f"{sandbox}/{why.service}" if why.service else sandbox
+    state = "failed" if why.failed else "waits"
+    fix = f"\n  fix: {why.fix}" if why.fix else ""
+    return f"{what} {state}: {why.reason}: {cli.inert(why.message)}{fix}"
+
+
 def _needs_a_person(found: SandboxView) -> Condition | None:
-    """Return a failure that is final, or a drift that is only reported, once all else is done."""
+    """Return a failure that is final; once all else is done, a drift or a departure that is held."""
     if found.sync == "Failed":
         return next((c for c in found.conditions if c.failed and c.until is None), None)
     moving = any(each.sync in {"Pending", "Applying"} for each in found.services)
     if found.sync == "Held" and not moving:
-        return next((c for c in found.conditions if c.reason == "Drift"), None)
+        return next((c for c in found.conditions if c.reason in {"Drift", *_STAYS}), None)
     return None
 
 
 def _explain(stuck: tuple[SandboxView, Condition]) -> None:
     sandbox, why = stuck
-    cli.say(f"{sandbox.name} can't become healthy: {why.reason}: {cli.inert(why.message)}")
+    what = "is not removed" if why.reason in _STAYS else "can't become healthy"
+    cli.say(f"{sandbox.name} {what}: {why.reason}: {cli.inert(why.message)}")
     for each in why.lines:
         cli.say(f"  | {cli.inert(each)}")
     if why.fix:

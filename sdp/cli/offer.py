@@ -9,7 +9,7 @@ from sdp.cli import context as cli
 from sdp.cli.client import Client
 from sdp.cli.intended import Intended, ask, intended, written_in
 from sdp.cli.plan import refuse_nothing
-from sdp.cli.publish import Checkout, checkout
+from sdp.cli.publish import Checkout, checkout, refuse_behind
 from sdp.cli.saved import read, refuse_stale, restricted
 from sdp.spec.select import Selection
 
@@ -46,6 +46,7 @@ def offered(client: Client, directory: Path, selection: Selection, deletes: int)
     wish = intended(client, tree, selection)
     if not wish.files and not deletes:
         refuse_nothing(directory)
+    refuse_behind(tree, wish.paths)
     made = ask(client, wish.files, selection, deletes)
     deletes_only = _is_deletes_only(client, wish, deletes)
     return Offer(tree, wish, made, deletes, deletes_only, _affected(made, wish))
@@ -56,6 +57,7 @@ def offered_again(client: Client, path: Path) -> Offer:
     before = read(path, client.url)
     tree = checkout(Path(before.directory))
     wish = restricted(before, intended(client, tree, before.selection))
+    refuse_behind(tree, wish.paths)
     made = ask(client, wish.files, before.selection, before.allow_deletes)
     refuse_stale(before, wish, made)
     deletes_only = _is_deletes_only(client, wish, before.allow_deletes)
@@ -80,9 +82,10 @@ def held(made: PlanView) -> int:
 def _affected(made: PlanView, wish: Intended) -> tuple[str, ...]:
     """Return the sandboxes to wait for: what is done something about, and what is committed.
 
-    One that only waits, and is no part of the commit, was waiting before.
+    One whose file goes is part of the commit, and may be kept from going. One that only waits, and
+    is no part of it, was waiting before.
     """
-    written = written_in(wish.paths, wish.files)
+    written = written_in(wish.paths, wish.head) | written_in(wish.paths, wish.files)
     return tuple(
         each.sandbox for each in made.sandboxes if each.actions or each.sandbox.lower() in written
     )

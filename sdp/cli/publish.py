@@ -1,7 +1,7 @@
 """Commit and push what changed in a config repo's working tree."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import assert_never
 
@@ -10,6 +10,7 @@ from dulwich.objects import ObjectID
 from dulwich.refs import HEADREF
 from dulwich.repo import Repo, get_user_identity
 
+from sdp.api import showing
 from sdp.cli import context as cli
 from sdp.reconciler.commit import (
     Committed,
@@ -20,9 +21,12 @@ from sdp.reconciler.commit import (
     RemoteFailed,
     Unchanged,
     commit,
+    fetch,
     mark,
     push,
 )
+from sdp.reconciler.revisions import contains, parted
+from sdp.reconciler.writer import conflict
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +72,47 @@ def find_checkout(directory: Path) -> Checkout | None:
     except NotGitRepository:
         return None
     return Checkout(directory, head.decode(), branch, remote, author)
+
+
+def refuse_elsewhere(tree: Checkout, served: str, otherwise: str) -> None:
+    """End with 1 where a clone is on another branch than the control plane serves.
+
+    Args:
+        tree: the clone.
+        served: the control plane's branch; "" where it does not tell.
+        otherwise: what to do who wants to stay on the clone's.
+    """
+    if served and served != tree.branch:
+        cli.fail(
+            f"this clone is on {tree.branch}, and the control plane serves {served}",
+            f"git switch {served}; or {otherwise}",
+        )
+
+
+def refuse_behind(tree: Checkout, paths: Iterable[str]) -> None:
+    """End with 1, and nothing changed, where the remote has commits that are not here.
+
+    A remote that can't be asked is told by the push.
+
+    Args:
+        tree: the clone.
+        paths: what is to be committed in it.
+    """
+    if not tree.remote:
+        return
+    fetched = fetch(tree.directory, tree.remote, tree.branch)
+    if isinstance(fetched, RemoteFailed) or contains(tree.directory, tree.head, fetched.sha):
+        return
+    fix = (
+        f"git pull --rebase --autostash {tree.remote} {tree.branch}, "
+        "then look at the plan again: sdp plan"
+    )
+    base = parted(tree.directory, tree.head, fetched.sha)
+    found = conflict(tree.directory, base, fetched.sha, paths)
+    if found is not None:
+        cli.say_conflict(showing.conflict(found))
+        cli.fail(f"{', '.join(found.paths)} changed since {base[:7]}; above is how", fix)
+    cli.fail(f"{tree.branch} of {tree.remote} has commits that are not here", fix)
 
 
 def record(tree: Checkout, changes: Mapping[str, bytes | None], message: str) -> str:

@@ -20,11 +20,11 @@ from dulwich.repo import Repo, get_user_identity
 from sdp.api import showing
 from sdp.api.views import ChangeView, PlanView
 from sdp.cli import context as cli
-from sdp.cli import intended
+from sdp.cli import intended, watch
 from sdp.cli.client import Client, ClientError
 from sdp.cli.follower import Follower, seconds
 from sdp.cli.plan import show
-from sdp.cli.publish import Checkout, checkout
+from sdp.cli.publish import Checkout, checkout, refuse_elsewhere
 from sdp.reconciler import writer
 from sdp.reconciler.commit import Unchanged
 from sdp.reconciler.desired import desire, differing
@@ -166,6 +166,9 @@ def land(
             shown, files = _previewed(place, edit)
             _show(options, shown.model_copy(update={"plan": _plan(context, files)}))
             return
+        if options.wait:
+            served = watch.moment(cli.client(context)).branch
+            refuse_elsewhere(tree, served, "leave --wait out, and open a pull request")
         if ask is not None:
             ask(_previewed(place, edit)[0])
         made = _landed(writer.land(place, edit, tree.author, options.why, tree.head))

@@ -137,6 +137,11 @@ class Reconciler:
         return self._memory.plans.get(name.lower())
 
     @property
+    def branch(self) -> str:
+        """The config repo's branch that is followed."""
+        return self._source.branch
+
+    @property
     def tree(self) -> Tree | None:
         """The specs of the revision that is applied."""
         return next(iter(self._memory.trees), None)

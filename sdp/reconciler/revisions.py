@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from dulwich.errors import NotTreeError
+from dulwich.graph import find_merge_base
 from dulwich.object_store import tree_lookup_path
 from dulwich.objects import Blob, Commit, ObjectID
 from dulwich.objectspec import parse_commit
@@ -102,7 +103,7 @@ def between(repo: Path, base: str, tip: str, paths: Iterable[str]) -> tuple[Comm
     with Repo(str(repo)) as opened:
         walker = opened.get_walker(
             include=[ObjectID(tip.encode())],
-            exclude=[ObjectID(base.encode())],
+            exclude=[ObjectID(base.encode())] if base else [],
             paths=[path.encode() for path in paths],
             max_entries=MOST_SHOWN,
         )
@@ -116,6 +117,15 @@ def _summary(commit: Commit) -> CommitSummary:
         at=datetime.datetime.fromtimestamp(commit.author_time, datetime.UTC),
         subject=commit.message.decode(errors="replace").partition("\n")[0],
     )
+
+
+def parted(repo: Path, one: str, other: str) -> str:
+    """Return the last commit that two have in common; "" for none."""
+    if not one or not other:
+        return ""
+    with Repo(str(repo)) as opened:
+        found = find_merge_base(opened, [ObjectID(one.encode()), ObjectID(other.encode())])
+        return found[0].decode() if found else ""
 
 
 def contains(repo: Path, tip: str, commit: str) -> bool:

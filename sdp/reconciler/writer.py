@@ -6,7 +6,7 @@ half done: the branch moves once, at the end. Blocks.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -152,6 +152,23 @@ def current(place: Place) -> str | Unwritable:
     return fetched.sha
 
 
+def conflict(repo: Path, base: str, tip: str, mine: Iterable[str]) -> Conflict | None:
+    """Return what others did to these files between a base and a tip, if anything.
+
+    Args:
+        repo: the repository, which has both.
+        base: a commit; "" for none.
+        tip: one that came after it.
+        mine: the files' paths.
+    """
+    before, now = files_at(repo, base), files_at(repo, tip)
+    paths = tuple(path for path in mine if before.get(path) != now.get(path))
+    if not paths:
+        return None
+    theirs = {path: now.get(path) for path in paths}
+    return Conflict(base, tip, paths, between(repo, base, tip, paths), diff(before, theirs))
+
+
 def reverting(repo: Path, commit: str) -> Edit:
     """Return the change that undoes a commit; it takes nothing of what came later along.
 
@@ -229,14 +246,7 @@ def _conflict(place: Place, base: str, tip: str, changed: Changed) -> Conflict |
     if not base:
         return None
     base, _, _ = named(place.repo, base)
-    if base == tip:
-        return None
-    before, now = files_at(place.repo, base), files_at(place.repo, tip)
-    paths = tuple(path for path in changed.files if before.get(path) != now.get(path))
-    if not paths:
-        return None
-    theirs = {path: now.get(path) for path in paths}
-    return Conflict(base, tip, paths, between(place.repo, base, tip, paths), diff(before, theirs))
+    return None if base == tip else conflict(place.repo, base, tip, changed.files)
 
 
 def _dirty(place: Place, changed: Changed) -> Unwritable | None:

@@ -89,6 +89,7 @@ def plan(*sandboxes: views.SandboxPlan, **changes: object) -> views.PlanView:
         sandboxes=sandboxes,
         text="Plan: 1 to add.\n" if sandboxes else "Nothing to do: matches 9f3c1e7.\n",
         instance="acme",
+        branch="main",
     )
     return bare.model_copy(update=changes)
 
@@ -121,6 +122,7 @@ def deployment(identifier: str = "d-1", **changes: object) -> views.DeploymentVi
 class FakePlane:
     def __init__(self) -> None:
         self.revision = REVISION
+        self.branch = "main"
         self.specs: Tree | None = tree()
         self.observed: Observed = {}
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}

@@ -45,6 +45,7 @@ def test_list_names_the_revision_and_the_event_to_follow_from(control, client):
     control.journal.append("one")
     page = client.get("/api/sandboxes").json()
     assert (page["revision"], page["seq"]) == (control.plane.revision, 1)
+    assert page["branch"] == "main"
 
 
 def test_a_sandbox_is_shown_by_its_name_in_any_case(client):

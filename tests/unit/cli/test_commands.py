@@ -181,6 +181,37 @@ def test_apply_fails_fast_on_what_only_a_new_spec_can_change(control, run, confi
     assert "bring it" in done.stderr
 
 
+def test_apply_on_another_branch_than_the_served_one_commits_nothing(control, run, config):
+    (config / "sandboxes/qa-one.yaml").write_text("sandbox: QA-ONE\nowner: sari\n")
+    control.plane.plan = plan(change())
+    git(config, "switch", "-qc", "other")
+    done = run("apply", "-C", config, "--yes")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "this clone is on other, and the control plane serves main" in done.stderr
+    assert "fix: git switch main; or push it and open a pull request: git push" in done.stderr
+    assert git(config, "rev-list", "--count", "HEAD") == "1"
+
+
+def test_apply_tells_what_waits_once_and_goes_on_waiting(control, run, config):
+    revision = control.plane.revision = git(config, "rev-parse", "main")
+    control.plane.plan = plan(change(), revision=revision)
+    why = Condition(
+        service="account", reason="BranchMissing", message="no branch x", fix="push x first"
+    )
+    looks: list[int] = []
+
+    def read() -> None:
+        looks.append(control.journal.append("something else"))
+        held = sandbox(sync="Held", conditions=(why,))
+        control.plane.known = {"qa-one": held if len(looks) < 6 else sandbox()}
+
+    control.plane.on_read = read
+    done = run("apply", "-C", config, "--yes")
+    assert done.exit_code == 0, done.stderr
+    told = "QA-ONE/account waits: BranchMissing: no branch x\n  fix: push x first\n"
+    assert done.stderr.count("BranchMissing") == done.stderr.count(told) == 1
+
+
 def test_sync_waits_for_the_run_that_served_it(control, run):
     control.plane.known = {"qa-one": sandbox(served="n1")}
     assert run("sync", "qa-one", "--wait").exit_code == 0

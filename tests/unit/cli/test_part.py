@@ -326,6 +326,28 @@ def test_an_emptied_folder_needs_a_word(control, run, config):
     assert "SDP-Allow-Deletes: 2" in git(config, "log", "-1", "--format=%B")
 
 
+@pytest.mark.parametrize("reason", ["Protected", "MassDeletion", "EmptyTree", "NotInHistory"])
+def test_a_removal_that_is_held_ends_the_wait_with_why(control, run, config, reason):
+    git(config, "stash", "-q")
+    (config / TWO).unlink()
+    why = Condition(reason=reason, message="QA-TWO was protected", fix="bring the file back")
+    control.plane.plan = plan(SandboxPlan(sandbox="QA-TWO", leaving=True, holds=(why,)))
+
+    def committed() -> None:
+        control.plane.revision = git(config, "rev-parse", "main")
+        held = {"sync": "Held", "health": "Progressing", "conditions": (why,), "path": ""}
+        generation = control.plane.revision
+        stays = sandbox("QA-TWO", observed_generation=generation, **held)
+        control.plane.known = {"qa-two": stays}
+
+    control.plane.on_read = committed
+    done = run("apply", "-C", config, "--yes")
+    assert done.exit_code == 4
+    told = f"QA-TWO is not removed: {reason}: QA-TWO was protected\n  fix: bring the file back\n"
+    assert told in done.stderr
+    assert "is applied" not in done.stderr
+
+
 @pytest.mark.parametrize("number", ["-1", "many", "1000000"])
 def test_a_number_that_is_none_is_a_usage_error(run, config, number):
     assert run("apply", "-C", config, "--allow-deletes", number).exit_code == 64

@@ -181,6 +181,24 @@ def test_what_is_said_already_is_told_so(clone):
     assert "nothing to change" in done.stderr
 
 
+def test_on_another_branch_nothing_is_waited_for_and_a_pull_request_can_be_prepared(clone):
+    git(clone, "switch", "-qc", "other")
+    git(clone, "push", "-q", "-u", "origin", "other")
+    before = git(clone, "rev-parse", "HEAD")
+    words = ("set", "QA-ONE", "owner=sari", "-C", clone)
+    with served_in_thread(FakeControlPlane().ports) as url:
+        refused = sdp(*words, "--wait", url=url)
+        assert git(clone, "rev-parse", "HEAD") == before
+        done = sdp(*words, url=url)
+    assert refused.exit_code == 1
+    assert "this clone is on other, and the control plane serves main" in refused.stderr
+    assert "fix: git switch main; or leave --wait out, and open a pull request" in refused.stderr
+    assert done.exit_code == 0, done.stderr
+    assert "to other, pushed to origin: Set owner of QA-ONE to sari" in done.stderr
+    assert "applied" not in done.stderr
+    assert (served(clone), git(clone, "rev-parse", "origin/other~")) == (before, before)
+
+
 def test_without_a_clone_the_control_plane_commits(tmp_path):
     control = FakeControlPlane()
     with served_in_thread(control.ports) as url:
