@@ -8,6 +8,8 @@ from sdp.protocol.report import Sealed
 from sdp.reconciler import environments, render
 from sdp.reconciler import observed as observation
 from sdp.reconciler.status import status
+from sdp.spec.load import load
+from sdp.spec.tree import Blob
 from tests.builders import MICRO, NOW, Simulation, desired, sandbox
 from tests.sops import NODE, environment, held, sealer, secret
 
@@ -238,9 +240,10 @@ def test_an_encrypted_file_is_never_put_into_a_container_as_it_is():
 
 
 def test_what_the_platform_says_is_taken_from_no_environment():
-    made, _ = simulation(environment("qa", PORT="1", A="x"))
-    assert starts(made)["account"].container.sealed[0].variables == ("A",)
-    assert {"PORT"} <= environments.OURS
+    text = environment("qa", PORT="1", A="x")
+    file = load([Blob("environments/qa.yaml", text, text.encode())]).environments["qa"]
+    given = environments.injected([file], {"qa": environments.sealed(file)})
+    assert [each.variables for each in given.sealed] == [("A",)]
 
 
 def test_an_empty_secret_is_an_empty_variable():
