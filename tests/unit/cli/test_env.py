@@ -189,8 +189,25 @@ def test_a_secret_file_is_encrypted(clone, sdp, tmp_path):
     assert CANARY.encode() not in everything(clone)
 
 
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "TOKEN", "api_key", "TLS_PRIVATE_KEY_1"])
+def test_a_variable_with_the_name_of_a_secret_is_set_and_warned_of(clone, sdp, name):
+    done = sdp("set", "qa", f"{name}={CANARY}")
+    assert done.exit_code == 0, done.stderr
+    assert f"warning: {name} looks like a secret" in done.stderr
+    assert f"sdp env set-secret qa {name}" in done.stderr
+    assert CANARY not in done.stderr
+    assert parsed(written(clone))["variables"][name] == CANARY
+
+
+@pytest.mark.parametrize("name", ["TOKENS", "KEY", "API", "PRIVATE_KEYRING", "SECRETARY"])
+def test_a_variable_with_another_name_is_not_warned_of(sdp, name):
+    done = sdp("set", "qa", f"{name}=x")
+    assert "warning" not in done.stderr
+
+
 def test_a_variable_that_becomes_a_secret_moves(clone, sdp):
-    secret(sdp, "MODE", "hidden-value")
+    done = secret(sdp, "MODE", "hidden-value")
+    assert "git still holds the old value of MODE in plain text" in done.stderr
     found = parsed(written(clone))
     assert "variables" not in found
     assert set(found["secrets"]) == {"MODE"}
