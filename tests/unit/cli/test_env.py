@@ -153,9 +153,19 @@ def test_only_what_changed_is_encrypted_anew(clone, sdp):
     after = parsed(written(clone))
     assert before["secrets"]["DB_PASSWORD"] == after["secrets"]["DB_PASSWORD"]
     assert before["sops"]["age"] == after["sops"]["age"]
-    done = secret(sdp, "TOKEN", "value-two", key=ACHMAD.secret)
-    assert parsed(written(clone))["secrets"] == after["secrets"]
-    assert done.exit_code == 0
+
+
+def test_a_secret_that_has_the_value_already_is_nothing_to_change(clone, sdp, tmp_path):
+    (tmp_path / "key.pem").write_text(CANARY)
+    file = ("set-secret", "qa", "--file", "/etc/key", "--from", tmp_path / "key.pem")
+    secret(sdp)
+    assert sdp(*file, key=ACHMAD.secret).exit_code == 0
+    before = head(clone)
+    done = secret(sdp, key=ACHMAD.secret)
+    assert "nothing to change" in done.stderr
+    done = sdp(*file, key=ACHMAD.secret)
+    assert "nothing to change" in done.stderr
+    assert head(clone) == before
 
 
 def test_the_key_is_found_where_the_sops_tool_finds_it(clone, sdp, tmp_path):
