@@ -311,6 +311,15 @@ def test_a_dry_run_shows_the_diff_and_changes_nothing(clone, sdp):
     assert head(clone) == before
 
 
+def test_people_are_shown_no_ciphertext_of_keys_and_programs_the_whole_diff(sdp):
+    words = ("set-secret", "qa", "A", "--stdin", "--dry-run")
+    read = sdp(*words, text=CANARY).stdout
+    assert "~ sops: age's texts and MAC" in read
+    assert "AGE ENCRYPTED FILE" not in read
+    whole = json.loads(sdp(*words, "--json", text=CANARY).stdout)["diff"]
+    assert "AGE ENCRYPTED FILE" in whole
+
+
 def test_a_tampered_file_is_refused_by_every_writer(clone, sdp):
     secret(sdp)
     put(clone, {"environments/qa.yaml": written(clone).replace("data:", "data:AAAA", 1)})
