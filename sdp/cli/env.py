@@ -27,6 +27,8 @@ from sdp.cli.env_write import (
     secret_value,
     sound,
     variable,
+    warn_of_past,
+    warn_of_secret,
 )
 from sdp.cli.intended import on_disk
 from sdp.cli.plan import Directory
@@ -114,6 +116,7 @@ def set_values(  # noqa: PLR0913, PLR0917 -- typer's options
     def make(text: str, sealer: Sealer) -> str:
         for each in changes:
             refuse_secret(text, name, each.place)
+            warn_of_secret(name, each.place)
         return sealing.changed(text, changes, sealer)
 
     said = f"Set {', '.join(each.place[1] for each in changes)} of environment {name}"
@@ -178,6 +181,7 @@ def set_secret(  # noqa: PLR0913, PLR0917 -- typer's options
 
     def make(text: str, sealer: Sealer) -> str:
         keys.refuse_nobody(sealer)
+        warn_of_past(text, place)
         plain = Change(("variables", place[1]), None)
         return sealing.changed(text, [plain, *changes], sealer)
 

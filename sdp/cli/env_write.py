@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,11 @@ from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
 from sdp.spec.edit import CannotEditError
 from sdp.spec.edits import Write
 from sdp.spec.finding import declared, find, new_path
+
+_SECRET = re.compile(
+    r"(^|_)(PASSWORD|PASSWD|SECRET|TOKEN|PRIVATE_KEY|API_KEY)(_|$)", re.IGNORECASE
+)
+"""Finds the names that secrets usually have."""
 
 Make: TypeAlias = tuple[Callable[[str, Sealer], str], str]
 """Makes an environment file's new text; and the commit's subject."""
@@ -221,6 +227,29 @@ def refuse_secret(text: str, name: str, place: Place) -> None:
             f"{entry} of {name} is a secret",
             f"set it as one: sdp env set-secret {name} {option}; "
             f"or first sdp env unset {name} {entry}",
+        )
+
+
+def warn_of_secret(name: str, place: Place) -> None:
+    """Say that a variable which is set in plain text has the name of a secret."""
+    section, entry = place
+    if section == "variables" and _SECRET.search(entry):
+        cli.say(
+            f"warning: {entry} looks like a secret, and is set in plain text, which git keeps; "
+            f"encrypt it: sdp env set-secret {name} {entry}"
+        )
+
+
+def warn_of_past(text: str, place: Place) -> None:
+    """Say that what becomes a secret was in plain text before, where that is so."""
+    section, entry = place
+    whole = yaml_edit.document(text)
+    held = whole.get("variables" if section == "secrets" else section)
+    value = held.get(entry) if isinstance(held, dict) else None
+    if value and not is_encrypted(value):
+        cli.say(
+            f"warning: git still holds the old value of {entry} in plain text; "
+            "where it is in use, change it"
         )
 
 

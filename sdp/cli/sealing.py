@@ -70,13 +70,13 @@ def opened(text: str, held: Identities | None) -> Opened | None:
 
 
 def changed(text: str, changes: Sequence[Change], sealer: Sealer) -> str:
-    """Return a file with changes made.
+    """Return a file with changes made; as it is where it says all of them already.
 
     Raises:
         CannotEditError: it does not load, or can't be edited by a program.
         SopsError: it must be opened for that, and can't be.
     """
-    whole = edit.document(text)
+    whole, unchanged = edit.document(text), text
     if SECTION in whole:
         for each in changes:
             _refuse_unselected(metadata.read(_section(whole)), each)
@@ -94,7 +94,8 @@ def changed(text: str, changes: Sequence[Change], sealer: Sealer) -> str:
                 text = edit.set_value(text, each.place, made, ORDER)
             if each.value:
                 plaintext[each.place] = each.value
-    return _resealed(text, key, section, plaintext, sealer) if section else text
+    touched = section if text != unchanged else None
+    return _resealed(text, key, touched, plaintext, sealer) if touched else text
 
 
 def rotated(text: str, sealer: Sealer) -> str:

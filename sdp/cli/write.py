@@ -22,6 +22,7 @@ from sdp.api.views import ChangeView, PlanView
 from sdp.cli import context as cli
 from sdp.cli import intended, watch
 from sdp.cli.client import Client, ClientError
+from sdp.cli.fold import folded
 from sdp.cli.follower import Follower, seconds
 from sdp.cli.plan import show
 from sdp.cli.publish import Checkout, checkout, refuse_elsewhere
@@ -257,10 +258,10 @@ def _show(options: Options, shown: ChangeView) -> None:
 
 
 def print_diff(diff: str) -> None:
-    """Print a diff for people."""
+    """Print a diff for people, without what only programs read in it."""
     console = cli.out()
-    colours = {"+": "green", "-": "red", "@": "cyan"}
-    for line in diff.splitlines():
+    colours = {"+": "green", "-": "red", "@": "cyan", "~": "bright_black"}
+    for line in folded(diff):
         style = "bold" if line.startswith(("+++", "---")) else colours.get(line[:1])
         console.print(cli.inert(line), style=style, markup=False, soft_wrap=True)
 

@@ -85,13 +85,33 @@ class Drift:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Waiting:
+    """A service of which nothing more can be planned until its node has opened files.
+
+    Attributes:
+        paths: the files'.
+        stands: it has a container, which may have to be replaced.
+        after: keys of the actions that open them, which can be another service's.
+    """
+
+    service: str
+    paths: tuple[str, ...]
+    stands: bool
+    after: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, what waits, the ports that it takes, and what was found changed."""
+    """What to do, what waits, the ports that it takes, and what was found changed.
+
+    ``waiting``: services whose changes show only when encrypted files are open.
+    """
 
     actions: tuple[Planned, ...] = ()
     holds: tuple[Hold, ...] = ()
     leases: tuple[Lease, ...] = ()
     drifts: tuple[Drift, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -104,13 +124,14 @@ class Plan:
         Args:
             meant: tells whether a service's name is one of them.
         """
-        kept: set[str] = set()
+        waiting = tuple(each for each in self.waiting if meant(each.service))
+        kept = {key for each in waiting for key in each.after}
         for planned in reversed(self.actions):
             if meant(planned.service) or planned.key in kept:
                 kept |= {planned.key, *planned.after}
         actions = tuple(planned for planned in self.actions if planned.key in kept)
         holds = tuple(hold for hold in self.holds if not hold.service or meant(hold.service))
-        return dataclasses.replace(self, actions=actions, holds=holds)
+        return dataclasses.replace(self, actions=actions, holds=holds, waiting=waiting)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,11 +172,17 @@ class Draft:
         self._actions: dict[str, Planned] = {}
         self._holds: list[Hold] = []
         self._leases: dict[tuple[str, int], Lease] = {}
+        self._waiting: list[Waiting] = []
 
     def plan(self) -> Plan:
         """Return the plan."""
         holds = sorted(self._holds, key=lambda hold: (hold.service, hold.reason))
-        return Plan(tuple(self._actions.values()), tuple(holds), tuple(self._leases.values()))
+        return Plan(
+            tuple(self._actions.values()),
+            tuple(holds),
+            tuple(self._leases.values()),
+            waiting=tuple(self._waiting),
+        )
 
     def known(self, node: str) -> bool:
         """Whether a node's report may be acted upon; what it holds is left alone otherwise."""
@@ -186,6 +213,10 @@ class Draft:
             key, Planned(key, node, self.sandbox, service, version, action, after, cause)
         )
         return (key,)
+
+    def wait(self, waiting: Waiting) -> None:
+        """Say that a service's changes show only when files are open."""
+        self._waiting.append(waiting)
 
     def hold(self, service: str, reason: str, message: str, fix: str) -> None:
         """Say why something waits."""

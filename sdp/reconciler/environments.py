@@ -8,15 +8,12 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from sdp.protocol.actions import SealedFile
 from sdp.sops.form import is_encrypted
 from sdp.spec.models import Environment
+from sdp.spec.names import OURS
 from sdp.spec.tree import File
-
-OURS: Final = frozenset({"PORT", "SDP_SANDBOX", "SDP_GATEWAY_URL"})
-"""Variables that the platform says, whatever an environment says."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

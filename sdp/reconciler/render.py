@@ -26,7 +26,8 @@ from sdp.protocol.actions import (
     Unseal,
 )
 from sdp.protocol.identity import digest
-from sdp.reconciler.draft import Hold, Plan, Planned, World
+from sdp.reconciler.draft import Cause, Hold, Plan, Planned, Waiting, World
+from sdp.spec import names
 
 _WORD = 10
 _CAUSE_COLUMN = 62
@@ -98,6 +99,7 @@ def summary(plans: Mapping[str, Plan], whole: World) -> Summary:
     # Sandboxes that need the same release share the key of its build: one change, not several.
     unique = {planned.key: planned for plan in plans.values() for planned in plan.actions}
     signs = [line.sign for line in _lines(unique.values(), _containers(whole))]
+    signs += [_waiting("", each).sign for plan in plans.values() for each in plan.waiting]
     held = sum(len(plan.holds) for plan in plans.values())
     return Summary(signs.count("+"), signs.count("~"), signs.count("-"), held)
 
@@ -154,23 +156,40 @@ def _sandbox(name: str, plan: Plan, whole: World) -> list[str]:
     containers = _containers(whole)
     desired = whole.desired.sandboxes.get(name)
     lines = [f"  sandbox {desired.name if desired else plan.actions[0].sandbox}"]
-    for service in dict.fromkeys(planned.service for planned in plan.actions):
+    waiting = {each.service: each for each in plan.waiting}
+    changing = [*(planned.service for planned in plan.actions), *waiting]
+    for service in dict.fromkeys(changing):
         mine = [planned for planned in plan.actions if planned.service == service]
         shown = _lines(mine, containers)
+        if service in waiting:
+            shown.append(_waiting(plan.actions[0].sandbox, waiting[service]))
         if not shown:
             continue
         if service:
             signs = {line.sign for line in shown}
             sign = signs.pop() if len(signs) == 1 else "~"
-            lines.append(f"  {sign} {service:<12} {_headline(mine)}".rstrip())
+            lines.append(
+                f"  {sign} {service:<12} {_headline(mine, waiting.get(service))}".rstrip()
+            )
         lines += [_aligned(line) for line in shown]
-    held = {hold.service for hold in plan.holds} | {planned.service for planned in plan.actions}
+    held = {hold.service for hold in plan.holds} | set(changing)
     if desired and (same := [each for each in sorted(desired.services) if each not in held]):
         lines.append(f"    {', '.join(same)}  no change")
     return lines
 
 
-def _headline(mine: list[Planned]) -> str:
+def _waiting(sandbox: str, waiting: Waiting) -> Line:
+    """Return what comes of a service's container once its files are open."""
+    name = names.container(sandbox, waiting.service)
+    opened = f"once {' and '.join(waiting.paths)} {'are' if len(waiting.paths) > 1 else 'is'} open"
+    if waiting.stands:
+        return Line("~", "container", name, f"may be replaced {opened}")
+    return Line("+", "container", name, opened)
+
+
+def _headline(mine: list[Planned], waiting: Waiting | None) -> str:
+    if waiting is not None:
+        return str(Cause("encrypted", "", ", ".join(waiting.paths)))
     starts = [planned for planned in mine if isinstance(planned.action, _STARTS)]
     routes = [planned for planned in mine if isinstance(planned.action, Route)]
     cause = (starts or routes or mine)[0].cause

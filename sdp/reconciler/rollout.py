@@ -22,7 +22,7 @@ from sdp.protocol.identity import digest
 from sdp.protocol.report import Container, NodeReport
 from sdp.reconciler.desired import Address, Branch, Ocp
 from sdp.reconciler.diff import Difference, Obstacle, Place, ServiceDifference, Unread, Version
-from sdp.reconciler.draft import Cause, Draft, gateway_recipe, go_recipe, release
+from sdp.reconciler.draft import Cause, Draft, Waiting, gateway_recipe, go_recipe, release
 from sdp.reconciler.eviction import STOPPED
 from sdp.reconciler.history import CANCELLED, Failure
 from sdp.reconciler.ports import Claim, blocked
@@ -129,10 +129,15 @@ def _version(draft: Draft, service: ServiceDifference) -> Version | None:
 def _unseal(draft: Draft, service: ServiceDifference, unread: Unread) -> None:
     """Plan to open files; sandboxes on one node that use the same file share that."""
     node = service.node.id
-    for file in unread.files if draft.known(node) else ():
+    if not draft.known(node):
+        return
+    after: Keys = ()
+    for file in unread.files:
         action = Unseal(sandbox=draft.sandbox, file=file)
         cause = Cause("encrypted", "", file.path)
-        draft.do(node, service.service, action, cause, key=f"{node}/{file.digest}/unseal")
+        after += draft.do(node, service.service, action, cause, key=f"{node}/{file.digest}/unseal")
+    paths = tuple(file.path for file in unread.files)
+    draft.wait(Waiting(service.service, paths, bool(service.others), after))
 
 
 def _ranges(draft: Draft) -> models.Ports:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sdp.sops import metadata
 from sdp.sops.form import is_encrypted
 from sdp.sops.problem import SopsError
-from sdp.spec import explain, yaml
+from sdp.spec import explain, names, yaml
 from sdp.spec.models import Body, Environment, Model, Platform
 from sdp.spec.tree import PLATFORM_PATH, File, Problem, Tree
 
@@ -148,7 +148,17 @@ def _environment(file: File[Environment]) -> Iterator[Problem]:
         if is_encrypted(value):
             message = f"found an encrypted value among variables; move '{name}' to secrets"
             yield file.key_problem(("variables", name), message)
+    yield from _ours(file)
     yield from _sealed(file)
+
+
+def _ours(file: File[Environment]) -> Iterator[Problem]:
+    """Yield what would have no effect, because the platform sets it."""
+    for section in ("variables", "secrets"):
+        for name in getattr(file.spec, section):
+            if name in names.OURS:
+                message = f"found '{name}' among {section}: the platform sets it itself"
+                yield file.key_problem((section, name), message)
 
 
 def _sealed(file: File[Environment]) -> Iterator[Problem]:

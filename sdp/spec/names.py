@@ -10,6 +10,9 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 GATEWAY = "gateway"
 """The service name that stands for a sandbox's gateway; no service may take it."""
 
+OURS = frozenset({"PORT", "SDP_SANDBOX", "SDP_GATEWAY_URL"})
+"""Variables that the platform sets itself, whatever an environment says."""
+
 MAX_BRANCH = 200
 _FORBIDDEN_IN_BRANCH = re.compile(r"[\x00-\x20~^:?*\[\\\x7f]|\.\.|@\{|//|/\.|\.lock(/|$)")
 

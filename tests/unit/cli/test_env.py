@@ -153,9 +153,19 @@ def test_only_what_changed_is_encrypted_anew(clone, sdp):
     after = parsed(written(clone))
     assert before["secrets"]["DB_PASSWORD"] == after["secrets"]["DB_PASSWORD"]
     assert before["sops"]["age"] == after["sops"]["age"]
-    done = secret(sdp, "TOKEN", "value-two", key=ACHMAD.secret)
-    assert parsed(written(clone))["secrets"] == after["secrets"]
-    assert done.exit_code == 0
+
+
+def test_a_secret_that_has_the_value_already_is_nothing_to_change(clone, sdp, tmp_path):
+    (tmp_path / "key.pem").write_text(CANARY)
+    file = ("set-secret", "qa", "--file", "/etc/key", "--from", tmp_path / "key.pem")
+    secret(sdp)
+    assert sdp(*file, key=ACHMAD.secret).exit_code == 0
+    before = head(clone)
+    done = secret(sdp, key=ACHMAD.secret)
+    assert "nothing to change" in done.stderr
+    done = sdp(*file, key=ACHMAD.secret)
+    assert "nothing to change" in done.stderr
+    assert head(clone) == before
 
 
 def test_the_key_is_found_where_the_sops_tool_finds_it(clone, sdp, tmp_path):
@@ -189,8 +199,25 @@ def test_a_secret_file_is_encrypted(clone, sdp, tmp_path):
     assert CANARY.encode() not in everything(clone)
 
 
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "TOKEN", "api_key", "TLS_PRIVATE_KEY_1"])
+def test_a_variable_with_the_name_of_a_secret_is_set_and_warned_of(clone, sdp, name):
+    done = sdp("set", "qa", f"{name}={CANARY}")
+    assert done.exit_code == 0, done.stderr
+    assert f"warning: {name} looks like a secret" in done.stderr
+    assert f"sdp env set-secret qa {name}" in done.stderr
+    assert CANARY not in done.stderr
+    assert parsed(written(clone))["variables"][name] == CANARY
+
+
+@pytest.mark.parametrize("name", ["TOKENS", "KEY", "API", "PRIVATE_KEYRING", "SECRETARY"])
+def test_a_variable_with_another_name_is_not_warned_of(sdp, name):
+    done = sdp("set", "qa", f"{name}=x")
+    assert "warning" not in done.stderr
+
+
 def test_a_variable_that_becomes_a_secret_moves(clone, sdp):
-    secret(sdp, "MODE", "hidden-value")
+    done = secret(sdp, "MODE", "hidden-value")
+    assert "git still holds the old value of MODE in plain text" in done.stderr
     found = parsed(written(clone))
     assert "variables" not in found
     assert set(found["secrets"]) == {"MODE"}
@@ -282,6 +309,15 @@ def test_a_dry_run_shows_the_diff_and_changes_nothing(clone, sdp):
     assert "+  A: ENC[" in done.stdout
     assert CANARY not in done.output
     assert head(clone) == before
+
+
+def test_people_are_shown_no_ciphertext_of_keys_and_programs_the_whole_diff(sdp):
+    words = ("set-secret", "qa", "A", "--stdin", "--dry-run")
+    read = sdp(*words, text=CANARY).stdout
+    assert "~ sops: age's texts and MAC" in read
+    assert "AGE ENCRYPTED FILE" not in read
+    whole = json.loads(sdp(*words, "--json", text=CANARY).stdout)["diff"]
+    assert "AGE ENCRYPTED FILE" in whole
 
 
 def test_a_tampered_file_is_refused_by_every_writer(clone, sdp):

@@ -8,6 +8,8 @@ from sdp.protocol.report import Sealed
 from sdp.reconciler import environments, render
 from sdp.reconciler import observed as observation
 from sdp.reconciler.status import status
+from sdp.spec.load import load
+from sdp.spec.tree import Blob
 from tests.builders import MICRO, NOW, Simulation, desired, sandbox
 from tests.sops import NODE, environment, held, sealer, secret
 
@@ -69,6 +71,35 @@ def test_an_encrypted_environment_is_opened_before_anything_of_its_services():
     assert "~ unseal     environments/qa.yaml on micro-92" in text
     made.converge()
     assert made.plans()["qa"].empty
+
+
+def test_every_service_that_waits_for_a_file_is_shown_so_and_not_as_unchanged():
+    made, _ = converged(environment("qa", A="x"))
+    made.desired = desired(QA, files=files(environment("qa", A="other"), "environment: pay\n"))
+    text = render.text(made.plans(), made.world())
+    said = "may be replaced once environments/qa.yaml is open"
+    told = [" ".join(line.split()) for line in text.splitlines()]
+    assert f"~ container sandbox-qa-account {said}" in told
+    assert f"~ container sandbox-qa-payment {said}" in told
+    assert "user no change" in told
+    assert told[-1] == "Plan: 0 to add, 3 to change, 0 to destroy, 0 held."
+    assert text == render.text(made.plans(), made.world())
+
+
+def test_what_does_not_run_yet_starts_once_its_files_are_open():
+    made, _ = simulation(environment("qa", A="x"), environment("pay", B="y"))
+    text = render.text(made.plans(), made.world())
+    told = [" ".join(line.split()) for line in text.splitlines()]
+    said = "once environments/qa.yaml and environments/pay.yaml are open"
+    assert f"+ container sandbox-qa-payment {said}" in told
+
+
+def test_a_plan_for_one_service_opens_the_file_that_it_shares():
+    made, _ = converged(environment("qa", A="x"))
+    made.desired = desired(QA, files=files(environment("qa", A="other"), "environment: pay\n"))
+    plan = made.plans()["qa"].narrowed(lambda service: service == "payment")
+    assert [each.action.kind for each in plan.actions] == ["unseal"]
+    assert [each.service for each in plan.waiting] == ["payment"]
 
 
 def test_a_changed_secret_redeploys_only_its_users():
@@ -209,9 +240,10 @@ def test_an_encrypted_file_is_never_put_into_a_container_as_it_is():
 
 
 def test_what_the_platform_says_is_taken_from_no_environment():
-    made, _ = simulation(environment("qa", PORT="1", A="x"))
-    assert starts(made)["account"].container.sealed[0].variables == ("A",)
-    assert {"PORT"} <= environments.OURS
+    text = environment("qa", PORT="1", A="x")
+    file = load([Blob("environments/qa.yaml", text, text.encode())]).environments["qa"]
+    given = environments.injected([file], {"qa": environments.sealed(file)})
+    assert [each.variables for each in given.sealed] == [("A",)]
 
 
 def test_an_empty_secret_is_an_empty_variable():

@@ -1,5 +1,7 @@
 """Secrets in specs: who can't read them is warned of, and no message repeats one."""
 
+import pytest
+
 from sdp.cli.specs import pointed_at
 from sdp.spec.load import load
 from sdp.spec.tree import Blob, Problem
@@ -21,6 +23,14 @@ def test_a_file_that_is_not_for_a_node_is_warned_of():
     assert problems(with_recipient(NODE.public), qa) == []
     (warning,) = problems(with_recipient(SARI.public), qa)
     assert "warning: it is not encrypted for micro-92; mend it: sdp env rotate qa" in warning
+
+
+@pytest.mark.parametrize("name", ["PORT", "SDP_SANDBOX", "SDP_GATEWAY_URL"])
+@pytest.mark.parametrize("section", ["variables", "secrets"])
+def test_what_the_platform_sets_itself_is_a_problem_where_it_is_said(section, name):
+    (found,) = problems(PLATFORM, f"environment: qa\n{section}:\n  A: ''\n  {name}: ''\n")
+    said = f"found '{name}' among {section}: the platform sets it itself"
+    assert found == f"environments/qa.yaml:4:3: {said}"
 
 
 def test_a_recipient_is_an_age_public_key():
