@@ -146,9 +146,11 @@ class Planner(RuleBasedStateMachine):
             return False
         if name in self.synced and not self.emptied:
             return True
-        there = {n for n in self.stays & self.platform.leaving() if not self.was_protected(n)}
+        asked = self.stays & self.platform.leaving()
+        asked -= set() if self.emptied else self.synced  # who was let go alone is not counted
+        there = {n for n in asked if not self.was_protected(n)}
         words = ((number, there & names) for number, names in self.said if name in names)
-        return any(len(asked) <= number for number, asked in words)
+        return any(len(names) <= number for number, names in words)
 
     @rule(name=NAMES, service=SERVICES, wanted=TARGETS)
     def someone_commits_a_service(self, name: str, service: str, wanted: str) -> None:
