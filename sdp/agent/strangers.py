@@ -12,6 +12,9 @@ from typing import Protocol
 from sdp.agent import listeners
 from sdp.agent.engine import Publisher
 
+PROXY = "docker-proxy "
+PROXY_SECONDS = 4.0
+"""How long an engine's proxy may outlive the container that the engine no longer lists."""
 REFUSED_SECONDS = 60.0
 """How long a port is not asked for again after a refusal that nothing else explains."""
 
@@ -27,6 +30,7 @@ class Strangers:
         self._engine = engine
         self._now = now
         self._owners: dict[str, str] = {}
+        self._proxies: dict[str, float] = {}
         self._refusals: dict[int, float] = {}
 
     async def look(self) -> dict[int, str]:
@@ -58,4 +62,15 @@ class Strangers:
         if new := inodes - known.keys():  # reading every process's files is dear
             known |= dict.fromkeys(new, listeners.UNKNOWN) | listeners.owners(new)
         self._owners = known
-        return {port: known[listening[port]] for port in listeners.held(listening)}
+        going = self._going({i for i in inodes if known[i].startswith(PROXY)})
+        held = listeners.held({p: i for p, i in listening.items() if i not in going})
+        return {port: known[listening[port]] for port in held}
+
+    def _going(self, proxies: set[str]) -> set[str]:
+        """Return the sockets of proxies whose container just ended; one that stays is a stranger's.
+
+        It belongs to another engine on this machine.
+        """
+        now = self._now()
+        self._proxies = {inode: self._proxies.get(inode, now) for inode in sorted(proxies)}
+        return {i for i, since in self._proxies.items() if now - since < PROXY_SECONDS}

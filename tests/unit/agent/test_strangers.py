@@ -1,13 +1,18 @@
 """Who has a port is told as far as any witness can: /proc, a bind, the engine, its refusals."""
 
+import contextlib
 import os
 import socket
+import subprocess  # noqa: TID251 -- plays another engine's proxy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from sdp.agent import listeners
 from sdp.agent.engine import Draft
-from sdp.agent.strangers import REFUSED_SECONDS, Strangers
+from sdp.agent.strangers import PROXY_SECONDS, REFUSED_SECONDS, Strangers
 from tests.fakes.engine import FakeEngine
 
 ROWS = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -50,6 +55,37 @@ def test_only_what_listens_is_read_from_proc():
 async def test_a_process_is_named_with_its_pid(engine, listener):
     seen = await Strangers(engine).look()
     assert f"(pid {os.getpid()})" in seen[port_of(listener)]
+
+
+@contextlib.contextmanager
+def proxy(folder: Path) -> Iterator[int]:
+    """A process that goes by the name of an engine's proxy, and the port that it listens on."""
+    program = folder / "docker-proxy"
+    program.symlink_to(Path(sys.executable).resolve())
+    script = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); "
+        "print(s.getsockname()[1], flush=True); input()"
+    )
+    with subprocess.Popen(
+        [program, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as started:
+        assert started.stdout is not None
+        try:
+            yield int(started.stdout.readline())
+        finally:
+            started.kill()
+
+
+async def test_a_proxy_that_the_engine_no_longer_lists_is_a_stranger_only_when_it_stays(
+    engine, tmp_path
+):
+    """It may outlive our container for a moment, which then would not get its own port back."""
+    clock = Clock()
+    strangers = Strangers(engine, clock)
+    with proxy(tmp_path) as port:
+        assert port not in await strangers.look()
+        clock.seconds += PROXY_SECONDS
+        assert (await strangers.look())[port].startswith("docker-proxy (pid ")
 
 
 async def test_a_listener_on_one_address_is_in_the_way_of_all(listener):
