@@ -217,9 +217,11 @@ def _tend(draft: Draft, service: ServiceDifference, current: Container, version:
         if conflict := blocked(node, current.host_port, draft.world.observed):
             draft.hold_conflict(service.service, conflict)
             return ()
+        # A version that is wanted again may find its port with the one that took its place.
+        stopped = _make_way(draft, service, current.host_port, ())
         resume = Resume(sandbox=draft.sandbox, container=current.id)
         cause = Cause("drift", "stopped", "running")
-        after = draft.do(node, service.service, resume, cause, version=version.hash)
+        after = draft.do(node, service.service, resume, cause, version=version.hash, after=stopped)
     if after or current.health == "starting" or _unproven(current):
         gate = Gate(sandbox=draft.sandbox, container=current.id, probe=version.probe)
         cause = Cause("started", "", current.name)

@@ -162,11 +162,13 @@ def test_a_conflict_is_shown_and_nothing_is_overwritten(scenario, world):
     path = world.config / scenario.path
     mine = path.read_text() + "owner: sari\n"
     path.write_text(mine)
-    refused = sdp(world, "set", scenario.name, "owner=dewi", code=1)
-    assert f"{scenario.path} has changes that are not committed" in refused
-    assert path.read_text() == mine
-    refused = sdp(world, "apply", "--yes", code=1)
-    assert "has commits that are not here" in refused
+    head = git("rev-parse", "HEAD", cwd=world.config)
+    for words in (("set", scenario.name, "owner=dewi"), ("apply", "--yes")):
+        refused = sdp(world, *words, code=1)
+        for word in ("+owner: budi", "Budi", f"{scenario.path} changed since", "git pull"):
+            assert word in refused
+        assert path.read_text() == mine
+        assert git("rev-parse", "HEAD", cwd=world.config) == head
     git("fetch", "--quiet", "origin", cwd=world.config)
     assert "owner: budi" in git("show", f"origin/main:{scenario.path}", cwd=world.config)
     git("reset", "--quiet", "--hard", "origin/main", cwd=world.config)

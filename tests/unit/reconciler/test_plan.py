@@ -150,6 +150,23 @@ def test_a_pinned_port_comes_back_to_the_previous_version_when_the_new_one_fails
     assert (account.branch, account.state) == ("feature/a", "running")
 
 
+def test_a_pinned_version_that_is_wanted_again_gets_its_port_back_from_the_one_after_it():
+    first = sandbox("QA", "account: {branch: feature/a, port: 9500}")
+    simulation = converged(first)
+    simulation.desired = desired(sandbox("QA", "account: {branch: feature/b, port: 9500}"))
+    while not any(
+        c.branch == "feature/b" and c.admitted for c in simulation.containers().values()
+    ):
+        simulation.step()
+    simulation.desired = desired(first)
+    while simulation.kinds():
+        simulation.step()
+        running = [c for c in simulation.containers().values() if c.state == "running"]
+        assert len({each.host_port for each in running}) == len(running)
+    account = simulation.containers()[ACCOUNT]
+    assert (account.branch, account.state) == ("feature/a", "running")
+
+
 def test_a_gateway_keeps_its_port_over_an_update():
     simulation = converged()
     simulation.desired = desired(
