@@ -1,7 +1,5 @@
 """Reading, patching and merging config.php: every form that was found in real ones."""
 
-import time
-
 import pytest
 
 from sdp.agent.php_config import (
@@ -434,14 +432,14 @@ def test_problem_of_the_base_stays_while_the_environment_is_unsure():
     ]
 
 
-def test_five_thousand_lines_are_patched_within_a_second():
+def test_one_of_five_thousand_lines_is_patched_and_no_other():
     lines = [
         b"$config['s%d_url'] = 'http://s%d.dev'; // \xb4\xfa\r\n" % (n, n) for n in range(5000)
     ]
     text = b"<?php\r\n" + b"".join(lines)
-    started = time.process_time()
-    assert isinstance(patch(text, {"s4999_url": NEW}, PATTERN), Patched)
-    assert time.process_time() - started < 1
+    patched = patch(text, {"s4999_url": NEW}, PATTERN)
+    assert isinstance(patched, Patched)
+    assert patched.source == text.replace(b"'http://s4999.dev'", f"'{NEW}'".encode())
 
 
 def test_deeply_nested_expression_is_no_recursion_error():

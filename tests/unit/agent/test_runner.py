@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -86,10 +85,9 @@ async def test_cancel_means_that_the_group_is_dead(tmp_path):
 
 
 async def test_a_leftover_child_neither_survives_nor_delays_the_end(tmp_path):
-    began = time.monotonic()
+    """It would sleep for longer than a test may take."""
     ended = await runner.run(python(tmp_path, SPAWN))
     assert isinstance(ended, Finished)
-    assert time.monotonic() - began < 3
     assert not alive(int(ended.stdout))
 
 
