@@ -216,8 +216,8 @@ class Reconciler:
 
     def reported(self, node: str, report: NodeReport, generation: int) -> None:
         """Take a node's full report."""
-        version = self._sessions[node][1].version if node in self._sessions else ""
-        self._memory.report(node, report, generation, version, self._now())
+        hello = self._sessions[node][1] if node in self._sessions else None
+        self._memory.report(node, report, generation, hello, self._now())
         self._touch(None)
 
     def changed(self, node: str, delta: Delta, generation: int) -> bool:

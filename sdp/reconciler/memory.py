@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import JsonValue, TypeAdapter
 
+from sdp.protocol.frames import Hello
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import cancel, deployments, desired, events, guard
 from sdp.reconciler import observed as observation
@@ -105,11 +106,19 @@ class Memory:
         return [applied, *(_problem(each, now) for each in fresh)], changed
 
     def report(
-        self, node: str, new: NodeReport, generation: int, version: str, now: datetime.datetime
+        self,
+        node: str,
+        new: NodeReport,
+        generation: int,
+        hello: Hello | None,
+        now: datetime.datetime,
     ) -> None:
-        """Take a full report."""
+        """Take a full report, and who gave it."""
         made = observation.report(self.observed, node, new, generation, now)
-        self.observed = {**made, node: dataclasses.replace(made[node], version=version)}
+        if hello is not None:
+            fresh = dataclasses.replace(made[node], version=hello.version, protocol=hello.protocol)
+            made = {**made, node: fresh}
+        self.observed = made
 
     def fold(self, node: str, delta: Delta, generation: int, now: datetime.datetime) -> None:
         """Take a change of a report."""

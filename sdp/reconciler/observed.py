@@ -6,6 +6,7 @@ import types
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from sdp.protocol.frames import VERSION
 from sdp.protocol.report import Container, Copy, Delta, Network, NodeReport
 from sdp.protocol.report import fold as fold_report
 
@@ -36,6 +37,7 @@ class ObservedNode:
         heard_at: when it last said anything.
         held: what it holds, by lower-cased sandbox name.
         skew: its clock's; None until it was asked.
+        protocol: the version that its agent speaks; of an older one, not everything can be asked.
     """
 
     report: NodeReport
@@ -45,6 +47,7 @@ class ObservedNode:
     version: str
     held: Mapping[str, Held]
     skew: Skew | None = None
+    protocol: int = VERSION
 
     @property
     def known(self) -> bool:
@@ -72,6 +75,7 @@ def report(
         version=known.version if known else "",
         held=_held(new),
         skew=known.skew if known else None,
+        protocol=known.protocol if known else VERSION,
     )
     return {**observed, node: fresh}
 

@@ -10,6 +10,7 @@ from dulwich.repo import Repo
 
 from sdp.protocol.actions import Action, Build, Fetch, Gate, StartService
 from sdp.protocol.frames import (
+    VERSION,
     Cancel,
     Cancelled,
     Failed,
@@ -79,7 +80,7 @@ class Nodes:
             self._frames.put_nowait((node, frame))
 
         self.sends[node] = send
-        hello = Hello(protocol=1, node=node, instance="test", version="1", outbox="o")
+        hello = Hello(protocol=VERSION, node=node, instance="test", version="1", outbox="o")
         await self.reconciler.connected(node, send, hello)
         self.report(node)
         return send
