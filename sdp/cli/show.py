@@ -191,7 +191,8 @@ def _sync(service: views.ServiceView) -> str:
 
 
 def _one(found: views.SandboxView) -> RenderableType:
-    parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)]), ""]
+    parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)])]
+    parts += [Text(_lived(found.lifecycle, clock.now())), ""]
     services = [
         (
             each.name,
@@ -211,6 +212,15 @@ def _one(found: views.SandboxView) -> RenderableType:
         fix = f"\n  fix: {each.fix}" if each.fix else ""
         parts += ["", Text(f"{where}{each.reason}: {each.message}{fix}")]
     return Group(*parts)
+
+
+def _lived(life: views.LifecycleView, now: datetime.datetime) -> str:
+    """Return since when a sandbox is as it is, by whom and why; of today the time alone."""
+    said: str = life.state
+    if life.since is not None:
+        form = "%H:%M" if life.since.date() == now.date() else "%Y-%m-%d %H:%M"
+        said += f" since {life.since.astimezone(datetime.UTC):{form}} UTC by {life.by}"
+    return cli.inert(f"{said}: {life.why}" if life.why else said)
 
 
 def _routes(shown: Sequence[views.RouteView]) -> RenderableType:

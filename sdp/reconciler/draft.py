@@ -16,6 +16,7 @@ from sdp.protocol.actions import Action, Build, Fetch, GatewayRecipe, GoRecipe
 from sdp.reconciler.desired import Desired
 from sdp.reconciler.diff import Version
 from sdp.reconciler.history import Failure, History
+from sdp.reconciler.lifecycle import NO_LIVES, Lives
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.ports import Claim, Conflict, Lease, Leases, Pins, pin, pins, take
 from sdp.spec import models
@@ -141,6 +142,7 @@ class World:
     Attributes:
         reserved: the specs' pins.
         healing: lower-cased names whose drift a person asked to heal, whatever their specs say.
+        lives: what git says of how sandboxes live; plans do not depend on it.
     """
 
     desired: Desired
@@ -150,6 +152,7 @@ class World:
     reserved: Pins
     now: datetime.datetime
     healing: frozenset[str] = frozenset()
+    lives: Lives = NO_LIVES
 
 
 def world(

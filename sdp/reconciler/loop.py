@@ -40,10 +40,12 @@ from sdp.reconciler.desired import Desired, Revision, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Attempt, Failure, History
+from sdp.reconciler.lifecycle import Lives, lives
 from sdp.reconciler.memory import Memory, causes
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
+from sdp.reconciler.revisions import moments
 from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
 from sdp.spec.select import WHOLE, Selection
@@ -312,19 +314,23 @@ class Reconciler:
         self.trouble = head.trouble
         if not head.revision or head.revision == self._memory.desired.revision:
             return
-        trees, desired = await asyncio.to_thread(self._load, head.revision)
+        known = self._memory.lives
+        trees, desired, told = await asyncio.to_thread(self._load, head.revision, known)
+        self._memory.lives = told
         happened, changed = self._memory.apply(trees, desired, self._now())
         await self._journal.append(happened)
         self._touch(None)
         await self._refresh(changed)
 
-    def _load(self, revision: str) -> tuple[tuple[Tree, ...], Desired]:
+    def _load(self, revision: str, known: Lives) -> tuple[tuple[Tree, ...], Desired, Lives]:
         tree = self._source.tree(revision)
         trees: tuple[Tree, ...] = (tree,)
         if tree.platform is None:
             older = (each.tree for each in self._source.ancestors(revision))
             trees = (tree, *itertools.islice((each for each in older if each.platform), 1))
-        return trees, desire(revision, tree, self._source.ancestors(revision))
+        desired = desire(revision, tree, self._source.ancestors(revision))
+        past = moments(self._source.repository, revision)
+        return trees, desired, lives(desired, known, tree, past)
 
     async def _round(self, names: frozenset[str]) -> None:
         memory, now = self._memory, self._now()

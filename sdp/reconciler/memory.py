@@ -26,6 +26,7 @@ from sdp.reconciler.drift import INTENT
 from sdp.reconciler.events import Event
 from sdp.reconciler.guard import Word
 from sdp.reconciler.history import Attempt, Failure, History
+from sdp.reconciler.lifecycle import NO_LIVES
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
 from sdp.reconciler.ports import Lease, rebuild
@@ -52,6 +53,7 @@ class Memory:
         self.plans: dict[str, Plan] = {}
         self.statuses: dict[str, SandboxStatus] = {}
         self.deployments: dict[Key, Deployment] = {}
+        self.lives = NO_LIVES
         self.leases: dict[tuple[str, int], Lease] = {}
         self._saved_leases: dict[tuple[str, int], Lease] = {}
         self._applied: dict[tuple[str, str], str] = {}
@@ -182,7 +184,7 @@ class Memory:
         history = History(dict(self._applied), dict(self._failures))
         leases = rebuild(self.leases, self.observed)
         made = world(meant or self.desired, self.observed, history, leases, now)
-        return dataclasses.replace(made, healing=frozenset(self._healing))
+        return dataclasses.replace(made, healing=frozenset(self._healing), lives=self.lives)
 
     def patience(self, now: datetime.datetime, most: float) -> float:
         """Return the seconds until something is due by itself."""
@@ -237,7 +239,7 @@ class Memory:
             for service in (difference.gateway, *difference.services):
                 about = (sandbox.name, service.service)
                 match service.wanted:
-                    case Version(hash=version) if not sandbox.suspended:
+                    case Version(hash=version) if not sandbox.sleeps(service.service):
                         wanted[about] = version
                     case Obstacle() | Unread():
                         wanted[about] = None
