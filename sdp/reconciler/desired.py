@@ -304,9 +304,10 @@ def _service(
         if each is not None
     ]
     given = environments.injected(layers, sealed)
+    target = _target(said)
     return DesiredService(
         name=name,
-        target=_target(said),
+        target=target,
         spec=spec,
         node=_node(spec.node, tree.platform.spec),
         port=said.port,
@@ -315,7 +316,7 @@ def _service(
         sealed=given.sealed,
         limits=_limits(said.resources, spec.resources),
         probe=_probe(spec.health, said.health),
-        suspended=bool(said.suspended),
+        suspended=bool(said.suspended) and isinstance(target, Branch),
     )
 
 

@@ -247,7 +247,10 @@ def _older(tree: Tree, moment: Moment, differing: Collection[str]) -> Tree:
 
 
 def _suspended(body: Body) -> frozenset[str]:
-    services = (body.services or {}).items()
-    asleep = [name for name, each in services if each is not None and each.suspended]
-    lifecycle_said = body.lifecycle is not None and body.lifecycle.suspended
-    return frozenset([*asleep, WHOLE] if lifecycle_said else asleep)
+    asleep = [
+        name
+        for name, each in (body.services or {}).items()
+        if each is not None and each.suspended and (each.branch or each.commit)
+    ]
+    whole = body.lifecycle is not None and body.lifecycle.suspended
+    return frozenset([*asleep, WHOLE] if whole else asleep)

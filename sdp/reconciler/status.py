@@ -22,7 +22,7 @@ from sdp.reconciler.lifecycle import (
     of_service,
     words,
 )
-from sdp.reconciler.rollout import serving
+from sdp.reconciler.rollout import routed, serving
 from sdp.reconciler.routing import RouteProblem, problem
 from sdp.spec import names
 
@@ -362,7 +362,7 @@ def _wanted_url(service: ServiceDifference, difference: Difference, default: str
         case Address(url):
             return url
         case Branch():
-            stands = serving(service)
+            stands = routed(difference, service)
             return f"http://{service.node.ip_address}:{stands.host_port}" if stands else ""
 
 

@@ -54,6 +54,7 @@ TARGETS = st.one_of(
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN0"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN1"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{cpu: 1}}"),
+    st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, suspended: true"),
     st.just("use_ocp: true"),
     st.just("url: 'http://10.9.9.9:8080'"),
 )
@@ -428,6 +429,13 @@ class Planner(RuleBasedStateMachine):
                         assert each.action.sandbox.lower() == name
                     case _:
                         pass
+
+    @invariant()
+    def what_sleeps_is_neither_started_nor_rerouted(self) -> None:
+        for name, meant in self.platform.memory.desired.sandboxes.items():
+            for each in self.plans[name].actions:
+                if meant.sleeps(each.service):
+                    assert isinstance(each.action, Stop | Remove), each
 
     @invariant()
     def what_nobody_let_go_is_left_alone(self) -> None:
