@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from sdp.api.app import VERSION
 from sdp.cli import context as cli
-from sdp.cli import edit, env, follow, init, plan, ports, serve, show, specs, template
+from sdp.cli import edit, env, follow, init, life, plan, ports, serve, show, specs, template
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
@@ -77,6 +77,10 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "clone": edit.clone,
         "delete": edit.delete,
         "route": edit.route,
+        "suspend": life.suspend,
+        "resume": life.resume,
+        "stop": life.stop,
+        "protect": life.protect,
         "template": template.app,
         "env": env.app,
         "revert": edit.undo,

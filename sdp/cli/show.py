@@ -192,7 +192,7 @@ def _sync(service: views.ServiceView) -> str:
 
 def _one(found: views.SandboxView) -> RenderableType:
     parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)])]
-    parts += [Text(_lived(found.lifecycle, clock.now())), ""]
+    parts += [Text(lived(found.lifecycle, clock.now())), ""]
     services = [
         (
             each.name,
@@ -214,7 +214,7 @@ def _one(found: views.SandboxView) -> RenderableType:
     return Group(*parts)
 
 
-def _lived(life: views.LifecycleView, now: datetime.datetime) -> str:
+def lived(life: views.LifecycleView, now: datetime.datetime) -> str:
     """Return since when a sandbox is as it is, by whom and why; of today the time alone."""
     said: str = life.state
     if life.since is not None:
