@@ -245,6 +245,14 @@ class SyncRequested(View):
     nonce: str
 
 
+class RestartRequested(View):
+    """A restart that will be served; compare with a sandbox's ``served``."""
+
+    sandbox: str
+    services: tuple[str, ...]
+    nonce: str
+
+
 class ActionInFlight(View):
     """Something that a node was told to do and has not answered; ``deadline``: it must by then."""
 

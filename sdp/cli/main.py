@@ -15,6 +15,7 @@ from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
 from sdp.cli.logs import logs
 from sdp.cli.nodes import nodes
+from sdp.cli.restart import restart
 
 
 class Commands(TyperGroup):
@@ -103,7 +104,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "ports": ports.ports,
         "doctor": doctor,
     },
-    "Act": {"sync": show.sync, "cancel": cancel},
+    "Act": {"sync": show.sync, "restart": restart, "cancel": cancel},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():

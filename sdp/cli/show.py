@@ -147,11 +147,9 @@ def sync(
             cli.print_json(asked)
         if not wait:
             return
-        for _ in watching.changes(client, asked.sandbox, deadline):
-            found = watching.sandbox(client, asked.sandbox)
-            if found.served == asked.nonce and watching.converged(found):
-                cli.say(f"{found.name} is Synced and Healthy")
-                return
+        if watching.served(client, asked.sandbox, asked.nonce, deadline):
+            cli.say(f"{asked.sandbox} is Synced and Healthy")
+            return
         cli.say(f"{asked.sandbox} is not Synced and Healthy in time: sdp explain {asked.sandbox}")
         raise typer.Exit(cli.NOT_IN_TIME)
 

@@ -22,6 +22,7 @@ from sdp.reconciler.diff import Difference, Place, ServiceDifference, diff, plac
 from sdp.reconciler.draft import Cause, Draft, Hold, Plan, Planned, World, world
 from sdp.reconciler.drift import with_drifts
 from sdp.reconciler.eviction import RUNS, STOPPED, evict, gives_up
+from sdp.reconciler.restart import restart
 from sdp.reconciler.rollout import Keys, gateway_rollout, service_rollout, serving
 from sdp.reconciler.routing import RouteProblem, problem
 from sdp.spec import names
@@ -63,15 +64,19 @@ def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
         _suspend(draft, places, Cause("lifecycle.suspended", "", "true"))
         return draft.plan()
     networks = _networks(draft, desired)
-    gateway = gateway_rollout(draft, difference, networks)
+    restarting = restart(draft, difference.gateway)
+    gateway = restarting or gateway_rollout(draft, difference, networks)
     for service in difference.services:
         if desired.sleeps(service.service):
             _suspend_service(draft, service)
             continue
+        if restart(draft, service):
+            continue
         rolled = service_rollout(draft, difference, service, networks)
         routed = _route(draft, difference, service, gateway, rolled)
         _retire(draft, difference, service, routed)
-    _retire_gateway(draft, difference, gateway)
+    if not restarting:
+        _retire_gateway(draft, difference, gateway)
     return with_drifts(draft.plan(), difference, whole)
 
 

@@ -26,6 +26,7 @@ from sdp.protocol.actions import (
     RemoveCopy,
     RemoveNetwork,
     Rename,
+    Restart,
     Resume,
     Route,
     SealedFile,
@@ -246,6 +247,11 @@ class Planner(RuleBasedStateMachine):
         self.platform.cancel(name)
         self.look()
 
+    @rule(name=NAMES, service=st.sampled_from(["", "gateway", "account"]))
+    def someone_asks_for_a_restart(self, name: str, service: str) -> None:
+        self.platform.ask_restart(name, service)
+        self.look()
+
     # What happens to nodes.
 
     def container(self, pick: int) -> tuple[str, Container] | None:
@@ -420,7 +426,9 @@ class Planner(RuleBasedStateMachine):
         for name, plan in self.plans.items():
             for each in plan.actions:
                 match each.action:
-                    case Remove() | Stop() | Resume() | Rename() | Admit() | SetLimits():
+                    case (
+                        Remove() | Stop() | Resume() | Restart() | Rename() | Admit() | SetLimits()
+                    ):
                         node = self.platform.nodes.observed[each.node].report
                         for container in node.containers.values():
                             if each.action.container in {container.id, container.name}:

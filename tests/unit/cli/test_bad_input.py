@@ -33,6 +33,8 @@ BAD = (
     ("ports", ["ports", "--node", "nowhere"], 1, "nowhere"),
     ("doctor", ["doctor", "--nope"], 64, "No such option"),
     ("sync", ["sync", "NOBODY"], 1, "no sandbox"),
+    ("restart", ["restart", "NOBODY"], 1, "no sandbox"),
+    ("restart", ["restart", "QA-ONE/nobody"], 1, "no service"),
     ("cancel", ["cancel", "NOBODY"], 1, "no sandbox"),
     ("schema", ["schema", "nope"], 64, "nope"),
     ("serve", ["serve", "--config-repo", "x", "--data-dir", "d", "--port", "70000"], 64, "--port"),

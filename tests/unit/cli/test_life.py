@@ -1,5 +1,6 @@
 """Putting to sleep and waking from the command line: the reason is asked for, and shown."""
 
+import json
 import os
 import pty
 import subprocess  # noqa: TID251 -- a terminal of its own
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sdp.api.problems import ProblemError
 from sdp.api.views import LifecycleView
 from sdp.cli.show import lived
 from tests.fakes.control_plane import NOW, sandbox
@@ -58,6 +60,31 @@ def test_a_person_is_asked_why_and_a_program_is_not(clone):
     assert head(clone) == served(clone)
     assert "Why?" not in sdp("suspend", "QA-ONE", "-C", clone).output
     assert message(clone).strip() == "Sari\nSuspend QA-ONE"
+
+
+def test_a_restart_waits_until_it_is_served_and_healthy(control, run):
+    control.plane.known["qa-one"] = sandbox(served="n1")
+    done = run("restart", "qa-one/gateway", "--wait")
+    assert done.exit_code == 1
+    assert "no service" in done.stderr
+    done = run("restart", "qa-one", "--wait")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "restart of gateway, account of QA-ONE is asked for" in done.stderr
+    assert "QA-ONE is Synced and Healthy" in done.stderr
+    assert control.plane.asked == ["restart QA-ONE"]
+    control.plane.known["qa-one"] = sandbox(served="n0")
+    done = run("restart", "qa-one", "--wait", "--timeout", "0.1", "--json")
+    assert done.exit_code == 4
+    assert json.loads(done.stdout)["nonce"] == "n1"
+    assert "sdp explain QA-ONE" in done.stderr
+
+
+def test_what_sleeps_is_not_restarted(control, run):
+    refused = ProblemError(409, "suspended", "Can't restart", "QA-ONE is suspended", "sdp resume")
+    control.plane.restarted = refused
+    done = run("restart", "qa-one")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "error: QA-ONE is suspended\n  fix: sdp resume" in done.stderr
 
 
 def test_status_shows_the_state_since_when_by_whom_and_why(control, run):
