@@ -143,7 +143,8 @@ class Platform:
         """
         self.round()
         for _ in range(LIMIT):
-            if not self.step() and not self.memory.leases_changed():
+            done, moved = self.step(), self.memory.leases_changed()
+            if not (done or moved or self.ready()):
                 return
         left = [each.key for plan in self.memory.plans.values() for each in plan.actions]
         raise AssertionError(f"does not converge: {left}")
