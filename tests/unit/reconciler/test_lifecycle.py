@@ -1,5 +1,6 @@
 """Lifecycle: since when, by whom and why a sandbox sleeps is read from git, and read once."""
 
+import asyncio
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,23 @@ import pytest
 from sdp.reconciler import lifecycle
 from sdp.reconciler.commit import Committed, write
 from sdp.reconciler.desired import desire
-from sdp.reconciler.lifecycle import NO_LIVES, WHOLE, LastChange, Life, Lives, Moment, lives
+from sdp.reconciler.lifecycle import (
+    NO_LIVES,
+    WHOLE,
+    LastChange,
+    Life,
+    Lifecycle,
+    Lives,
+    Moment,
+    lives,
+)
+from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.revisions import files_at, moments
+from sdp.reconciler.source import Source
 from sdp.spec.load import tree_of
 from tests.builders import NOW, PLATFORM, sandbox
+from tests.fakes.journal import FakeJournal
+from tests.unit.reconciler.test_loop import platform
 from tests.unit.reconciler.test_source import bare
 
 AWAKE = sandbox("QA-A", "account: {branch: develop}")
@@ -149,3 +163,23 @@ def test_reasons_leave_out_what_only_programs_write() -> None:
     assert why("Suspend QA-A") == "Suspend QA-A"
     assert why("Suspend QA-A\n\n- Set a\n- Set b\n\nSDP-Allow-Deletes: 2\n") == "Suspend QA-A"
     assert why("Suspend QA-A\n\nNote: it waits\n\nCo-authored-by: S <s@c>\n") == "Note: it waits"
+
+
+async def test_the_loop_tells_it_and_reads_it_anew_without_a_database(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=AWAKE) as made:
+        await made.synced("qa-a")
+        made.config.put("Suspend QA-A\n\nit waits", **{"sandboxes/a.yaml": ASLEEP})
+        await made.journal.until(lambda: shown(made.reconciler).state == "SUSPENDED")
+        told = shown(made.reconciler)
+        assert (told.by, told.why) == ("A", "it waits")
+    journal = FakeJournal()
+    anew = Reconciler(Source(str(made.config.path), "main", tmp_path), journal)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(anew.run())
+        await journal.until(lambda: shown(anew) == told)
+        running.cancel()
+
+
+def shown(reconciler: Reconciler) -> Lifecycle:
+    status = reconciler.status("qa-a")
+    return status.lifecycle if status else lifecycle.AWAKE
