@@ -17,6 +17,7 @@ from sdp.protocol.actions import (
     RemoveCopy,
     RemoveNetwork,
     Rename,
+    Restart,
     Resume,
     Route,
     SealedFile,
@@ -38,11 +39,12 @@ from sdp.protocol.report import (
     Repository,
     Sealed,
 )
-from sdp.reconciler import cancel
+from sdp.reconciler import cancel, restart
 from sdp.reconciler import observed as observation
 from sdp.reconciler.deployments import STEPS
 from sdp.reconciler.desired import Desired, desire
 from sdp.reconciler.diff import diff
+from sdp.reconciler.draft import Restarts
 from sdp.reconciler.drift import INTENT
 from sdp.reconciler.guard import kept_leases
 from sdp.reconciler.history import History
@@ -161,6 +163,8 @@ class Simulation:
     history: History = dataclasses.field(default_factory=History)
     leases: Leases = dataclasses.field(default_factory=dict)
     started: int = 0
+    restarted: int = 1
+    restarts: Restarts = dataclasses.field(default_factory=dict)
     opens: Callable[[SealedFile], Sealed] = lambda file: Sealed(
         fingerprints=dict.fromkeys((*file.variables, *file.files), "same")
     )
@@ -170,7 +174,8 @@ class Simulation:
     def world(self) -> World:
         """Return the world as of now."""
         made = world(self.desired, self.observed, self.history, self.leases, NOW)
-        return dataclasses.replace(made, healing=self.healing)
+        restarts = restart.pending(self.restarts, self.observed)
+        return dataclasses.replace(made, healing=self.healing, restarts=restarts)
 
     def plans(self) -> dict[str, Plan]:
         """Return the plans as of now."""
@@ -341,6 +346,11 @@ class Simulation:
                 return _with(report, "containers", identity, container(action.container, identity))
             case Resume():
                 return self._changed(report, action.container, state="running", health="starting")
+            case Restart():
+                again = NOW + datetime.timedelta(seconds=self.restarted)
+                self.restarted += 1
+                changes = {"state": "running", "health": "starting", "started_at": again}
+                return self._changed(report, action.container, **changes)
             case Gate():
                 return self._changed(report, action.container, health="healthy")
             case Admit():

@@ -34,9 +34,18 @@ class Gatekeeper:
             return Failed(reason="ContainerGone", message=f"container {container} is not there")
         async with asyncio.TaskGroup() as group:
             follower = group.create_task(self._tell(found))
-            outcome = await self._wait(found.id, told)
+            outcome = await self._waited(found.id, told)
             follower.cancel()
+        if isinstance(outcome, EngineDown | EngineError):
+            raise outcome
         return outcome
+
+    async def _waited(self, container: str, told: Probe) -> Outcome | EngineDown | EngineError:
+        """Return what stops the wait as a value: a task group would make another of it."""
+        try:
+            return await self._wait(container, told)
+        except (EngineDown, EngineError) as error:
+            return error
 
     async def _tell(self, found: Inspected) -> None:
         deployment = found.labels.get("sdp.deployment", "")

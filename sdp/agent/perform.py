@@ -88,6 +88,8 @@ class Performers:
                 return await self.containers.start_gateway(action)
             case actions.Resume():
                 return await self.containers.resume(action)
+            case actions.Restart():
+                return await self.containers.restart(action)
             case actions.Gate():
                 return await self.containers.gate(action)
             case actions.Admit():

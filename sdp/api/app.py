@@ -9,6 +9,7 @@ from sdp.api import (
     deployments,
     events,
     inventory,
+    life,
     nodes,
     problems,
     sandboxes,
@@ -36,7 +37,7 @@ def create_app(ports: Ports) -> FastAPI:
         },
     )
     sessions = agents.Sessions(ports)
-    for part in (sandboxes, inventory, deployments, events, changes):
+    for part in (sandboxes, inventory, deployments, events, changes, life):
         api.include_router(part.router(ports))
     api.include_router(nodes.router(ports.plane, VERSION))
     api.include_router(container_logs.router(ports.plane, sessions))

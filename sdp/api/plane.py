@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from sdp.api import showing, views
 from sdp.api.port_table import port_list
+from sdp.api.problems import ProblemError
 from sdp.reconciler import doctor
 from sdp.reconciler.draft import Plan, World
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Observed
+from sdp.reconciler.restart import Refused
 from sdp.reconciler.status import SandboxStatus
 from sdp.spec.load import tree_of
 from sdp.spec.models import Platform
@@ -88,6 +90,16 @@ class ReconcilerPlane:
 
     def sync(self, name: str) -> str:
         return self._reconciler.sync(name)
+
+    def restart(self, name: str, service: str) -> views.RestartRequested:
+        if name.lower() not in self._world.desired.sandboxes:
+            fix = f"see what it waits for: sdp explain {name}"
+            raise ProblemError(409, "leaving", "It goes", f"{name} is being removed", fix)
+        made = self._reconciler.restart(name, service)
+        if isinstance(made, Refused):
+            raise ProblemError(409, made.reason, "Can't restart", made.message, made.fix)
+        asked, nonce = made
+        return views.RestartRequested(sandbox=name, services=asked.services, nonce=nonce)
 
     async def cancel(self, name: str, service: str) -> views.Cancelled:
         return showing.cancelled(name, await self._reconciler.cancel(name, service))

@@ -17,6 +17,7 @@ from sdp.api.views import (
     LogLineView,
     PlanView,
     PortList,
+    RestartRequested,
     SandboxView,
 )
 from sdp.protocol.frames import Body, Hello, ToAgent
@@ -95,6 +96,14 @@ class Plane(Protocol):
 
     def sync(self, name: str) -> str:
         """Look at a sandbox afresh, failures forgotten; return the request's nonce."""
+        ...
+
+    def restart(self, name: str, service: str) -> RestartRequested:
+        """Restart a sandbox's containers, or one service's.
+
+        Raises:
+            ProblemError: nothing of it can be restarted now.
+        """
         ...
 
     async def cancel(self, name: str, service: str) -> Cancelled:

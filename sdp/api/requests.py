@@ -13,20 +13,12 @@ _AUTHOR = re.compile(r"[^<>\x00-\x1f]{1,100} <[^<>\s]{1,200}>")
 _SHA = r"^([0-9a-f]{7,40})?$"
 
 
-class ChangeRequest(BaseModel):
-    """Edits, or a commit to revert; who asks for it, and why."""
+class Signed(BaseModel):
+    """Who asks for a commit, and why."""
 
     model_config = ConfigDict(extra="forbid")
-    edits: tuple[AnyEdit, ...] = Field((), max_length=MAX_EDITS)
-    revert: str = Field("", pattern=_SHA, description="Undo this commit instead.")
     author: str = Field(description="Who: Name <mail>.")
     message: str = Field("", max_length=10_000, description="Why.")
-    base: str = Field(
-        "", pattern=_SHA, description="Commit at which the author looked at the files."
-    )
-    dry_run: bool = Field(
-        default=False, description="Show the diff and the plan, and commit nothing."
-    )
 
     @field_validator("author")
     @classmethod
@@ -43,3 +35,28 @@ class ChangeRequest(BaseModel):
         except PydanticSerializationError as error:
             raise ValueError("found half of a character (a lone surrogate)") from error
         return self
+
+
+class ChangeRequest(Signed):
+    """Edits, or a commit to revert; who asks for it, and why."""
+
+    edits: tuple[AnyEdit, ...] = Field((), max_length=MAX_EDITS)
+    revert: str = Field("", pattern=_SHA, description="Undo this commit instead.")
+    base: str = Field(
+        "", pattern=_SHA, description="Commit at which the author looked at the files."
+    )
+    dry_run: bool = Field(
+        default=False, description="Show the diff and the plan, and commit nothing."
+    )
+
+
+class ResumeRequest(Signed):
+    """Who wakes what, and why."""
+
+    service: str = Field("", description="This service alone.")
+
+
+class StopRequest(Signed):
+    """Who stops what, and why."""
+
+    service: str = Field(min_length=1, description="The service.")

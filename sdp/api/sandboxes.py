@@ -1,4 +1,4 @@
-"""Sandboxes: listed, shown, planned, validated, synced, cancelled."""
+"""Sandboxes: listed, shown, planned, validated, synced, restarted, cancelled."""
 
 import asyncio
 from typing import Annotated
@@ -35,8 +35,8 @@ class PlanRequest(Files):
     )
 
 
-class CancelRequest(BaseModel):
-    """What of a sandbox to cancel."""
+class PartRequest(BaseModel):
+    """What of a sandbox is meant."""
 
     model_config = ConfigDict(extra="forbid")
     service: str | None = Field(None, description="This service alone; gateway is one.")
@@ -139,11 +139,18 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
         return await plane.preview(body.files, selection, body.allow_deletes)
 
     @routes.post("/sandboxes/{name}/cancel")
-    async def cancel(name: str, body: CancelRequest | None = None) -> views.Cancelled:
+    async def cancel(name: str, body: PartRequest | None = None) -> views.Cancelled:
         """End what is being brought about, and keep it so until a sync or another version."""
         service = body.service if body else None
         known = service_of(plane, name, service) if service else _known(plane, name)
         return await plane.cancel(known.name, service or "")
+
+    @routes.post("/sandboxes/{name}/restart", status_code=202)
+    async def restart(name: str, body: PartRequest | None = None) -> views.RestartRequested:
+        """Stop a sandbox's containers and start them again; 409 where it sleeps."""
+        service = body.service if body else None
+        known = service_of(plane, name, service) if service else _known(plane, name)
+        return plane.restart(known.name, service or "")
 
     @routes.post("/sandboxes/{name}/sync", status_code=202)
     async def sync(name: str) -> views.SyncRequested:

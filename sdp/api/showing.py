@@ -11,6 +11,7 @@ from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.draft import Hold, Plan, World
 from sdp.reconciler.finding import Finding
 from sdp.reconciler.history import History
+from sdp.reconciler.lifecycle import Lifecycle
 from sdp.reconciler.routing import RouteProblem
 from sdp.reconciler.status import Condition, SandboxStatus
 from sdp.spec.tree import Problem
@@ -35,6 +36,7 @@ def sandbox(
         ocp=counts.get(Ocp, 0),
         addresses=counts.get(Address, 0),
         url=status.url,
+        lifecycle=_lifecycle(status.lifecycle),
         suspended=desired.suspended if desired else False,
         protect=desired.protect if desired else False,
         served=status.served,
@@ -68,6 +70,10 @@ def sandbox(
         ),
         conditions=tuple(_condition(each, plan, history) for each in status.conditions),
     )
+
+
+def _lifecycle(made: Lifecycle) -> views.LifecycleView:
+    return views.LifecycleView(state=made.state, since=made.since, by=made.by, why=made.why)
 
 
 def plan(

@@ -19,6 +19,7 @@ DeploymentStatus: TypeAlias = Literal["QUEUED", "RUNNING", "FAILED", "STOPPED"]
 PortKind: TypeAlias = Literal["gateway", "services"]
 PortOrigin: TypeAlias = Literal["pinned", "allocated"]
 PortUse: TypeAlias = Literal["running", "stopped", "reserved", "waits"]
+LifecycleState: TypeAlias = Literal["ACTIVE", "SUSPENDED", "EXPIRED"]
 Severity: TypeAlias = Literal["error", "warning"]
 StageState: TypeAlias = Literal["started", "finished", "failed"]
 
@@ -79,6 +80,15 @@ class RouteView(View):
     problem: RouteProblem | None = None
 
 
+class LifecycleView(View):
+    """Whether a sandbox is awake: since when, by whom, and why, as git says."""
+
+    state: LifecycleState = "ACTIVE"
+    since: datetime.datetime | None = None
+    by: str = ""
+    why: str = ""
+
+
 class SandboxSummary(View):
     """A row of the list. Counts are of services: on branches here, on OCP, at other addresses."""
 
@@ -94,6 +104,7 @@ class SandboxSummary(View):
     ocp: int
     addresses: int
     url: str
+    lifecycle: LifecycleView = LifecycleView()
 
 
 class SandboxView(SandboxSummary):
@@ -231,6 +242,14 @@ class SyncRequested(View):
     """A sync that will be served; compare with a sandbox's ``served``."""
 
     sandbox: str
+    nonce: str
+
+
+class RestartRequested(View):
+    """A restart that will be served; compare with a sandbox's ``served``."""
+
+    sandbox: str
+    services: tuple[str, ...]
     nonce: str
 
 

@@ -136,6 +136,7 @@ def inert(line: str) -> str:
 
 
 COLOURS = {
+    "ACTIVE": "green",
     "Healthy": "green",
     "Synced": "green",
     "Progressing": "blue",
@@ -156,13 +157,14 @@ def coloured(word: str) -> str:
 
 
 def summary_row(sandbox: SandboxSummary) -> tuple[str, ...]:
-    """Return a sandbox's row: name, health, sync, gateway branch, counts, owner, URL."""
+    """Return a sandbox's row: name, state, health, sync, gateway branch, counts, owner, URL."""
     counts = [(sandbox.branches, "branch"), (sandbox.ocp, "OCP"), (sandbox.addresses, "URL")]
     sync = coloured(sandbox.sync)
     if sandbox.sync == "Synced" and sandbox.revision:
         sync += f" @{sandbox.revision[:7]}"
     return (
         sandbox.name,
+        coloured(sandbox.lifecycle.state),
         coloured(sandbox.health),
         sync,
         sandbox.gateway_branch,
@@ -172,4 +174,4 @@ def summary_row(sandbox: SandboxSummary) -> tuple[str, ...]:
     )
 
 
-SUMMARY = ("NAME", "HEALTH", "SYNC", "GATEWAY", "SERVICES", "OWNER", "URL")
+SUMMARY = ("NAME", "STATE", "HEALTH", "SYNC", "GATEWAY", "SERVICES", "OWNER", "URL")

@@ -9,12 +9,13 @@ from typing_extensions import override
 
 from sdp.api.app import VERSION
 from sdp.cli import context as cli
-from sdp.cli import edit, env, follow, init, plan, ports, serve, show, specs, template
+from sdp.cli import edit, env, follow, init, life, plan, ports, serve, show, specs, template
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
 from sdp.cli.logs import logs
 from sdp.cli.nodes import nodes
+from sdp.cli.restart import restart
 
 
 class Commands(TyperGroup):
@@ -77,6 +78,10 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "clone": edit.clone,
         "delete": edit.delete,
         "route": edit.route,
+        "suspend": life.suspend,
+        "resume": life.resume,
+        "stop": life.stop,
+        "protect": life.protect,
         "template": template.app,
         "env": env.app,
         "revert": edit.undo,
@@ -99,7 +104,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "ports": ports.ports,
         "doctor": doctor,
     },
-    "Act": {"sync": show.sync, "cancel": cancel},
+    "Act": {"sync": show.sync, "restart": restart, "cancel": cancel},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():

@@ -147,11 +147,9 @@ def sync(
             cli.print_json(asked)
         if not wait:
             return
-        for _ in watching.changes(client, asked.sandbox, deadline):
-            found = watching.sandbox(client, asked.sandbox)
-            if found.served == asked.nonce and watching.converged(found):
-                cli.say(f"{found.name} is Synced and Healthy")
-                return
+        if watching.served(client, asked.sandbox, asked.nonce, deadline):
+            cli.say(f"{asked.sandbox} is Synced and Healthy")
+            return
         cli.say(f"{asked.sandbox} is not Synced and Healthy in time: sdp explain {asked.sandbox}")
         raise typer.Exit(cli.NOT_IN_TIME)
 
@@ -191,7 +189,8 @@ def _sync(service: views.ServiceView) -> str:
 
 
 def _one(found: views.SandboxView) -> RenderableType:
-    parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)]), ""]
+    parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)])]
+    parts += [Text(lived(found.lifecycle, clock.now())), ""]
     services = [
         (
             each.name,
@@ -211,6 +210,15 @@ def _one(found: views.SandboxView) -> RenderableType:
         fix = f"\n  fix: {each.fix}" if each.fix else ""
         parts += ["", Text(f"{where}{each.reason}: {each.message}{fix}")]
     return Group(*parts)
+
+
+def lived(life: views.LifecycleView, now: datetime.datetime) -> str:
+    """Return since when a sandbox is as it is, by whom and why; of today the time alone."""
+    said: str = life.state
+    if life.since is not None:
+        form = "%H:%M" if life.since.date() == now.date() else "%Y-%m-%d %H:%M"
+        said += f" since {life.since.astimezone(datetime.UTC):{form}} UTC by {life.by}"
+    return cli.inert(f"{said}: {life.why}" if life.why else said)
 
 
 def _routes(shown: Sequence[views.RouteView]) -> RenderableType:

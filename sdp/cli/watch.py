@@ -49,6 +49,22 @@ def changes(
             yield message
 
 
+def served(client: Client, name: str, nonce: str, deadline: float) -> bool:
+    """Wait until a request is served, and the sandbox is as its spec wants it; or not in time.
+
+    Args:
+        client: whom to ask.
+        name: the sandbox, as it is written.
+        nonce: the request's.
+        deadline: by ``time.monotonic``.
+    """
+    for _ in changes(client, name, deadline):
+        found = sandbox(client, name)
+        if found.served == nonce and converged(found):
+            return True
+    return False
+
+
 def converged(found: SandboxSummary) -> bool:
     """Whether a sandbox is as its spec wants it; a suspended one sleeps as wanted."""
     return found.sync == "Synced" and found.health in {"Healthy", "Suspended"}

@@ -4,6 +4,7 @@ Every action is idempotent, and its effect shows in the next report: that is how
 knows that it is done. Names of repositories are the agents' own; paths never travel.
 """
 
+import datetime
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -166,6 +167,15 @@ class Resume(Value):
     container: str
 
 
+class Restart(Value):
+    """Stop a container and start it again; one that has started since ``started_at`` is left."""
+
+    kind: Literal["restart"] = "restart"
+    sandbox: str
+    container: str
+    started_at: datetime.datetime | None
+
+
 class Gate(Value):
     """Wait until a started container is healthy; fail at once when it can't become so."""
 
@@ -254,6 +264,7 @@ Action: TypeAlias = Annotated[
     | StartService
     | StartGateway
     | Resume
+    | Restart
     | Gate
     | Admit
     | Route

@@ -45,7 +45,10 @@ Target: TypeAlias = Branch | Ocp | Address
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DesiredService:
-    """One service of a sandbox. ``sealed`` are environment files that its node must open."""
+    """One service of a sandbox.
+
+    ``sealed`` are environment files that its node must open; ``suspended``: it is stopped alone.
+    """
 
     name: str
     target: Target
@@ -57,6 +60,7 @@ class DesiredService:
     sealed: tuple[SealedFile, ...]
     limits: Limits
     probe: Probe
+    suspended: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,6 +97,11 @@ class DesiredSandbox:
     protect: bool
     heal: models.Heal = "auto"
     problems: tuple[Problem, ...] = ()
+
+    def sleeps(self, service: str) -> bool:
+        """Whether a service, or the gateway, is stopped and kept: alone, or with all of it."""
+        alone = self.services.get(service)
+        return self.suspended or (alone is not None and alone.suspended)
 
     @property
     def intent_digest(self) -> str:
@@ -295,9 +304,10 @@ def _service(
         if each is not None
     ]
     given = environments.injected(layers, sealed)
+    target = _target(said)
     return DesiredService(
         name=name,
-        target=_target(said),
+        target=target,
         spec=spec,
         node=_node(spec.node, tree.platform.spec),
         port=said.port,
@@ -306,6 +316,7 @@ def _service(
         sealed=given.sealed,
         limits=_limits(said.resources, spec.resources),
         probe=_probe(spec.health, said.health),
+        suspended=bool(said.suspended) and isinstance(target, Branch),
     )
 
 

@@ -8,7 +8,8 @@ functions.
 
 import dataclasses
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from typing_extensions import override
 
@@ -16,9 +17,13 @@ from sdp.protocol.actions import Action, Build, Fetch, GatewayRecipe, GoRecipe
 from sdp.reconciler.desired import Desired
 from sdp.reconciler.diff import Version
 from sdp.reconciler.history import Failure, History
+from sdp.reconciler.lifecycle import NO_LIVES, Lives
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.ports import Claim, Conflict, Lease, Leases, Pins, pin, pins, take
 from sdp.spec import models
+
+Restarts: TypeAlias = Mapping[str, datetime.datetime | None]
+"""Containers to restart: id → when it had started as that was asked for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -141,6 +146,8 @@ class World:
     Attributes:
         reserved: the specs' pins.
         healing: lower-cased names whose drift a person asked to heal, whatever their specs say.
+        restarts: what a person asked to restart, as long as that is not seen.
+        lives: what git says of how sandboxes live; plans do not depend on it.
     """
 
     desired: Desired
@@ -150,6 +157,8 @@ class World:
     reserved: Pins
     now: datetime.datetime
     healing: frozenset[str] = frozenset()
+    restarts: Restarts = dataclasses.field(default_factory=dict)
+    lives: Lives = NO_LIVES
 
 
 def world(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from sdp.protocol.actions import Gate, Route, StartGateway, StartService
+from sdp.protocol.actions import Gate, Restart, Route, StartGateway, StartService
 from sdp.protocol.frames import Noticed, StageEvent
 from sdp.reconciler.draft import Drift, Plan, Planned
 from sdp.reconciler.history import Attempt
@@ -56,6 +56,8 @@ def of_success(planned: Planned, deployment: str, now: datetime.datetime) -> Eve
             kind, message = "CONTAINER_STARTED", f"{spec.name} on port {spec.host_port}"
         case Gate():
             kind, message = "HEALTHY", planned.service
+        case Restart():
+            kind, message = "RESTARTED", planned.service
         case Route(key=key, url=url):
             kind, message = "ROUTE_CHANGED", f"{key} → {url or planned.cause.after or 'OCP'}"
         case _:

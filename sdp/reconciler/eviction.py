@@ -13,6 +13,8 @@ from sdp.reconciler.draft import World
 from sdp.reconciler.ports import Claim, Conflict, Lease, pin, preempted, stranger
 
 STOPPED = frozenset({"exited", "created", "dead"})
+RUNS = frozenset({"running", "restarting", "paused"})
+"""States in which a container has its memory, or will have it again by itself."""
 
 
 def evict(difference: Difference, whole: World) -> Difference:

@@ -31,7 +31,7 @@ from sdp.protocol.frames import (
     ToAgent,
 )
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import cancel, deployments, events, guard, history
+from sdp.reconciler import cancel, deployments, events, guard, history, restart
 from sdp.reconciler import observed as observation
 from sdp.reconciler.cancel import Cancellation, Scope
 from sdp.reconciler.departure import departures
@@ -40,10 +40,13 @@ from sdp.reconciler.desired import Desired, Revision, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Attempt, Failure, History
+from sdp.reconciler.lifecycle import Lives, lives
 from sdp.reconciler.memory import Memory, causes
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
+from sdp.reconciler.restart import Asked, Refused
+from sdp.reconciler.revisions import moments
 from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
 from sdp.spec.select import WHOLE, Selection
@@ -115,6 +118,8 @@ class Reconciler:
         self._sessions: dict[str, tuple[NodeSend, Hello]] = {}
         self._dirty: set[str] = set()
         self._requests: dict[str, str] = {}
+        self._retries: set[str] = set()
+        self._serving: frozenset[str] = frozenset()
         self._cured: frozenset[tuple[str, str]] = frozenset()
         self._cancels: list[_Cancel] = []
         self._wake = asyncio.Event()
@@ -155,11 +160,31 @@ class Reconciler:
 
         Its status says in ``served`` which request was served last.
         """
-        nonce = uuid.uuid4().hex
-        self._requests[name.lower()] = nonce
+        self._retries.add(name.lower())
         self._source.refresh()
-        self._touch([name.lower()])
-        return nonce
+        return self._request(name.lower())
+
+    def restart(self, name: str, service: str = "") -> tuple[Asked, str] | Refused:
+        """Ask for a sandbox's containers to be restarted; return which, and the request's nonce.
+
+        Args:
+            name: one that is desired.
+            service: one of its services, or its gateway; "" means all.
+        """
+        whole = self.world()
+        asked = restart.ask(whole.desired.sandboxes[name.lower()], service, whole)
+        if isinstance(asked, Refused):
+            return asked
+        self._memory.restarts = {**self._memory.restarts, **asked.containers}
+        return asked, self._request(name.lower())
+
+    def _request(self, name: str) -> str:
+        """Ask for a round; return the nonce that its status will show, also to who asked before."""
+        pending = self._requests.get(name)
+        if pending is None or pending in self._serving:
+            pending = self._requests[name] = uuid.uuid4().hex
+        self._touch([name])
+        return pending
 
     async def cancel(self, name: str, service: str = "") -> Cancellation:
         """End what is being brought about of a sandbox, and keep it from being tried again.
@@ -312,26 +337,31 @@ class Reconciler:
         self.trouble = head.trouble
         if not head.revision or head.revision == self._memory.desired.revision:
             return
-        trees, desired = await asyncio.to_thread(self._load, head.revision)
+        known = self._memory.lives
+        trees, desired, told = await asyncio.to_thread(self._load, head.revision, known)
+        self._memory.lives = told
         happened, changed = self._memory.apply(trees, desired, self._now())
         await self._journal.append(happened)
         self._touch(None)
         await self._refresh(changed)
 
-    def _load(self, revision: str) -> tuple[tuple[Tree, ...], Desired]:
+    def _load(self, revision: str, known: Lives) -> tuple[tuple[Tree, ...], Desired, Lives]:
         tree = self._source.tree(revision)
         trees: tuple[Tree, ...] = (tree,)
         if tree.platform is None:
             older = (each.tree for each in self._source.ancestors(revision))
             trees = (tree, *itertools.islice((each for each in older if each.platform), 1))
-        return trees, desire(revision, tree, self._source.ancestors(revision))
+        desired = desire(revision, tree, self._source.ancestors(revision))
+        past = moments(self._source.repository, revision)
+        return trees, desired, lives(desired, known, tree, past)
 
     async def _round(self, names: frozenset[str]) -> None:
         memory, now = self._memory, self._now()
         if memory.desired.platform is None and not memory.desired.revision:
             return
         requests = {name: self._requests[name] for name in names & self._requests.keys()}
-        for name in requests:
+        self._serving = frozenset(requests.values())
+        for name in requests.keys() & self._retries:
             await self._retry(name)
         for about in self._cured:
             await self._mend(*about)
@@ -360,6 +390,7 @@ class Reconciler:
         await self._journal.append(happened)
         # Only now: a request outlives a round that failed, and one that came meanwhile stays.
         self._requests = {n: x for n, x in self._requests.items() if requests.get(n) != x}
+        self._retries &= self._requests.keys()
 
     async def _look_back(self) -> None:
         """Ask the past about sandboxes that nobody desires; more may turn up meanwhile."""

@@ -13,7 +13,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from sdp.protocol.frames import Hello
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import cancel, deployments, desired, events, guard
+from sdp.reconciler import cancel, deployments, desired, events, guard, restart
 from sdp.reconciler import observed as observation
 from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.departure import Departure
@@ -21,11 +21,12 @@ from sdp.reconciler.deployments import Deployment, Key
 from sdp.reconciler.desired import Desired, DesiredSandbox
 from sdp.reconciler.diff import Obstacle, Unread, Version, diff
 from sdp.reconciler.dispatch import InFlight, Wanted
-from sdp.reconciler.draft import Hold, Plan, Planned, World, world
+from sdp.reconciler.draft import Hold, Plan, Planned, Restarts, World, world
 from sdp.reconciler.drift import INTENT
 from sdp.reconciler.events import Event
 from sdp.reconciler.guard import Word
 from sdp.reconciler.history import Attempt, Failure, History
+from sdp.reconciler.lifecycle import NO_LIVES
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
 from sdp.reconciler.ports import Lease, rebuild
@@ -52,6 +53,8 @@ class Memory:
         self.plans: dict[str, Plan] = {}
         self.statuses: dict[str, SandboxStatus] = {}
         self.deployments: dict[Key, Deployment] = {}
+        self.lives = NO_LIVES
+        self.restarts: Restarts = {}
         self.leases: dict[tuple[str, int], Lease] = {}
         self._saved_leases: dict[tuple[str, int], Lease] = {}
         self._applied: dict[tuple[str, str], str] = {}
@@ -182,7 +185,10 @@ class Memory:
         history = History(dict(self._applied), dict(self._failures))
         leases = rebuild(self.leases, self.observed)
         made = world(meant or self.desired, self.observed, history, leases, now)
-        return dataclasses.replace(made, healing=frozenset(self._healing))
+        restarts = restart.pending(self.restarts, self.observed)
+        return dataclasses.replace(
+            made, healing=frozenset(self._healing), restarts=restarts, lives=self.lives
+        )
 
     def patience(self, now: datetime.datetime, most: float) -> float:
         """Return the seconds until something is due by itself."""
@@ -237,7 +243,7 @@ class Memory:
             for service in (difference.gateway, *difference.services):
                 about = (sandbox.name, service.service)
                 match service.wanted:
-                    case Version(hash=version) if not sandbox.suspended:
+                    case Version(hash=version) if not sandbox.sleeps(service.service):
                         wanted[about] = version
                     case Obstacle() | Unread():
                         wanted[about] = None
@@ -260,6 +266,7 @@ class Memory:
     def plan(self, names: Collection[str], whole: World) -> list[Event]:
         """Make the plans of these sandboxes; return what is new in them, and the drifts."""
         self._planned_at = whole.now
+        self.restarts = whole.restarts
         word = self._word(whole)
         held = guard.held_deletions(whole, word)
         self._too_many = frozenset(n for n, h in held.items() if h.reason == "MassDeletion")

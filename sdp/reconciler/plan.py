@@ -21,7 +21,8 @@ from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp
 from sdp.reconciler.diff import Difference, Place, ServiceDifference, diff, places_of
 from sdp.reconciler.draft import Cause, Draft, Hold, Plan, Planned, World, world
 from sdp.reconciler.drift import with_drifts
-from sdp.reconciler.eviction import STOPPED, evict, gives_up
+from sdp.reconciler.eviction import RUNS, STOPPED, evict, gives_up
+from sdp.reconciler.restart import restart
 from sdp.reconciler.rollout import Keys, gateway_rollout, service_rollout, serving
 from sdp.reconciler.routing import RouteProblem, problem
 from sdp.spec import names
@@ -59,15 +60,23 @@ def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
         _hold_unknown(draft, node)
     difference = evict(diff(desired, whole.observed), whole)
     if desired.suspended:
-        _suspend(draft, difference)
+        places = places_of(desired.name, whole.observed)
+        _suspend(draft, places, Cause("lifecycle.suspended", "", "true"))
         return draft.plan()
     networks = _networks(draft, desired)
-    gateway = gateway_rollout(draft, difference, networks)
+    restarting = restart(draft, difference.gateway)
+    gateway = restarting or gateway_rollout(draft, difference, networks)
     for service in difference.services:
+        if desired.sleeps(service.service):
+            _suspend_service(draft, service)
+            continue
+        if restart(draft, service):
+            continue
         rolled = service_rollout(draft, difference, service, networks)
         routed = _route(draft, difference, service, gateway, rolled)
         _retire(draft, difference, service, routed)
-    _retire_gateway(draft, difference, gateway)
+    if not restarting:
+        _retire_gateway(draft, difference, gateway)
     return with_drifts(draft.plan(), difference, whole)
 
 
@@ -100,16 +109,24 @@ def _hold_unknown(draft: Draft, node: str) -> None:
         )
 
 
-def _suspend(draft: Draft, difference: Difference) -> None:
-    for place in places_of(difference.sandbox, draft.world.observed):
+def _suspend_service(draft: Draft, service: ServiceDifference) -> None:
+    """Stop one service; its route stays as it is, and whatever it has is kept."""
+    name = service.service
+    places = places_of(draft.sandbox, draft.world.observed)
+    mine = tuple(place for place in places if place.container.service == name)
+    _suspend(draft, mine, Cause(f"services.{name}.suspended", "", "true"))
+
+
+def _suspend(draft: Draft, places: tuple[Place, ...], cause: Cause) -> None:
+    """Stop containers and keep them; only one that has to give its port up can't be kept."""
+    for place in places:
         if not draft.known(place.node):
             continue
         if place.container.state in STOPPED and gives_up(place, draft.world):
-            cause = Cause("its port is pinned by", "", _pinners(place, draft.world))
-            _remove(draft, (place,), cause, ())
-        elif place.container.state == "running":
-            stop = Stop(sandbox=difference.sandbox, container=place.container.id)
-            cause = Cause("lifecycle.suspended", "", "true")
+            pinned = Cause("its port is pinned by", "", _pinners(place, draft.world))
+            _remove(draft, (place,), pinned, ())
+        elif place.container.state in RUNS:
+            stop = Stop(sandbox=draft.sandbox, container=place.container.id)
             draft.do(place.node, place.container.service, stop, cause, key=_key(place, "stop"))
 
 

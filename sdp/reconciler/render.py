@@ -17,6 +17,7 @@ from sdp.protocol.actions import (
     RemoveCopy,
     RemoveNetwork,
     Rename,
+    Restart,
     Resume,
     Route,
     SetLimits,
@@ -243,6 +244,8 @@ def _line(planned: Planned, containers: Mapping[str, str]) -> Line:  # noqa: C90
             return Line("+", "container", short, "")
         case Resume():
             return Line("~", "container", f"{short} starts", cause)
+        case Restart():
+            return Line("~", "container", f"{short} restarts", cause)
         case Gate():
             return Line("~", "health", short, cause)
         case Admit():
@@ -290,7 +293,7 @@ def _shown(action: Action, containers: Mapping[str, str]) -> str:  # noqa: PLR09
             return action.name
         case Route():
             return action.key
-        case Resume() | Gate() | Admit() | SetLimits() | Rename() | Stop() | Remove():
+        case Resume() | Restart() | Gate() | Admit() | SetLimits() | Rename() | Stop() | Remove():
             return containers.get(action.container, action.container)
 
 

@@ -23,7 +23,7 @@ from sdp.protocol.report import Container, NodeReport
 from sdp.reconciler.desired import Address, Branch, Ocp
 from sdp.reconciler.diff import Difference, Obstacle, Place, ServiceDifference, Unread, Version
 from sdp.reconciler.draft import Cause, Draft, Waiting, gateway_recipe, go_recipe, release
-from sdp.reconciler.eviction import STOPPED
+from sdp.reconciler.eviction import RUNS, STOPPED
 from sdp.reconciler.history import CANCELLED, Failure
 from sdp.reconciler.ports import Claim, blocked
 from sdp.reconciler.routing import patchable
@@ -43,6 +43,15 @@ def serving(service: ServiceDifference) -> Container | None:
         if container.admitted and container.state == "running" and container.health == "healthy":
             return container
     return None
+
+
+def routed(difference: Difference, service: ServiceDifference) -> Container | None:
+    """Return the container that a service's route leads to: of one that sleeps, what is kept."""
+    if not difference.desired.sleeps(service.service):
+        return serving(service)
+    places = [place.container for place in service.others if place.node == service.node.id]
+    candidates = [service.current, *places] if service.current else places
+    return next((each for each in candidates if each.admitted), None)
 
 
 def service_rollout(
@@ -220,7 +229,7 @@ def _tend(draft: Draft, service: ServiceDifference, current: Container, version:
         # A version that is wanted again may find its port with the one that took its place.
         stopped = _make_way(draft, service, current.host_port, ())
         resume = Resume(sandbox=draft.sandbox, container=current.id)
-        cause = Cause("drift", "stopped", "running")
+        cause = Cause(_since_sync(draft), "stopped", "running")
         after = draft.do(node, service.service, resume, cause, version=version.hash, after=stopped)
     if after or current.health == "starting" or _unproven(current):
         gate = Gate(sandbox=draft.sandbox, container=current.id, probe=version.probe)
@@ -234,6 +243,13 @@ def _tend(draft: Draft, service: ServiceDifference, current: Container, version:
         draft.do(node, service.service, limits, cause, version=digest(service.limits.model_dump()))
     _name(draft, service, current)
     return after
+
+
+def _since_sync(draft: Draft) -> str:
+    """Return what a stopped container is: drift, or wanted by what was said since the last sync."""
+    meant = draft.world.desired.sandboxes[draft.sandbox.lower()]
+    said = draft.world.history.applied.get((draft.sandbox, ""), meant.intent_digest)
+    return "drift" if said == meant.intent_digest else "wanted"
 
 
 def _is_given_up(service: ServiceDifference, current: Container, failure: Failure) -> bool:
@@ -304,7 +320,7 @@ def _on_port(service: ServiceDifference, port: int) -> list[Place]:
         for place in service.others
         if place.node == service.node.id
         and place.container.host_port == port
-        and place.container.state in {"running", "restarting", "paused"}
+        and place.container.state in RUNS
     ]
 
 
@@ -354,7 +370,7 @@ def _routes_now(difference: Difference) -> dict[str, str]:
     routes: dict[str, str] = {}
     for service in difference.services:
         target = difference.desired.services[service.service].target
-        container = serving(service)
+        container = routed(difference, service)
         if isinstance(target, Address):
             routes[key.replace("{service}", service.service)] = target.url
         elif isinstance(target, Branch) and container is not None:

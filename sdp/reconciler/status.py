@@ -13,7 +13,16 @@ from sdp.protocol.report import Container
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp, Target
 from sdp.reconciler.diff import Difference, ServiceDifference, Version, diff, places_of
 from sdp.reconciler.draft import Hold, Plan, World
-from sdp.reconciler.rollout import serving
+from sdp.reconciler.lifecycle import (
+    AWAKE,
+    UNTOLD,
+    Life,
+    Lifecycle,
+    lifecycle,
+    of_service,
+    words,
+)
+from sdp.reconciler.rollout import routed, serving
 from sdp.reconciler.routing import RouteProblem, problem
 from sdp.spec import names
 
@@ -90,6 +99,7 @@ class SandboxStatus:
         observed_generation: the config commit that this status was made at.
         url: where its gateway answers; "" while it has no port.
         served: nonce of the last sync request that was served.
+        lifecycle: whether it is awake, since when, by whom and why.
     """
 
     name: str
@@ -107,6 +117,7 @@ class SandboxStatus:
     routes: tuple[RouteStatus, ...]
     conditions: tuple[Condition, ...]
     served: str = ""
+    lifecycle: Lifecycle = AWAKE
 
 
 def status(
@@ -158,7 +169,12 @@ def _standing(
         services=services,
         routes=_routes(difference, whole),
         conditions=_conditions(desired, whole, plan),
+        lifecycle=lifecycle(desired, _life(desired, whole)),
     )
+
+
+def _life(desired: DesiredSandbox, whole: World) -> Life:
+    return whole.lives.of.get(desired.name.lower(), UNTOLD)
 
 
 def _leaving(sandbox: str, whole: World, plan: Plan, busy: Collection[str]) -> SandboxStatus:
@@ -209,8 +225,9 @@ def _service(
     container = _shown(service)
     runs = isinstance(target, Branch)
     health, reason = _health(service, plan) if runs else _elsewhere(target)
-    if runs and difference.desired.suspended:
-        health, reason = "Suspended", "lifecycle.suspended is true"
+    if runs and difference.desired.sleeps(service.service):
+        asleep = of_service(difference.desired, service.service, _life(difference.desired, whole))
+        health, reason = "Suspended", f"suspended {words(asleep)}".rstrip()
     sync = _sync(plan, service.service, busy)
     if runs and not known:
         health, reason = "Unknown", f"node {service.node.id} does not report"
@@ -295,7 +312,7 @@ def _overall(services: Iterable[ServiceStatus], desired: DesiredSandbox) -> Heal
         for each in services
         if isinstance(_target(each.name, desired), Branch)
     }
-    found = set(run.values())
+    found = set(run.values()) - {"Suspended"}
     if "Unknown" in found:
         return "Unknown"
     if run[names.GATEWAY] == "Unhealthy" or found == {"Unhealthy"}:
@@ -345,7 +362,7 @@ def _wanted_url(service: ServiceDifference, difference: Difference, default: str
         case Address(url):
             return url
         case Branch():
-            stands = serving(service)
+            stands = routed(difference, service)
             return f"http://{service.node.ip_address}:{stands.host_port}" if stands else ""
 
 

@@ -12,11 +12,12 @@ import pydantic
 
 from sdp.spec import writing, yaml
 from sdp.spec.edit import CannotEditError, document, remove, set_value
-from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Route, Set, Unset, Write
+from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Route, Set, Switch, Unset, Write
 from sdp.spec.finding import FOLDERS, MODELS, CannotChangeError, Files, find, new_path, order
 from sdp.spec.load import Cache, is_spec, tree_of
 from sdp.spec.models import TARGET_KEYS
 from sdp.spec.resolve import Resolved, problems, resolve
+from sdp.spec.switch import switch
 from sdp.spec.tree import Problem
 
 __all__ = ["CannotChangeError", "Changed", "Files", "Past", "change"]
@@ -81,7 +82,7 @@ def _subject(edits: Sequence[AnyEdit], lines: Sequence[str]) -> str:
     return f"{lines[0]}, and {len(rest)} more" if rest else lines[0]
 
 
-def _apply(  # noqa: PLR0911 -- a kind each
+def _apply(  # noqa: C901, PLR0911 -- a kind each
     files: Files, edit: AnyEdit, past: Past
 ) -> tuple[Mapping[str, str | None], str]:
     match edit:
@@ -102,6 +103,8 @@ def _apply(  # noqa: PLR0911 -- a kind each
             return {path: None}, f"Delete {edit.kind} {edit.name}"
         case Route():
             return _route(files, edit, past)
+        case Switch():
+            return switch(files, edit)
         case Write():
             return _write(files, edit)
         case _:

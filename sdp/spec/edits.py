@@ -70,6 +70,19 @@ class Route(Edit):
     branch: str | None = None
 
 
+class Switch(Edit):
+    """Turn on or off what a sandbox is meant to be; without a word where it is so already.
+
+    Of a ``service``, ``suspended`` alone: its container stops, and is kept.
+    """
+
+    edit: Literal["switch"] = "switch"
+    sandbox: str
+    service: str = ""
+    key: Literal["suspended", "protect"]
+    on: bool
+
+
 class Write(Edit):
     """Make a file's content this text; None removes it."""
 
@@ -79,5 +92,5 @@ class Write(Edit):
 
 
 AnyEdit: TypeAlias = Annotated[
-    Create | Clone | Set | Unset | Delete | Route | Write, Field(discriminator="edit")
+    Create | Clone | Set | Unset | Delete | Route | Switch | Write, Field(discriminator="edit")
 ]

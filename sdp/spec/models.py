@@ -82,6 +82,7 @@ class ServiceTarget(Model):
     environment: Identifier | None = Field(None, description="Another environment, for it alone.")
     resources: Resources | None = Field(None, description="This container's limits.")
     health: Health | None = Field(None, description="Another health check than the platform's.")
+    suspended: bool | None = Field(None, description="Its container stopped, and kept.")
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:

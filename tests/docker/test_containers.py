@@ -115,6 +115,25 @@ async def test_service_starts_is_admitted_and_leaves_with_its_lines(world: World
     assert await world.containers.remove(remove) == Succeeded(note="already gone")
 
 
+async def test_a_restart_is_the_same_container_started_anew_and_once(world: World) -> None:
+    assert await world.start() == Succeeded()
+    before = await world.engine.inspect(world.name)
+    assert before is not None
+    restart = actions.Restart(sandbox="s", container=before.id, started_at=before.started_at)
+    assert await world.containers.restart(restart) == Succeeded()
+    after = await world.engine.inspect(world.name)
+    assert after is not None
+    assert (after.id, after.state) == (before.id, "running")
+    assert after.started_at != before.started_at
+    assert isinstance(await world.gate(), Succeeded)
+    assert await world.containers.restart(restart) == Succeeded()
+    assert await world.engine.inspect(world.name) == after
+    await world.engine.remove(world.name)
+    gone = await world.containers.restart(restart)
+    assert isinstance(gone, Failed)
+    assert gone.reason == "ContainerGone"
+
+
 async def test_crash_fails_the_gate_at_once_with_its_lines(world: World) -> None:
     assert await world.start(CRASHES) == Succeeded()
     outcome = await world.gate()

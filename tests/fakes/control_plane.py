@@ -131,6 +131,9 @@ class FakePlane:
         self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
         self.cancelled = views.Cancelled(sandbox="QA-ONE", services=(), stopping=(), shared=())
+        self.restarted: views.RestartRequested | ProblemError = views.RestartRequested(
+            sandbox="QA-ONE", services=("gateway", "account"), nonce="n1"
+        )
         self.flights: tuple[views.ActionInFlight, ...] = ()
         self.findings: tuple[views.Finding, ...] = ()
         self.reasons: tuple[views.Condition, ...] = ()
@@ -167,6 +170,12 @@ class FakePlane:
     def sync(self, name: str) -> str:
         self.asked.append(name)
         return f"n{len(self.asked)}"
+
+    def restart(self, name: str, service: str) -> views.RestartRequested:
+        self.asked.append(f"restart {name} {service}".strip())
+        if isinstance(self.restarted, ProblemError):
+            raise self.restarted
+        return self.restarted
 
     async def cancel(self, name: str, service: str) -> views.Cancelled:
         self.asked.append(f"cancel {name} {service}".strip())

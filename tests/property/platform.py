@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 from sdp.protocol.frames import Failed
-from sdp.reconciler import cancel, guard
+from sdp.reconciler import cancel, guard, restart
 from sdp.reconciler import history as past
 from sdp.reconciler.departure import departures
 from sdp.reconciler.desired import Revision, desire
@@ -12,6 +12,7 @@ from sdp.reconciler.draft import World
 from sdp.reconciler.history import Attempt, History
 from sdp.reconciler.memory import Memory
 from sdp.reconciler.plan import Plan, Planned
+from sdp.reconciler.restart import Asked
 from sdp.spec.load import Cache, load
 from sdp.spec.tree import Blob, Tree
 from tests.builders import NOW, Simulation, desired
@@ -112,6 +113,14 @@ class Platform:
             self.memory.fail(cancel.failure(attempt, NOW))
         self.round()
 
+    def ask_restart(self, name: str, service: str) -> None:
+        """Let a person ask for a restart, where something of it runs."""
+        if (meant := self.memory.desired.sandboxes.get(name.lower())) is not None:
+            answer = restart.ask(meant, service, self.world)
+            if isinstance(answer, Asked):
+                self.memory.restarts = {**self.memory.restarts, **answer.containers}
+        self.round()
+
     def sync(self, name: str) -> None:
         """Let a person ask for a sandbox."""
         for sandbox, service in self.memory.failing(name):
@@ -134,7 +143,8 @@ class Platform:
         """
         self.round()
         for _ in range(LIMIT):
-            if not self.step() and not self.memory.leases_changed():
+            done, moved = self.step(), self.memory.leases_changed()
+            if not (done or moved or self.ready()):
                 return
         left = [each.key for plan in self.memory.plans.values() for each in plan.actions]
         raise AssertionError(f"does not converge: {left}")

@@ -26,6 +26,7 @@ from sdp.protocol.actions import (
     RemoveCopy,
     RemoveNetwork,
     Rename,
+    Restart,
     Resume,
     Route,
     SealedFile,
@@ -54,6 +55,7 @@ TARGETS = st.one_of(
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN0"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN1"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{cpu: 1}}"),
+    st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, suspended: true"),
     st.just("use_ocp: true"),
     st.just("url: 'http://10.9.9.9:8080'"),
 )
@@ -245,6 +247,11 @@ class Planner(RuleBasedStateMachine):
         self.platform.cancel(name)
         self.look()
 
+    @rule(name=NAMES, service=st.sampled_from(["", "gateway", "account"]))
+    def someone_asks_for_a_restart(self, name: str, service: str) -> None:
+        self.platform.ask_restart(name, service)
+        self.look()
+
     # What happens to nodes.
 
     def container(self, pick: int) -> tuple[str, Container] | None:
@@ -419,7 +426,9 @@ class Planner(RuleBasedStateMachine):
         for name, plan in self.plans.items():
             for each in plan.actions:
                 match each.action:
-                    case Remove() | Stop() | Resume() | Rename() | Admit() | SetLimits():
+                    case (
+                        Remove() | Stop() | Resume() | Restart() | Rename() | Admit() | SetLimits()
+                    ):
                         node = self.platform.nodes.observed[each.node].report
                         for container in node.containers.values():
                             if each.action.container in {container.id, container.name}:
@@ -428,6 +437,13 @@ class Planner(RuleBasedStateMachine):
                         assert each.action.sandbox.lower() == name
                     case _:
                         pass
+
+    @invariant()
+    def what_sleeps_is_neither_started_nor_rerouted(self) -> None:
+        for name, meant in self.platform.memory.desired.sandboxes.items():
+            for each in self.plans[name].actions:
+                if meant.sleeps(each.service):
+                    assert isinstance(each.action, Stop | Remove), each
 
     @invariant()
     def what_nobody_let_go_is_left_alone(self) -> None:

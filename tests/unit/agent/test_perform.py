@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdp.agent.containers import Containers, Place
+from sdp.agent.engine import Draft, EngineError
 from sdp.agent.identity import IdentityFile
 from sdp.agent.journal import Journal
 from sdp.agent.outbox import Outbox
@@ -157,6 +158,22 @@ async def test_the_same_action_under_a_forgotten_id_is_cancelled_with_it(bench: 
     bench.desk.cancel("asked again")
     told = await bench.result(3)
     assert sorted(each.kind for each in told) == ["cancelled", "cancelled", "succeeded"]
+
+
+async def test_a_container_that_goes_during_its_gate_is_a_failure_and_no_crash(
+    bench: Bench,
+) -> None:
+    await bench.engine.create_network("sandbox-s", "s")
+    draft = Draft("c", "busybox:test", {}, "sandbox-s", command=("sh", "-c", "exit 3"))
+    await bench.engine.start(await bench.engine.create(draft))
+    bench.engine.refusals["tail"] = EngineError("dead or marked for removal")
+    gate = actions.Gate(
+        sandbox="s", container="c", probe=actions.Probe(path="/", deadline_seconds=5)
+    )
+    bench.desk.submit(perform(gate))
+    (outcome,) = await bench.result()
+    assert isinstance(outcome, Failed)
+    assert (outcome.reason, outcome.message) == ("EngineRefused", "dead or marked for removal")
 
 
 async def test_lost_engine_is_retryable_and_says_how_to_fix_it(bench: Bench) -> None:

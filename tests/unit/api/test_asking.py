@@ -1,4 +1,4 @@
-"""What changes something without a commit: a cancel; and what is asked of nodes."""
+"""What changes something without a commit: a cancel, a restart; and what is asked of nodes."""
 
 import pytest
 from starlette.testclient import TestClient
@@ -30,6 +30,15 @@ def test_a_cancel_is_of_a_sandbox_or_of_one_service(control, client):
     assert control.plane.asked == ["cancel QA-ONE", "cancel QA-ONE", "cancel QA-ONE account"]
 
 
+def test_a_restart_is_of_a_sandbox_or_of_one_service(control, client):
+    answer = client.post("/api/sandboxes/qa-one/restart")
+    assert (answer.status_code, answer.json()["nonce"]) == (202, "n1")
+    body = {"service": "account"}
+    assert client.post("/api/sandboxes/qa-one/restart", json=body).status_code == 202
+    assert control.plane.asked == ["restart QA-ONE", "restart QA-ONE account"]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "restart"])
 @pytest.mark.parametrize(
     ("name", "body", "status"),
     [
@@ -39,10 +48,10 @@ def test_a_cancel_is_of_a_sandbox_or_of_one_service(control, client):
         ("qa-one", {"service": 7}, 422),
     ],
 )
-def test_what_cannot_be_cancelled_is_a_problem_and_cancels_nothing(
-    control, client, name, body, status
+def test_what_is_named_wrongly_is_a_problem_and_asks_nothing(
+    control, client, verb, name, body, status
 ):
-    answer = client.post(f"/api/sandboxes/{name}/cancel", json=body)
+    answer = client.post(f"/api/sandboxes/{name}/{verb}", json=body)
     assert answer.status_code == status
     assert answer.json()["fix"]
     assert control.plane.asked == []

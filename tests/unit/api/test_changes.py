@@ -51,6 +51,30 @@ def test_edits_become_a_commit_in_the_authors_name(client, bare):
     assert said == f"{SARI}\nSet owner of QA-ONE to sari\n\nShe tests it."
 
 
+def test_a_sandbox_is_put_to_sleep_and_woken_and_its_services_too(client, bare):
+    def ask(verb: str, **more: str) -> Any:
+        body = {"author": SARI, "message": "It waits.", **more}
+        return client.post(f"/api/sandboxes/qa-one/{verb}", json=body)
+
+    assert ask("stop", service="account").json()["subject"] == "Stop account of qa-one"
+    assert ask("suspend").json()["paths"] == ["sandboxes/one.yaml"]
+    assert ask("suspend").json()["commit"] == ""
+    assert ask("resume", service="account").json()["subject"] == "Resume account of qa-one"
+    assert "+lifecycle" not in ask("resume").json()["diff"]
+    assert git(bare, "show", "-s", "--format=%b", "main") == "It waits."
+    for verb, more, status in (
+        ("stop", {}, 422),
+        ("stop", {"service": "nobody"}, 422),
+        ("suspend", {"author": "nobody"}, 422),
+    ):
+        before = head(bare)
+        answer = ask(verb, **more)
+        assert (answer.status_code, bool(answer.json()["fix"])) == (status, True)
+        assert head(bare) == before
+    nobody = client.post("/api/sandboxes/nobody/suspend", json={"author": SARI})
+    assert nobody.status_code == 422
+
+
 def test_sandboxes_and_templates_are_created_updated_and_cloned(client, bare):
     template = {"edit": "create", "kind": "template", "name": "NEXT"}
     update = {
