@@ -12,7 +12,6 @@ import datetime
 import itertools
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -66,9 +65,7 @@ class _Told:
 class AccessLogs:
     """``folder`` holds a folder for each sandbox; ``record`` is a file of ours."""
 
-    def __init__(
-        self, folder: Path, record: Path, now: Callable[[], datetime.datetime]
-    ) -> None:
+    def __init__(self, folder: Path, record: Path, now: Callable[[], datetime.datetime]) -> None:
         self._folder = folder
         self._record = record
         self._now = now
@@ -161,7 +158,9 @@ def _recorded(record: Path) -> dict[str, _Kept]:
 def _opened(folder: Path) -> Iterator[tuple["_File", os.stat_result]]:
     """Yield a folder's logs, rotated ones too; links and pipes are none."""
     with os.scandir(folder) as entries:
-        names = sorted(itertools.islice(filter(_is_log, (each.name for each in entries)), MOST_FILES))
+        names = sorted(
+            itertools.islice(filter(_is_log, (each.name for each in entries)), MOST_FILES)
+        )
     for name in names:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with contextlib.suppress(FileNotFoundError):  # rotated meanwhile: the next look finds it
