@@ -5,6 +5,7 @@ did; a file that does not load is never taken for a deletion.
 """
 
 import dataclasses
+import datetime
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
@@ -83,6 +84,8 @@ class DesiredSandbox:
         revision: the config commit it was taken from; older than the newest one while the file
             has ``problems``.
         services: every service of the platform, by name.
+        keep_until: it does not expire before, however long nobody used it.
+        expired_at: since when it sleeps because nobody used it; no spec says so, the world does.
     """
 
     name: str
@@ -97,11 +100,20 @@ class DesiredSandbox:
     protect: bool
     heal: models.Heal = "auto"
     problems: tuple[Problem, ...] = ()
+    expire_after: datetime.timedelta | None = None
+    delete_after: datetime.timedelta | None = None
+    keep_until: datetime.datetime | None = None
+    expired_at: datetime.datetime | None = None
+
+    @property
+    def asleep(self) -> bool:
+        """Whether all of it is stopped and kept: a person said so, or nobody used it."""
+        return self.suspended or self.expired_at is not None
 
     def sleeps(self, service: str) -> bool:
         """Whether a service, or the gateway, is stopped and kept: alone, or with all of it."""
         alone = self.services.get(service)
-        return self.suspended or (alone is not None and alone.suspended)
+        return self.asleep or (alone is not None and alone.suspended)
 
     @property
     def intent_digest(self) -> str:
@@ -120,7 +132,8 @@ class DesiredSandbox:
 
 _JSON = TypeAdapter(DesiredSandbox)
 _SAID = {"path", "revision", "problems"}
-_NOT_RUN = {"owner", "environment", "protect", "heal"}
+_KEPT = {"protect", "expire_after", "delete_after", "keep_until"}
+_NOT_RUN = {"owner", "environment", "heal", *_KEPT}
 _UNTOLD: Mapping[str, IncEx | bool] = {
     **dict.fromkeys(_SAID | _NOT_RUN, True),
     "services": {"__all__": {"sealed"}},
@@ -270,7 +283,14 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         suspended=bool(lifecycle.suspended),
         protect=bool(lifecycle.protect),
         heal=body.heal or "auto",
+        expire_after=_duration(lifecycle.expire_after),
+        delete_after=_duration(lifecycle.delete_after),
+        keep_until=quantities.moment(lifecycle.keep_until) if lifecycle.keep_until else None,
     )
+
+
+def _duration(text: str | None) -> datetime.timedelta | None:
+    return quantities.duration(text) if text else None
 
 
 def _gateway(target: models.GatewayTarget, platform: models.Platform) -> DesiredGateway:

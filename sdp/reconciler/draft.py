@@ -156,6 +156,7 @@ class World:
     leases: Leases
     reserved: Pins
     now: datetime.datetime
+    expiries: Expiries = dataclasses.field(default_factory=dict)
     healing: frozenset[str] = frozenset()
     restarts: Restarts = dataclasses.field(default_factory=dict)
     lives: Lives = NO_LIVES

@@ -429,7 +429,7 @@ class Memory:
 
     def _drifted(self, name: str, whole: World) -> list[Event]:
         meant = whole.desired.sandboxes.get(name)
-        if meant is None or meant.suspended:
+        if meant is None or meant.asleep:
             return []
         made, known = self.plans[name], self._drifts.get(name, frozenset())
         found = {each.key: each for each in made.drifts}
