@@ -9,19 +9,15 @@ import datetime
 from collections.abc import Collection, Iterable
 from typing import Literal, TypeAlias
 
-from sdp.protocol.report import Container
+from sdp.reconciler import health
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp, Target
 from sdp.reconciler.diff import Difference, ServiceDifference, Version, diff, places_of
 from sdp.reconciler.draft import Hold, Plan, World
-from sdp.reconciler.rollout import serving
-from sdp.reconciler.routing import RouteProblem, problem
+from sdp.reconciler.health import Health
+from sdp.reconciler.routes import RouteStatus, routes
 from sdp.spec import names
 
 Sync: TypeAlias = Literal["Synced", "Pending", "Applying", "Held", "Failed", "Unknown"]
-Health: TypeAlias = Literal[
-    "Healthy", "Progressing", "Degraded", "Unhealthy", "Suspended", "Expired", "Unknown"
-]
-RouteState: TypeAlias = Literal["Verified", "Drift", "Unverified"]
 
 _SYNC_FROM_WORST: tuple[Sync, ...] = (
     "Unknown",
@@ -63,22 +59,6 @@ class ServiceStatus:
     port: int | None
     commit: str
     restarts: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RouteStatus:
-    """One route of the gateway: what config.php should say, what it was read to say, and when.
-
-    Attributes:
-        problem: what is to be known of its entry, also where it is in nobody's way now.
-    """
-
-    service: str
-    wanted: str
-    actual: str
-    verified_at: datetime.datetime | None
-    state: RouteState
-    problem: RouteProblem | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -153,10 +133,12 @@ def _standing(
         url=_url(desired, difference, whole, plan),
         sync=_sync(plan, "", busy),
         sync_since=whole.now,
-        health="Suspended" if desired.suspended else _overall(services, desired),
+        health="Suspended"
+        if desired.suspended
+        else health.overall({each.name: each.health for each in services}, desired),
         health_since=whole.now,
         services=services,
-        routes=_routes(difference, whole),
+        routes=routes(difference, whole.observed),
         conditions=_conditions(desired, whole, plan),
     )
 
@@ -204,22 +186,17 @@ def _service(
     plan: Plan,
     busy: Collection[str],
 ) -> ServiceStatus:
-    target = _target(service.service, difference.desired)
-    known = _known(whole, service.node.id)
-    container = _shown(service)
+    desired = difference.desired
+    target = health.target_of(service.service, desired)
+    container = health.shown(service)
     runs = isinstance(target, Branch)
-    health, reason = _health(service, plan) if runs else _elsewhere(target)
-    if runs and difference.desired.suspended:
-        health, reason = "Suspended", "lifecycle.suspended is true"
-    sync = _sync(plan, service.service, busy)
-    if runs and not known:
-        health, reason = "Unknown", f"node {service.node.id} does not report"
-        sync = "Unknown"
+    known = not runs or health.known(whole, service.node.id)
+    state, reason = health.health(service, desired, plan, whole)
     return ServiceStatus(
         name=service.service,
         target=_words(target, service.wanted),
-        sync=sync,
-        health=health,
+        sync=_sync(plan, service.service, busy) if known else "Unknown",
+        health=state,
         reason=reason,
         node=service.node.id if runs or container else "",
         container=container.name if container else "",
@@ -227,12 +204,6 @@ def _service(
         commit=container.commit if container else "",
         restarts=container.restarts if container else 0,
     )
-
-
-def _target(service: str, desired: DesiredSandbox) -> Target:
-    if service == names.GATEWAY:
-        return desired.gateway.branch
-    return desired.services[service].target
 
 
 def _words(target: Target, wanted: object) -> str:
@@ -247,106 +218,15 @@ def _words(target: Target, wanted: object) -> str:
             return f"{branch} @ {at[:7]}".removesuffix(" @ ")
 
 
-def _elsewhere(target: Target) -> tuple[Health, str]:
-    return "Unknown", "OCP serves it" if isinstance(target, Ocp) else "another address serves it"
-
-
-def _known(whole: World, node: str) -> bool:
-    seen = whole.observed.get(node)
-    return seen is not None and seen.known
-
-
-def _stands(service: ServiceDifference) -> Container | None:
-    """Return the container that answers now, of whichever version."""
-    if service.service != names.GATEWAY:
-        return serving(service)
-    places = [place.container for place in service.others if place.node == service.node.id]
-    mine = [service.current, *places] if service.current else places
-    return next((c for c in mine if c.state == "running" and c.health == "healthy"), None)
-
-
-def _shown(service: ServiceDifference) -> Container | None:
-    others = next((place.container for place in service.others), None)
-    return _stands(service) or service.current or others
-
-
-def _health(service: ServiceDifference, plan: Plan) -> tuple[Health, str]:
-    stands, current = _stands(service), service.current
-    failed = next((h for h in plan.holds if h.service == service.service and h.failed), None)
-    if stands is not None and stands is current:
-        return "Healthy", ""
-    if stands is not None:
-        why = failed.message if failed else "a newer version is on its way"
-        return "Degraded" if failed else "Progressing", f"{stands.commit[:7]} serves: {why}"
-    if failed is not None:
-        return "Unhealthy", failed.message
-    if current is not None and current.admitted and current.health != "starting":
-        return "Unhealthy", current.reason or f"{current.name} is {current.state}"
-    if plan.actions:
-        return "Progressing", "it is being brought up"
-    held = next((h for h in plan.holds if h.service in {"", service.service}), None)
-    return "Unhealthy", held.message if held else "nothing runs"
-
-
-def _overall(services: Iterable[ServiceStatus], desired: DesiredSandbox) -> Health:
-    """Return the worst health that matters: what runs elsewhere does not."""
-    run = {
-        each.name: each.health
-        for each in services
-        if isinstance(_target(each.name, desired), Branch)
-    }
-    found = set(run.values())
-    if "Unknown" in found:
-        return "Unknown"
-    if run[names.GATEWAY] == "Unhealthy" or found == {"Unhealthy"}:
-        return "Unhealthy"
-    if found & {"Unhealthy", "Degraded"}:
-        return "Degraded"
-    return "Progressing" if "Progressing" in found else "Healthy"
-
-
 def _url(desired: DesiredSandbox, difference: Difference, whole: World, plan: Plan) -> str:
     gateway = desired.gateway
-    stands = _shown(difference.gateway)
+    stands = health.shown(difference.gateway)
     leases = [*plan.leases, *whole.leases.values()]
     leased = next(
         (x.port for x in leases if (x.sandbox, x.service) == (desired.name, names.GATEWAY)), None
     )
     port = (stands.host_port if stands else None) or leased or gateway.port
     return f"http://{gateway.node.ip_address}:{port}{gateway.spec.path}" if port else ""
-
-
-def _routes(difference: Difference, whole: World) -> tuple[RouteStatus, ...]:
-    known = _known(whole, difference.gateway.node.id)
-    routes = (_route(service, difference) for service in difference.services)
-    return tuple(
-        route if known else dataclasses.replace(route, state="Unverified") for route in routes
-    )
-
-
-def _route(service: ServiceDifference, difference: Difference) -> RouteStatus:
-    key = difference.desired.gateway.spec.key.replace("{service}", service.service)
-    copy = difference.serving_copy
-    actual = copy.routes.get(key, "") if copy else ""
-    wanted = _wanted_url(service, difference, copy.defaults.get(key, "") if copy else "")
-    state: RouteState = "Verified" if wanted == actual else "Drift"
-    found = problem(key, difference.desired.gateway.spec.config, copy) if copy else None
-    doubtful = found is not None and found.blocking and state == "Verified"
-    if copy is None or not wanted or doubtful:
-        state = "Unverified"
-    verified_at = copy.verified_at if copy else None
-    return RouteStatus(service.service, wanted, actual, verified_at, state, found)
-
-
-def _wanted_url(service: ServiceDifference, difference: Difference, default: str) -> str:
-    match _target(service.service, difference.desired):
-        case Ocp():
-            return default
-        case Address(url):
-            return url
-        case Branch():
-            stands = serving(service)
-            return f"http://{service.node.ip_address}:{stands.host_port}" if stands else ""
 
 
 def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Condition, ...]:
