@@ -36,6 +36,8 @@ NO_MEMORY_LIMIT = 1 << 50
 class State(TypedDict):
     Status: ContainerState
     ExitCode: int
+    OOMKilled: bool
+    Pid: int
     StartedAt: str
 
 
@@ -184,6 +186,8 @@ def inspected(seen: Container) -> Inspected:
         else datetime.datetime.fromisoformat(started),
         limits=limits(seen["HostConfig"]),
         aliases={name: tuple(e["Aliases"] or ()) for name, e in endpoints.items()},
+        oom_killed=seen["State"]["OOMKilled"],
+        pid=seen["State"]["Pid"],
     )
 
 

@@ -94,6 +94,18 @@ class Inspected:
     started_at: datetime.datetime | None
     limits: Limits
     aliases: Mapping[str, tuple[str, ...]]
+    oom_killed: bool = False
+    pid: int = 0
+    """Of its first process; 0 while none runs."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Used:
+    """What a container has used: CPU time since it started, and memory at that moment."""
+
+    at: datetime.datetime
+    cpu_nanoseconds: int
+    memory_bytes: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -158,6 +170,10 @@ class Engine(Protocol):
 
     async def inspect(self, container: str) -> Inspected | None:
         """Return anybody's container, or None."""
+        ...
+
+    async def used(self, container: Inspected) -> Used | None:
+        """Return what a running container has used; None where it does not run any more."""
         ...
 
     async def published(self) -> dict[int, Publisher]:

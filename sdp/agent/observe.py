@@ -104,6 +104,11 @@ class Observer:
         self.report = NodeReport()
         self.changed = asyncio.Event()
 
+    @property
+    def seen(self) -> Mapping[str, Inspected]:
+        """Return this node's containers as they were last looked at, by id."""
+        return self._seen
+
     async def run(self) -> None:
         """Observe until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -312,4 +317,5 @@ def container(seen: Inspected, prober: Prober) -> Container:
         health=health,
         reason=reason,
         started_at=seen.started_at,
+        oom_killed=seen.oom_killed,
     )

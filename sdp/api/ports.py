@@ -19,7 +19,7 @@ from sdp.api.views import (
     PortList,
     SandboxView,
 )
-from sdp.protocol.frames import Body, Hello, ToAgent
+from sdp.protocol.frames import Body, Hello, Sample, ToAgent
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
@@ -173,6 +173,10 @@ class Agents(Protocol):
 
     async def timed(self, node: str, skew: Skew) -> None:
         """Take how far a node's clock is from ours."""
+        ...
+
+    async def measured(self, node: str, samples: Sequence[Sample]) -> None:
+        """Take what a node's containers use."""
         ...
 
     async def entry(self, hello: Hello, seq: int, body: Body) -> None:

@@ -51,6 +51,10 @@ class ServiceView(View):
     health: Health
     sync: Sync
     reason: str = ""
+    message: str = ""
+    fix: str = ""
+    since: datetime.datetime | None = None
+    until: datetime.datetime | None = None
     node: str = ""
     container: str = ""
     port: int | None = None
@@ -88,6 +92,9 @@ class SandboxSummary(View):
     environment: str
     revision: str
     health: Health
+    health_reason: str = ""
+    health_message: str = ""
+    health_since: datetime.datetime | None = None
     sync: Sync
     gateway_branch: str
     branches: int
@@ -108,7 +115,6 @@ class SandboxView(SandboxSummary):
     protect: bool = False
     served: str = ""
     sync_since: datetime.datetime | None = None
-    health_since: datetime.datetime | None = None
     services: tuple[ServiceView, ...] = ()
     routes: tuple[RouteView, ...] = ()
     conditions: tuple[Condition, ...] = ()

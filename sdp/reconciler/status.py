@@ -13,7 +13,7 @@ from sdp.reconciler import health
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp, Target
 from sdp.reconciler.diff import Difference, ServiceDifference, Version, diff, places_of
 from sdp.reconciler.draft import Hold, Plan, World
-from sdp.reconciler.health import Health
+from sdp.reconciler.health import Health, Verdict
 from sdp.reconciler.routes import RouteStatus, routes
 from sdp.spec import names
 
@@ -46,7 +46,10 @@ class ServiceStatus:
 
     Attributes:
         target: where it comes from, in words.
-        health: Unknown, too, of what is not run here; the reason says who serves it.
+        health: Unknown, too, of what is not run here; the message says who serves it.
+        reason: why, in one word that stays the same while the numbers in the message change.
+        since: when health or reason became what they are.
+        until: when the health changes by itself, if nothing else happens.
     """
 
     name: str
@@ -54,6 +57,10 @@ class ServiceStatus:
     sync: Sync
     health: Health
     reason: str
+    message: str
+    fix: str
+    since: datetime.datetime
+    until: datetime.datetime | None
     node: str
     container: str
     port: int | None
@@ -83,6 +90,8 @@ class SandboxStatus:
     sync_since: datetime.datetime
     health: Health
     health_since: datetime.datetime
+    health_reason: str
+    health_message: str
     services: tuple[ServiceStatus, ...]
     routes: tuple[RouteStatus, ...]
     conditions: tuple[Condition, ...]
@@ -115,14 +124,26 @@ def status(
     return _since(dataclasses.replace(made, served=served), previous)
 
 
+def turns_at(made: SandboxStatus) -> datetime.datetime | None:
+    """Return when a sandbox's health changes by itself."""
+    return min((each.until for each in made.services if each.until is not None), default=None)
+
+
 def _standing(
     desired: DesiredSandbox, whole: World, plan: Plan, busy: Collection[str]
 ) -> SandboxStatus:
     difference = diff(desired, whole.observed)
+    led = routes(difference, whole.observed)
+    route_of = {each.service: each for each in led}
+    verdicts = {
+        each.service: health.health(each, desired, plan, whole, route_of.get(each.service))
+        for each in (difference.gateway, *difference.services)
+    }
     services = tuple(
-        _service(each, difference, whole, plan, busy)
+        _service(each, verdicts[each.service], difference, whole, _sync(plan, each.service, busy))
         for each in (difference.gateway, *difference.services)
     )
+    whole_health = health.overall(verdicts, desired)
     return SandboxStatus(
         name=desired.name,
         owner=desired.owner,
@@ -133,12 +154,12 @@ def _standing(
         url=_url(desired, difference, whole, plan),
         sync=_sync(plan, "", busy),
         sync_since=whole.now,
-        health="Suspended"
-        if desired.suspended
-        else health.overall({each.name: each.health for each in services}, desired),
+        health=whole_health.health,
         health_since=whole.now,
+        health_reason=whole_health.reason,
+        health_message=whole_health.message,
         services=services,
-        routes=routes(difference, whole.observed),
+        routes=led,
         conditions=_conditions(desired, whole, plan),
     )
 
@@ -158,6 +179,8 @@ def _leaving(sandbox: str, whole: World, plan: Plan, busy: Collection[str]) -> S
         sync_since=whole.now,
         health="Unknown" if sync == "Unknown" else "Progressing",
         health_since=whole.now,
+        health_reason="Leaving",
+        health_message="nobody desires it any more",
         services=(),
         routes=(),
         conditions=_held(plan.holds, whole.now),
@@ -180,24 +203,22 @@ def _sync(plan: Plan, service: str, busy: Collection[str]) -> Sync:
 
 
 def _service(
-    service: ServiceDifference,
-    difference: Difference,
-    whole: World,
-    plan: Plan,
-    busy: Collection[str],
+    service: ServiceDifference, verdict: Verdict, difference: Difference, whole: World, sync: Sync
 ) -> ServiceStatus:
-    desired = difference.desired
-    target = health.target_of(service.service, desired)
+    target = health.target_of(service.service, difference.desired)
     container = health.shown(service)
     runs = isinstance(target, Branch)
     known = not runs or health.known(whole, service.node.id)
-    state, reason = health.health(service, desired, plan, whole)
     return ServiceStatus(
         name=service.service,
         target=_words(target, service.wanted),
-        sync=_sync(plan, service.service, busy) if known else "Unknown",
-        health=state,
-        reason=reason,
+        sync=sync if known else "Unknown",
+        health=verdict.health,
+        reason=verdict.reason,
+        message=verdict.message,
+        fix=verdict.fix,
+        since=whole.now,
+        until=verdict.until,
         node=service.node.id if runs or container else "",
         container=container.name if container else "",
         port=(container.host_port or None) if container else None,
@@ -265,6 +286,7 @@ def _since(new: SandboxStatus, old: SandboxStatus | None) -> SandboxStatus:
         new,
         sync_since=old.sync_since if new.sync == old.sync else new.sync_since,
         health_since=old.health_since if new.health == old.health else new.health_since,
+        services=tuple(_service_since(each, old) for each in new.services),
         conditions=tuple(
             dataclasses.replace(
                 each, since=began.get((each.type, each.reason, each.message), each.since)
@@ -272,3 +294,9 @@ def _since(new: SandboxStatus, old: SandboxStatus | None) -> SandboxStatus:
             for each in new.conditions
         ),
     )
+
+
+def _service_since(new: ServiceStatus, old: SandboxStatus) -> ServiceStatus:
+    before = next((each for each in old.services if each.name == new.name), None)
+    same = before is not None and (before.health, before.reason) == (new.health, new.reason)
+    return dataclasses.replace(new, since=before.since) if before and same else new

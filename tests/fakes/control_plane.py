@@ -273,6 +273,9 @@ class FakeAgents:
         self.skews[node] = skew
         self.said.put_nowait(("timed", node))
 
+    async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
+        self.said.put_nowait(("measured", (node, len(samples))))
+
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         _ = hello
         self.entries.append((seq, body))

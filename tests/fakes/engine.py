@@ -25,6 +25,7 @@ from sdp.agent.engine import (
     NotFound,
     NotOurs,
     Publisher,
+    Used,
 )
 from sdp.protocol.actions import Limits
 
@@ -51,6 +52,7 @@ class FakeEngine:
         self._logs: dict[str, list[str]] = {}
         self._networks: dict[str, tuple[str, str]] = {}
         self._numbers = itertools.count(1)
+        self._spent = itertools.count(1)
         self._changed = asyncio.Condition()
         self._hints: list[Hint] = []
 
@@ -130,6 +132,13 @@ class FakeEngine:
             return self._find(container)
         except NotFound:
             return None
+
+    async def used(self, container: Inspected) -> Used | None:
+        self._up("used")
+        found = self._containers.get(container.id)
+        if found is None or found.state != "running":
+            return None
+        return Used(clock.now(), next(self._spent) * 1_000_000, 1 << 20)
 
     async def published(self) -> dict[int, Publisher]:
         self._up("published")

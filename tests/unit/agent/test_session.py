@@ -6,7 +6,7 @@ from pathlib import Path
 
 from websockets.asyncio.server import ServerConnection, serve
 
-from sdp.agent.engine import Line
+from sdp.agent.engine import Inspected, Line, Used
 from sdp.agent.outbox import Outbox
 from sdp.agent.session import Identity, Session
 from sdp.protocol import frames
@@ -20,6 +20,7 @@ class Observer:
         self.changed = asyncio.Event()
         self.report = NodeReport()
         self.refreshed: tuple[str, ...] = ()
+        self.seen: dict[str, Inspected] = {}
 
     def refresh(self, repositories: tuple[str, ...]) -> None:
         self.refreshed = repositories
@@ -38,7 +39,11 @@ class Desk:
 
 
 class Chatter:
-    """A container that never stops."""
+    """A container that never stops, and uses nothing."""
+
+    async def used(self, container: Inspected) -> Used | None:
+        _ = container
+        return None
 
     async def log(
         self, container: str, since: str, tail: int | None, *, follow: bool
