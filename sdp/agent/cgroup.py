@@ -1,8 +1,8 @@
 """What a process's control group has used, as the kernel counts it: cgroup version 1 or 2.
 
 The engine's own statistics are no substitute: version 20.10 answers a one-shot question only at
-its collector's next tick, after 0.99 s and for 1.4 ms of CPU a container; these files answer at
-once, for 0.1 ms.
+its collector's next tick, 0.99 s later, for 1.4 ms of the agent's CPU. To read these files for 50
+containers takes 6 to 15 ms in all: 0.15 % of a core, every ten seconds.
 """
 
 from collections.abc import Mapping

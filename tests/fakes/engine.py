@@ -1,6 +1,7 @@
 """A Docker engine in memory, held to the same contract as the real one.
 
-Its containers understand just enough shell for the contract: ``echo``, ``exit`` and ``sleep``.
+Its containers understand just enough shell for the contract: ``echo``, ``exit``, ``sleep``, and
+a string that grows until it is killed for memory.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ from sdp.agent.engine import (
     Used,
 )
 from sdp.protocol.actions import Limits
+
+OOM = 137
 
 
 class FakeEngine:
@@ -182,6 +185,7 @@ class FakeEngine:
         if found.state == "running":
             return
         code, running = self._run(found.id)
+        oom_killed = not running and code == OOM
         await self._set(
             dataclasses.replace(
                 found,
@@ -189,6 +193,7 @@ class FakeEngine:
                 exit_code=code,
                 restarts=0 if running else 1,
                 started_at=clock.now(),
+                oom_killed=oom_killed,
             )
         )
 
@@ -199,6 +204,8 @@ class FakeEngine:
                     self._logs[key].append(" ".join(words))
                 case ["exit", code]:
                     return int(code), False
+                case ["do", "x=$x$x"]:
+                    return OOM, False
                 case _:
                     pass
         return 0, True
