@@ -127,7 +127,8 @@ def hint(event: Event, instance: str) -> Hint | None:
     told = actor.get("Attributes", {})
     match event.get("Type"):
         case "container" if told.get(INSTANCE) == instance and event.get("Action") in CHANGES:
-            return Hint(actor.get("ID", ""))
+            code = told.get("exitCode", "") if event.get("Action") == "die" else ""
+            return Hint(actor.get("ID", ""), int(code) if code.isdecimal() else None)
         case "network":
             return Hint(told.get("container", ""))
         case "image":

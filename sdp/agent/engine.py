@@ -128,9 +128,14 @@ class Publisher:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hint:
-    """Something happened; the container's id, or empty when it concerns something else."""
+    """Something happened; the container's id, or empty when it concerns something else.
+
+    ``exit_code`` is that of a container that ended: one that is started again at once is not
+    otherwise seen to have.
+    """
 
     container: str
+    exit_code: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

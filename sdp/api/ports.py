@@ -18,6 +18,7 @@ from sdp.api.views import (
     PlanView,
     PortList,
     SandboxView,
+    UsageView,
 )
 from sdp.protocol.frames import Body, Hello, Sample, ToAgent
 from sdp.protocol.report import Delta, NodeReport
@@ -75,6 +76,10 @@ class Plane(Protocol):
 
     def sandbox(self, name: str) -> SandboxView | None:
         """Return one sandbox, by its name in any case."""
+        ...
+
+    def usage(self, name: str) -> UsageView | None:
+        """Return what the containers of one sandbox used of late."""
         ...
 
     def plan_of(self, name: str) -> PlanView | None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from sdp.api import views
+from sdp.api import usage, views
 from sdp.reconciler import render, writer
 from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
@@ -17,7 +17,7 @@ from sdp.spec.tree import Problem
 
 
 def sandbox(
-    status: SandboxStatus, desired: DesiredSandbox | None, plan: Plan, history: History
+    status: SandboxStatus, desired: DesiredSandbox | None, plan: Plan, whole: World
 ) -> views.SandboxView:
     """Return a sandbox whole; ``desired`` is None while it goes."""
     counts = Counter(type(each.target) for each in desired.services.values()) if desired else {}
@@ -58,6 +58,7 @@ def sandbox(
                 port=each.port,
                 commit=each.commit,
                 restarts=each.restarts,
+                **usage.newest(status.name, each, whole.observed),
             )
             for each in status.services
         ),
@@ -72,7 +73,7 @@ def sandbox(
             )
             for each in status.routes
         ),
-        conditions=tuple(_condition(each, plan, history) for each in status.conditions),
+        conditions=tuple(_condition(each, plan, whole.history) for each in status.conditions),
     )
 
 

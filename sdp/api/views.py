@@ -44,7 +44,12 @@ class Condition(View):
 
 
 class ServiceView(View):
-    """One service of a sandbox, or its gateway; ``target`` says in words where it is from."""
+    """One service of a sandbox, or its gateway; ``target`` says in words where it is from.
+
+    ``reason`` is one word, which stays while the numbers in ``message`` change; ``until`` says
+    when the health changes by itself. What it uses is None while nobody knows; a limit of 0 is
+    none.
+    """
 
     name: str
     target: str
@@ -60,6 +65,10 @@ class ServiceView(View):
     port: int | None = None
     commit: str = ""
     restarts: int = 0
+    cpu_milli: int | None = None
+    memory_bytes: int | None = None
+    cpu_limit_milli: int = 0
+    memory_limit_bytes: int = 0
 
 
 class RouteProblem(View):
@@ -132,6 +141,31 @@ class SandboxPage(View):
     revision: str
     branch: str = ""
     seq: int
+
+
+class UsageSample(View):
+    """What a container used at a moment; CPU in thousandths of a core, since the one before."""
+
+    at: datetime.datetime
+    cpu_milli: int
+    memory_bytes: int
+
+
+class ServiceUsage(View):
+    """What the container of one service used of late, oldest first; a limit of 0 is none."""
+
+    service: str
+    container: str
+    cpu_limit_milli: int
+    memory_limit_bytes: int
+    samples: tuple[UsageSample, ...]
+
+
+class UsageView(View):
+    """What a sandbox's containers used of late: a sample about every ten seconds."""
+
+    sandbox: str
+    services: tuple[ServiceUsage, ...]
 
 
 class ActionView(View):

@@ -29,7 +29,7 @@ class Engine(Value):
 class Container(Value):
     """A container with this instance's label. Keyed by id.
 
-    ``exit_code`` and ``oom_killed`` are of its last end; while it runs, engines may forget them.
+    ``exit_code`` and ``oom_killed`` are of its last end, as far as that was seen.
     """
 
     id: str

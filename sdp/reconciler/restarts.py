@@ -74,5 +74,5 @@ def _fold(
     times = tuple(each for each in (*known.times, *new) if now - each < WINDOW)[-_KEPT:]
     if container.state in ENDED:
         return Restarts(times, container.exit_code, container.oom_killed)
-    oom_killed = known.oom_killed or container.oom_killed
-    return Restarts(times, known.exit_code, oom_killed)
+    exit_code = container.exit_code or known.exit_code  # older agents say 0 of what runs
+    return Restarts(times, exit_code, known.oom_killed or container.oom_killed)

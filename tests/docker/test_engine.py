@@ -328,6 +328,17 @@ async def test_events_hint_at_what_happened(world: World) -> None:
             pass
 
 
+async def test_the_end_of_a_container_is_told_with_its_exit_code(world: World) -> None:
+    events = world.engine.events()
+    async with contextlib.aclosing(events), asyncio.timeout(20):
+        await anext(events)
+        key = await world.engine.create(world.draft("exit 3"))
+        await world.engine.start(key)
+        while (hint := await anext(events)).exit_code is None:
+            pass
+    assert (hint.container, hint.exit_code) == (key, 3)
+
+
 async def test_network_is_made_once_and_removed_once(world: World) -> None:
     name = f"{world.prefix}-other"
     await world.engine.create_network(name, "s2")

@@ -127,6 +127,7 @@ class FakePlane:
         self.observed: Observed = {}
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
         self.plan = plan()
+        self.used = views.UsageView(sandbox="QA-ONE", services=())
         self.leased = views.PortList()
         self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
@@ -154,6 +155,9 @@ class FakePlane:
 
     def sandbox(self, name: str) -> views.SandboxView | None:
         return self.known.get(name.lower())
+
+    def usage(self, name: str) -> views.UsageView | None:
+        return self.used if name.lower() in self.known else None
 
     def plan_of(self, name: str) -> views.PlanView | None:
         return self.plan if name.lower() in self.known else None

@@ -110,7 +110,8 @@ class FakeEngine:
 
     async def _set(self, found: Inspected) -> None:
         self._containers[found.id] = found
-        await self._tell(Hint(found.id))
+        ended = found.state in {"exited", "restarting"}
+        await self._tell(Hint(found.id, found.exit_code if ended else None))
 
     async def _tell(self, hint: Hint) -> None:
         async with self._changed:
