@@ -36,17 +36,17 @@ class Meter:
         self._send = send
         self._before: dict[str, Used] = {}
 
-    async def run(self, seconds: float = ROUND_SECONDS) -> None:
-        """Measure until cancelled; a round takes so many seconds."""
+    async def run(self) -> None:
+        """Measure until cancelled."""
         while True:
             running = [each for each in self._observer.seen.values() if each.state == "running"]
             samples: list[frames.Sample] = []
             for container in running:
-                await asyncio.sleep(seconds / len(running))
+                await asyncio.sleep(ROUND_SECONDS / len(running))
                 if (sample := await self._sample(container)) is not None:
                     samples.append(sample)
             if not running:
-                await asyncio.sleep(seconds)
+                await asyncio.sleep(ROUND_SECONDS)
             known = {each.id for each in running}
             self._before = {k: used for k, used in self._before.items() if k in known}
             if samples:

@@ -5,6 +5,9 @@ import dataclasses
 import datetime
 from collections.abc import Mapping
 
+import pytest
+
+from sdp.agent import usage
 from sdp.agent.cgroup import used
 from sdp.agent.engine import Draft, EngineDown, Inspected, Used
 from sdp.agent.usage import Meter
@@ -13,6 +16,11 @@ from tests.fakes.engine import FakeEngine
 
 START = datetime.datetime(2026, 11, 25, 9, 0, tzinfo=datetime.UTC)
 CPU = 1_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "ROUND_SECONDS", 0.001)
 
 
 class Counters:
@@ -49,7 +57,7 @@ async def told(observer: Observer, engine: Counters, count: int) -> list[Sample]
     frames: asyncio.Queue[Usage] = asyncio.Queue()
     meter = Meter(engine, observer, frames.put)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(meter.run(0.001))
+        task = group.create_task(meter.run())
         found = [await frames.get() for _ in range(count)]
         task.cancel()
     return [sample for frame in found for sample in frame.samples]
