@@ -1,7 +1,7 @@
 """How well a sandbox does, as people read it: what is wrong and why, and what it uses."""
 
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from rich.console import RenderableType
@@ -26,21 +26,20 @@ def ago(moment: datetime.datetime | None, now: datetime.datetime) -> str:
     return f"{seconds} s ago"
 
 
-def wrong(found: views.SandboxView) -> list[views.ServiceView]:
-    """Return the services that do not do well, but for what a condition tells already."""
+def _untold(found: views.SandboxView, healths: Collection[str]) -> list[views.ServiceView]:
+    """Return the services of these healths, but for what a condition tells already."""
     told = {(each.service, each.reason) for each in found.conditions}
-    whole = {each.reason for each in found.conditions if not each.service}
     return [
         each
         for each in found.services
-        if each.health in WRONG and each.node and (each.name, each.reason) not in told
-        if each.reason not in whole
+        if each.health in healths and each.node
+        if told.isdisjoint({(each.name, each.reason), ("", each.reason)})
     ]
 
 
 def paragraphs(found: views.SandboxView, now: datetime.datetime) -> Iterator[Text]:
-    """Yield for each service that does not do well why, since when, and what to do."""
-    for each in wrong(found):
+    """Yield for each service that is not healthy why, since when, and what to do."""
+    for each in _untold(found, WRONG | {"Progressing"}):
         since = f" since {each.since:%H:%M:%S} UTC ({ago(each.since, now)})" if each.since else ""
         lines = [f"{each.name} is {each.health}{since}: {each.reason}", cli.inert(each.message)]
         if each.fix:
@@ -62,7 +61,7 @@ def conditions(found: views.SandboxView) -> list[views.Condition]:
             since=each.since,
             until=each.until,
         )
-        for each in wrong(found)
+        for each in _untold(found, WRONG)
     ]
 
 

@@ -188,19 +188,13 @@ def _drawn(client: Client, name: str | None) -> RenderableType:
     return Group(table, *([""] if complaints else []), *complaints)
 
 
-def _sync(service: views.ServiceView) -> str:
-    """Return a service's sync, and what goes on; what is wrong is told in full below."""
-    told = service.node and service.health not in {"Progressing", "Suspended"}
-    return f"{cli.coloured(service.sync)} {'' if told else escape(service.message)}".rstrip()
-
-
 def _one(found: views.SandboxView, used: views.UsageView) -> RenderableType:
     parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)]), ""]
     services = [
         (
             each.name,
             cli.coloured(each.health) if each.node else "-",
-            _sync(each),
+            cli.coloured(each.sync),
             escape(each.target),
             each.node,
             f":{each.port}" if each.port else "",
