@@ -194,6 +194,9 @@ class ReconcilerAgents:
     async def timed(self, node: str, skew: Skew) -> None:
         self._reconciler.timed(node, skew)
 
+    async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
+        self._reconciler.measured(node, samples)
+
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         """Store first: what a crash keeps from the reconciler, it finds out by planning anew."""
         new = await self._store.accept(hello.node, hello.outbox, seq, _effects(body))

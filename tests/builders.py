@@ -345,7 +345,9 @@ class Simulation:
                 identity = f"id{self.started:04}"
                 return _with(report, "containers", identity, container(action.container, identity))
             case Resume():
-                return self._changed(report, action.container, state="running", health="starting")
+                return self._changed(
+                    report, action.container, state="running", health="starting", restarts=0
+                )
             case Restart():
                 again = NOW + datetime.timedelta(seconds=self.restarted)
                 self.restarted += 1

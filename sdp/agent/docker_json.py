@@ -36,6 +36,8 @@ NO_MEMORY_LIMIT = 1 << 50
 class State(TypedDict):
     Status: ContainerState
     ExitCode: int
+    OOMKilled: bool
+    Pid: int
     StartedAt: str
 
 
@@ -125,7 +127,8 @@ def hint(event: Event, instance: str) -> Hint | None:
     told = actor.get("Attributes", {})
     match event.get("Type"):
         case "container" if told.get(INSTANCE) == instance and event.get("Action") in CHANGES:
-            return Hint(actor.get("ID", ""))
+            code = told.get("exitCode", "") if event.get("Action") == "die" else ""
+            return Hint(actor.get("ID", ""), int(code) if code.isdecimal() else None)
         case "network":
             return Hint(told.get("container", ""))
         case "image":
@@ -184,6 +187,8 @@ def inspected(seen: Container) -> Inspected:
         else datetime.datetime.fromisoformat(started),
         limits=limits(seen["HostConfig"]),
         aliases={name: tuple(e["Aliases"] or ()) for name, e in endpoints.items()},
+        oom_killed=seen["State"]["OOMKilled"],
+        pid=seen["State"]["Pid"],
     )
 
 

@@ -20,7 +20,8 @@ import docker.types
 import requests
 from docker.utils.socket import frames_iter_no_tty
 
-from sdp.agent import container_log
+from sdp import clock
+from sdp.agent import cgroup, container_log
 from sdp.agent.docker_json import (
     CPU_PERIOD,
     NO_MEMORY_LIMIT,
@@ -53,6 +54,7 @@ from sdp.agent.engine import (
     NotFound,
     NotOurs,
     Publisher,
+    Used,
 )
 from sdp.agent.streams import Stream, read_stream, translated
 from sdp.protocol.actions import Limits
@@ -160,6 +162,12 @@ class DockerEngine:
             return await self._call(lambda client: inspected(client.inspect_container(container)))
         except NotFound:
             return None
+
+    async def used(self, container: Inspected) -> Used | None:
+        counted = await asyncio.get_running_loop().run_in_executor(
+            self._pool, cgroup.used, container.pid, container.id
+        )
+        return Used(clock.now(), *counted) if counted else None
 
     async def published(self) -> dict[int, Publisher]:
         def ask(client: docker.APIClient) -> dict[int, Publisher]:

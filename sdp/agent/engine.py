@@ -94,6 +94,18 @@ class Inspected:
     started_at: datetime.datetime | None
     limits: Limits
     aliases: Mapping[str, tuple[str, ...]]
+    oom_killed: bool = False
+    pid: int = 0
+    """Of its first process; 0 while none runs."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Used:
+    """What a container has used: CPU time since it started, and memory at that moment."""
+
+    at: datetime.datetime
+    cpu_nanoseconds: int
+    memory_bytes: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -116,9 +128,14 @@ class Publisher:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hint:
-    """Something happened; the container's id, or empty when it concerns something else."""
+    """Something happened; the container's id, or empty when it concerns something else.
+
+    ``exit_code`` is that of a container that ended: one that is started again at once is not
+    otherwise seen to have.
+    """
 
     container: str
+    exit_code: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -158,6 +175,10 @@ class Engine(Protocol):
 
     async def inspect(self, container: str) -> Inspected | None:
         """Return anybody's container, or None."""
+        ...
+
+    async def used(self, container: Inspected) -> Used | None:
+        """Return what a running container has used; None where it does not run any more."""
         ...
 
     async def published(self) -> dict[int, Publisher]:

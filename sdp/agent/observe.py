@@ -94,6 +94,7 @@ class Observer:
         self._listed: dict[str, Listed] = {}
         self._seen: dict[str, Inspected] = {}
         self._hinted: set[str] = set()
+        self._exits: dict[str, int] = {}
         self._poke = asyncio.Event()
         self._looking = asyncio.Lock()
         self._scanning = asyncio.Lock()
@@ -103,6 +104,11 @@ class Observer:
         self._unlearned: asyncio.Queue[str] = asyncio.Queue()
         self.report = NodeReport()
         self.changed = asyncio.Event()
+
+    @property
+    def seen(self) -> Mapping[str, Inspected]:
+        """Return this node's containers as they were last looked at, by id."""
+        return self._seen
 
     async def run(self) -> None:
         """Observe until cancelled."""
@@ -162,6 +168,8 @@ class Observer:
                     async for hint in hints:
                         pause = 0.2
                         self._hinted.add(hint.container)
+                        if hint.exit_code is not None:
+                            self._exits[hint.container] = hint.exit_code
                         self._poke.set()
                 self._down(EngineDown("its event stream ended"))
             except (EngineDown, EngineError) as error:
@@ -201,6 +209,7 @@ class Observer:
             networks = await self._engine.networks()
             images = await self._engine.images()
             self._listed, self._seen = listed, seen
+            self._exits = {key: code for key, code in self._exits.items() if key in listed}
         self._prober.watch(self._seen, clock.now().timestamp())
         self._publish(
             engine=report.Engine(version=version),
@@ -210,12 +219,15 @@ class Observer:
         )
 
     def _containers(self) -> dict[str, Container]:
-        return {key: container(seen, self._prober) for key, seen in self._seen.items()}
+        return {key: self._told(seen) for key, seen in self._seen.items()}
+
+    def _told(self, seen: Inspected) -> Container:
+        return container(seen, self._prober, self._exits.get(seen.id, 0))
 
     def _health_turned(self, key: str) -> None:
         seen = self._seen.get(key)
         if seen is not None:
-            told = container(seen, self._prober)
+            told = self._told(seen)
             self._publish(containers={**self.report.containers, key: told})
             if (told.service, told.health) == (GATEWAY, "healthy"):
                 self._unlearned.put_nowait(told.sandbox)
@@ -286,8 +298,14 @@ class Observer:
             await asyncio.sleep(LISTENERS_SECONDS)
 
 
-def container(seen: Inspected, prober: Prober) -> Container:
-    """Return what is reported of a container: the engine's facts, the labels, its health."""
+def container(seen: Inspected, prober: Prober, ended: int) -> Container:
+    """Return what is reported of a container: the engine's facts, the labels, its health.
+
+    Args:
+        seen: as the engine says it is.
+        prober: who asks it.
+        ended: its last exit code that was heard of; of what runs again the engine forgets it.
+    """
     port = seen.labels.get(PORT, "")
     health, reason = prober.health(seen)
     service = seen.labels.get("sdp.service", "")
@@ -304,7 +322,7 @@ def container(seen: Inspected, prober: Prober) -> Container:
         deployment=seen.labels.get("sdp.deployment", ""),
         image=seen.image,
         state=seen.state,
-        exit_code=seen.exit_code,
+        exit_code=seen.exit_code or ended,
         restarts=seen.restarts,
         host_port=int(port) if port.isdigit() else 0,
         admitted=any({service, GATEWAY} & set(names) for names in seen.aliases.values()),
@@ -312,4 +330,5 @@ def container(seen: Inspected, prober: Prober) -> Container:
         health=health,
         reason=reason,
         started_at=seen.started_at,
+        oom_killed=seen.oom_killed,
     )

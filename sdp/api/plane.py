@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from sdp.api import showing, views
+from sdp.api import showing, usage, views
 from sdp.api.port_table import port_list
 from sdp.api.problems import ProblemError
 from sdp.reconciler import doctor
@@ -64,7 +64,11 @@ class ReconcilerPlane:
     def _shown(self, status: SandboxStatus, whole: World) -> views.SandboxView:
         desired = whole.desired.sandboxes.get(status.name.lower())
         plan = self._reconciler.plan_of(status.name) or Plan()
-        return showing.sandbox(status, desired, plan, whole.history)
+        return showing.sandbox(status, desired, plan, whole)
+
+    def usage(self, name: str) -> views.UsageView | None:
+        status = self._reconciler.status(name)
+        return usage.series(status, self.observed) if status else None
 
     def plan_of(self, name: str) -> views.PlanView | None:
         plan = self._reconciler.plan_of(name)

@@ -19,8 +19,9 @@ from sdp.api.views import (
     PortList,
     RestartRequested,
     SandboxView,
+    UsageView,
 )
-from sdp.protocol.frames import Body, Hello, ToAgent
+from sdp.protocol.frames import Body, Hello, Sample, ToAgent
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
@@ -76,6 +77,10 @@ class Plane(Protocol):
 
     def sandbox(self, name: str) -> SandboxView | None:
         """Return one sandbox, by its name in any case."""
+        ...
+
+    def usage(self, name: str) -> UsageView | None:
+        """Return what the containers of one sandbox used of late."""
         ...
 
     def plan_of(self, name: str) -> PlanView | None:
@@ -182,6 +187,10 @@ class Agents(Protocol):
 
     async def timed(self, node: str, skew: Skew) -> None:
         """Take how far a node's clock is from ours."""
+        ...
+
+    async def measured(self, node: str, samples: Sequence[Sample]) -> None:
+        """Take what a node's containers use."""
         ...
 
     async def entry(self, hello: Hello, seq: int, body: Body) -> None:

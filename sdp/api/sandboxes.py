@@ -59,6 +59,7 @@ def router(ports: Ports) -> APIRouter:
     """Return the routes about sandboxes."""
     routes = APIRouter(tags=["sandboxes"])
     _reading(routes, ports.plane, ports.journal)
+    _looking_back(routes, ports.plane, ports.journal)
     _asking(routes, ports.plane)
     return routes
 
@@ -109,6 +110,15 @@ def _reading(routes: APIRouter, plane: Plane, journal: Journal) -> None:
     async def show_routes(name: str) -> tuple[views.RouteView, ...]:
         """Show where a sandbox's gateway routes to, wanted and actual."""
         return _known(plane, name).routes
+
+
+def _looking_back(routes: APIRouter, plane: Plane, journal: Journal) -> None:
+    @routes.get("/sandboxes/{name}/usage")
+    async def show_usage(name: str) -> views.UsageView:
+        """Show the CPU and memory that a sandbox's containers used of late."""
+        if (used := plane.usage(name)) is None:
+            raise missing("sandbox", name, "sdp status")
+        return used
 
     @routes.get("/sandboxes/{name}/history")
     async def show_history(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from sdp.api import views
+from sdp.api import usage, views
 from sdp.reconciler import render, writer
 from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
@@ -18,7 +18,7 @@ from sdp.spec.tree import Problem
 
 
 def sandbox(
-    status: SandboxStatus, desired: DesiredSandbox | None, plan: Plan, history: History
+    status: SandboxStatus, desired: DesiredSandbox | None, plan: Plan, whole: World
 ) -> views.SandboxView:
     """Return a sandbox whole; ``desired`` is None while it goes."""
     counts = Counter(type(each.target) for each in desired.services.values()) if desired else {}
@@ -30,6 +30,8 @@ def sandbox(
         revision=status.revision,
         observed_generation=status.observed_generation,
         health=status.health,
+        health_reason=status.health_reason,
+        health_message=status.health_message,
         sync=status.sync,
         gateway_branch=desired.gateway.branch.name if desired else "",
         branches=counts.get(Branch, 0),
@@ -49,11 +51,16 @@ def sandbox(
                 health=each.health,
                 sync=each.sync,
                 reason=each.reason,
+                message=each.message,
+                fix=each.fix,
+                since=each.since,
+                until=each.until,
                 node=each.node,
                 container=each.container,
                 port=each.port,
                 commit=each.commit,
                 restarts=each.restarts,
+                **usage.newest(status.name, each, whole.observed),
             )
             for each in status.services
         ),
@@ -68,7 +75,7 @@ def sandbox(
             )
             for each in status.routes
         ),
-        conditions=tuple(_condition(each, plan, history) for each in status.conditions),
+        conditions=tuple(_condition(each, plan, whole.history) for each in status.conditions),
     )
 
 

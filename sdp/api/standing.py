@@ -63,7 +63,7 @@ def standing(plane: Plane, nodes: Nodes, sandbox: str, service: str) -> Standing
         if (container.name, container.sandbox) == (shown.container, known.name):
             return Standing(shown.node, container)
     fix = f"see why: sdp explain {sandbox}; or its build: sdp logs {sandbox}/{service} --build"
-    why = f": {shown.reason}" if shown.reason else ""
+    why = f": {shown.message}" if shown.message else ""
     return Absent("no-container", f"{what} has no container{why}", fix)
 
 

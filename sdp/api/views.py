@@ -45,18 +45,31 @@ class Condition(View):
 
 
 class ServiceView(View):
-    """One service of a sandbox, or its gateway; ``target`` says in words where it is from."""
+    """One service of a sandbox, or its gateway; ``target`` says in words where it is from.
+
+    ``reason`` is one word, which stays while the numbers in ``message`` change; ``until`` says
+    when the health changes by itself. What it uses is None while nobody knows; a limit of 0 is
+    none.
+    """
 
     name: str
     target: str
     health: Health
     sync: Sync
     reason: str = ""
+    message: str = ""
+    fix: str = ""
+    since: datetime.datetime | None = None
+    until: datetime.datetime | None = None
     node: str = ""
     container: str = ""
     port: int | None = None
     commit: str = ""
     restarts: int = 0
+    cpu_milli: int | None = None
+    memory_bytes: int | None = None
+    cpu_limit_milli: int = 0
+    memory_limit_bytes: int = 0
 
 
 class RouteProblem(View):
@@ -98,6 +111,9 @@ class SandboxSummary(View):
     environment: str
     revision: str
     health: Health
+    health_reason: str = ""
+    health_message: str = ""
+    health_since: datetime.datetime | None = None
     sync: Sync
     gateway_branch: str
     branches: int
@@ -119,7 +135,6 @@ class SandboxView(SandboxSummary):
     protect: bool = False
     served: str = ""
     sync_since: datetime.datetime | None = None
-    health_since: datetime.datetime | None = None
     services: tuple[ServiceView, ...] = ()
     routes: tuple[RouteView, ...] = ()
     conditions: tuple[Condition, ...] = ()
@@ -137,6 +152,31 @@ class SandboxPage(View):
     revision: str
     branch: str = ""
     seq: int
+
+
+class UsageSample(View):
+    """What a container used at a moment; CPU in thousandths of a core, since the one before."""
+
+    at: datetime.datetime
+    cpu_milli: int
+    memory_bytes: int
+
+
+class ServiceUsage(View):
+    """What the container of one service used of late, oldest first; a limit of 0 is none."""
+
+    service: str
+    container: str
+    cpu_limit_milli: int
+    memory_limit_bytes: int
+    samples: tuple[UsageSample, ...]
+
+
+class UsageView(View):
+    """What a sandbox's containers used of late: a sample about every ten seconds."""
+
+    sandbox: str
+    services: tuple[ServiceUsage, ...]
 
 
 class ActionView(View):

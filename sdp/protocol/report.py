@@ -27,7 +27,10 @@ class Engine(Value):
 
 
 class Container(Value):
-    """A container with this instance's label. Keyed by id."""
+    """A container with this instance's label. Keyed by id.
+
+    ``exit_code`` and ``oom_killed`` are of its last end, as far as that was seen.
+    """
 
     id: str
     name: str
@@ -49,6 +52,7 @@ class Container(Value):
     health: Health
     reason: str
     started_at: datetime.datetime | None
+    oom_killed: bool = False
 
 
 class Network(Value):

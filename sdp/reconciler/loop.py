@@ -26,6 +26,7 @@ from sdp.protocol.frames import (
     Noticed,
     Refresh,
     Result,
+    Sample,
     StageEvent,
     Succeeded,
     ToAgent,
@@ -261,6 +262,11 @@ class Reconciler:
         """Take how far a node's clock is from ours; plans do not depend on it."""
         self._memory.timed(node, skew)
 
+    def measured(self, node: str, samples: Iterable[Sample]) -> None:
+        """Take what a node's containers use; plans do not depend on it, health may."""
+        if turned := self._memory.measured(node, samples, self._now()):
+            self._touch(turned)
+
     async def entry(self, node: str, body: Result | StageEvent | Noticed | LogLines) -> None:
         """Take what must not be lost. The caller sees to it that each comes once."""
         match body:
@@ -322,7 +328,9 @@ class Reconciler:
 
     def _take(self) -> frozenset[str]:
         """Return what to look at: what is dirty; after a quiet while, everything."""
-        names = frozenset(self._dirty) if self._wake.is_set() else self._memory.every()
+        names = self._memory.every()
+        if self._wake.is_set():
+            names = self._memory.turning(self._now()) | self._dirty
         self._wake.clear()
         self._dirty.clear()
         return names

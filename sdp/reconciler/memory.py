@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import JsonValue, TypeAdapter
 
-from sdp.protocol.frames import Hello
+from sdp.protocol.frames import Hello, Sample
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import cancel, deployments, desired, events, guard, restart
 from sdp.reconciler import observed as observation
@@ -30,7 +30,7 @@ from sdp.reconciler.lifecycle import NO_LIVES
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
 from sdp.reconciler.ports import Lease, rebuild
-from sdp.reconciler.status import SandboxStatus, status
+from sdp.reconciler.status import SandboxStatus, status, turns_at
 from sdp.spec.tree import Problem, Tree
 
 PATIENCE: Final = 20
@@ -131,6 +131,13 @@ class Memory:
         """Take how far a node's clock is from ours."""
         self.observed = observation.timed(self.observed, node, skew)
 
+    def measured(
+        self, node: str, samples: Iterable[Sample], now: datetime.datetime
+    ) -> frozenset[str]:
+        """Take what containers use; return whose health that may change."""
+        self.observed, turned = observation.measured(self.observed, node, samples, now)
+        return turned
+
     def silence(self, node: str) -> None:
         """Take it that a node is not heard any more."""
         self.observed = observation.silent(self.observed, node)
@@ -194,8 +201,15 @@ class Memory:
         """Return the seconds until something is due by itself."""
         due = [each.retry_at for each in self._failures.values() if each.retry_at is not None]
         since = self._planned_at or now
+        turns = [at for made in self.statuses.values() if (at := turns_at(made))]
         waits = [(at - now).total_seconds() for at in due if at > since]
+        waits += [(at - now).total_seconds() for at in turns]
         return max(0.05, min([most, *waits]))
+
+    def turning(self, now: datetime.datetime) -> frozenset[str]:
+        """Return the sandboxes whose health was to change by itself by now."""
+        statuses = self.statuses.items()
+        return frozenset(n for n, made in statuses if (at := turns_at(made)) and at <= now)
 
     def failing(self, name: str) -> list[tuple[str, str]]:
         """Return the services of a sandbox that have failures."""

@@ -94,10 +94,11 @@ def _hold_unknown(draft: Draft, node: str) -> None:
     """Say why what a node holds is unknown and left as it is, where that is so."""
     seen = draft.world.observed.get(node)
     if seen is None or not seen.connected:
+        heard = f" (last heard at {seen.heard_at:%H:%M:%S} UTC)" if seen else ""
         draft.hold(
             "",
             "NodeSilent",
-            f"node {node} does not report; what it holds is unknown and left as it is",
+            f"node {node} does not report{heard}; what it holds is unknown and left as it is",
             f"look at its agent: sdp nodes, then {node} itself",
         )
     elif seen.report.engine.error:

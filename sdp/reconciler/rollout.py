@@ -231,7 +231,8 @@ def _tend(draft: Draft, service: ServiceDifference, current: Container, version:
         resume = Resume(sandbox=draft.sandbox, container=current.id)
         cause = Cause(_since_sync(draft), "stopped", "running")
         after = draft.do(node, service.service, resume, cause, version=version.hash, after=stopped)
-    if after or current.health == "starting" or _unproven(current):
+    starting = current.health == "starting" and not _fell(draft, service, current)
+    if after or starting or _unproven(current):
         gate = Gate(sandbox=draft.sandbox, container=current.id, probe=version.probe)
         cause = Cause("started", "", current.name)
         after = draft.do(node, service.service, gate, cause, version=version.hash, after=after)
@@ -256,6 +257,12 @@ def _is_given_up(service: ServiceDifference, current: Container, failure: Failur
     """Whether a candidate goes: it is not healthy, or was cancelled before it was admitted."""
     cancelled = failure.reason == CANCELLED and service.service != names.GATEWAY
     return current.health != "healthy" or cancelled
+
+
+def _fell(draft: Draft, service: ServiceDifference, current: Container) -> bool:
+    """Whether a version that converged before fell: its engine starts it again, and no plan."""
+    applied = draft.world.history.applied.get((draft.sandbox, service.service))
+    return current.restarts > 0 and applied == current.hash
 
 
 def _unproven(current: Container) -> bool:

@@ -282,6 +282,35 @@ async def test_crash_shows_as_restarts_and_exit_code(world: World) -> None:
     assert (seen.exit_code, seen.state) in {(3, "restarting"), (3, "running")}
 
 
+async def test_a_running_container_tells_what_it_has_used_and_a_stopped_one_nothing(
+    world: World,
+) -> None:
+    key = await world.engine.create(world.draft("while true; do :; done"))
+    await world.engine.start(key)
+    seen = await world.engine.inspect(key)
+    assert seen is not None
+    first = await world.engine.used(seen)
+    assert first is not None
+    assert first.memory_bytes > 0
+    async with asyncio.timeout(20):
+        then = first
+        while then.cpu_nanoseconds <= first.cpu_nanoseconds:
+            then = await world.engine.used(seen) or first
+    assert then.at > first.at
+    await world.engine.stop(key, 1)
+    assert await world.engine.used(seen) is None
+
+
+async def test_a_container_that_was_killed_for_memory_says_so(world: World) -> None:
+    script = "x=a; while true; do x=$x$x; done"
+    key = await world.engine.create(world.draft(script, limits=Limits(memory_bytes=16 << 20)))
+    await world.engine.start(key)
+    async with asyncio.timeout(30):
+        while (seen := await world.engine.inspect(key)) is None or not seen.oom_killed:  # noqa: ASYNC110 - the engine tells nothing to wait on
+            await asyncio.sleep(0.05)
+    assert seen.restarts > 0
+
+
 async def test_executed_program_gives_code_and_output(world: World) -> None:
     key = await world.engine.create(world.draft())
     await world.engine.start(key)
@@ -297,6 +326,17 @@ async def test_events_hint_at_what_happened(world: World) -> None:
         key = await world.engine.create(world.draft())
         while (await anext(events)).container != key:
             pass
+
+
+async def test_the_end_of_a_container_is_told_with_its_exit_code(world: World) -> None:
+    events = world.engine.events()
+    async with contextlib.aclosing(events), asyncio.timeout(20):
+        await anext(events)
+        key = await world.engine.create(world.draft("exit 3"))
+        await world.engine.start(key)
+        while (hint := await anext(events)).exit_code is None:
+            pass
+    assert (hint.container, hint.exit_code) == (key, 3)
 
 
 async def test_network_is_made_once_and_removed_once(world: World) -> None:

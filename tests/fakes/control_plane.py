@@ -127,6 +127,7 @@ class FakePlane:
         self.observed: Observed = {}
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
         self.plan = plan()
+        self.used = views.UsageView(sandbox="QA-ONE", services=())
         self.leased = views.PortList()
         self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
@@ -157,6 +158,9 @@ class FakePlane:
 
     def sandbox(self, name: str) -> views.SandboxView | None:
         return self.known.get(name.lower())
+
+    def usage(self, name: str) -> views.UsageView | None:
+        return self.used if name.lower() in self.known else None
 
     def plan_of(self, name: str) -> views.PlanView | None:
         return self.plan if name.lower() in self.known else None
@@ -281,6 +285,9 @@ class FakeAgents:
     async def timed(self, node: str, skew: Skew) -> None:
         self.skews[node] = skew
         self.said.put_nowait(("timed", node))
+
+    async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
+        self.said.put_nowait(("measured", (node, len(samples))))
 
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         _ = hello

@@ -1,6 +1,7 @@
 """A Docker engine in memory, held to the same contract as the real one.
 
-Its containers understand just enough shell for the contract: ``echo``, ``exit`` and ``sleep``.
+Its containers understand just enough shell for the contract: ``echo``, ``exit``, ``sleep``, and
+a string that grows until it is killed for memory.
 """
 
 import asyncio
@@ -25,8 +26,11 @@ from sdp.agent.engine import (
     NotFound,
     NotOurs,
     Publisher,
+    Used,
 )
 from sdp.protocol.actions import Limits
+
+OOM = 137
 
 
 class FakeEngine:
@@ -51,6 +55,7 @@ class FakeEngine:
         self._logs: dict[str, list[str]] = {}
         self._networks: dict[str, tuple[str, str]] = {}
         self._numbers = itertools.count(1)
+        self._spent = itertools.count(1)
         self._changed = asyncio.Condition()
         self._hints: list[Hint] = []
 
@@ -105,7 +110,8 @@ class FakeEngine:
 
     async def _set(self, found: Inspected) -> None:
         self._containers[found.id] = found
-        await self._tell(Hint(found.id))
+        ended = found.state in {"exited", "restarting"}
+        await self._tell(Hint(found.id, found.exit_code if ended else None))
 
     async def _tell(self, hint: Hint) -> None:
         async with self._changed:
@@ -130,6 +136,13 @@ class FakeEngine:
             return self._find(container)
         except NotFound:
             return None
+
+    async def used(self, container: Inspected) -> Used | None:
+        self._up("used")
+        found = self._containers.get(container.id)
+        if found is None or found.state != "running":
+            return None
+        return Used(clock.now(), next(self._spent) * 1_000_000, 1 << 20)
 
     async def published(self) -> dict[int, Publisher]:
         self._up("published")
@@ -173,6 +186,7 @@ class FakeEngine:
         if found.state == "running":
             return
         code, running = self._run(found.id)
+        oom_killed = not running and code == OOM
         await self._set(
             dataclasses.replace(
                 found,
@@ -180,6 +194,7 @@ class FakeEngine:
                 exit_code=code,
                 restarts=0 if running else 1,
                 started_at=clock.now(),
+                oom_killed=oom_killed,
             )
         )
 
@@ -190,6 +205,8 @@ class FakeEngine:
                     self._logs[key].append(" ".join(words))
                 case ["exit", code]:
                     return int(code), False
+                case ["do", "x=$x$x"]:
+                    return OOM, False
                 case _:
                     pass
         return 0, True

@@ -281,6 +281,24 @@ class Planner(RuleBasedStateMachine):
                 nodes.edit(node, container.id, name=f"renamed-{pick}-{container.id}")
         self.look()
 
+    @rule(pick=PICKS)
+    def a_container_falls_and_its_engine_starts_it_again(self, pick: int) -> None:
+        found = self.container(pick)
+        if found is not None and found[1].state == "running":
+            node, fallen = found
+            again = {"restarts": fallen.restarts + 1, "health": "starting"}
+            self.platform.nodes.edit(node, fallen.id, **again)
+            self.look()
+
+    @rule()
+    def what_fell_stands(self) -> None:
+        """No plan makes it healthy: it is asked all the time."""
+        for node, seen in self.platform.nodes.observed.items():
+            for each in seen.report.containers.values():
+                if each.restarts and (each.state, each.health) == ("running", "starting"):
+                    self.platform.nodes.edit(node, each.id, health="healthy")
+        self.look()
+
     def note_drift(self, container: Container) -> None:
         """Note that a container goes which only a person may have made again."""
         name = container.sandbox.lower()
@@ -470,6 +488,7 @@ class Planner(RuleBasedStateMachine):
             return
         self.platform.speak([MICRO, GATEWAY], speaks=True)
         self.an_identity_is_lost_or_found(blind=False)
+        self.what_fell_stands()
         self.mend()
         self.platform.converge()
         self.assert_rests()

@@ -62,7 +62,7 @@ class World:
         for key in await self.engine.containers():
             seen = await self.engine.inspect(key)
             assert seen is not None
-            held[key] = observed_as(seen, Prober(lambda _: None))
+            held[key] = observed_as(seen, Prober(lambda _: None), 0)
         self.control.observe("micro-92", NodeReport(containers=held).model_copy(update=changes))
 
     @contextlib.asynccontextmanager
