@@ -113,7 +113,9 @@ class Body(Model):
     services: dict[ServiceName, ServiceTarget | None] | None = Field(
         None, description="Services that differ; those not named use OCP."
     )
-    resources: Resources | None = Field(None, description="The sandbox's ceiling.")
+    resources: Resources | None = Field(
+        None, description="The sandbox's ceiling; containers without limits share what is left."
+    )
     lifecycle: Lifecycle | None = Field(None, description="Sleep, expiry, protection.")
     heal: Heal | None = Field(
         None, description="Drift is healed (auto, the default), or held and told (report)."

@@ -54,6 +54,7 @@ TARGETS = st.one_of(
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN0"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN1"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{cpu: 1}}"),
+    st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{memory: 64MB}}"),
     st.just("use_ocp: true"),
     st.just("url: 'http://10.9.9.9:8080'"),
 )
