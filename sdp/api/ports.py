@@ -17,6 +17,7 @@ from sdp.api.views import (
     LogLineView,
     PlanView,
     PortList,
+    QuotaList,
     SandboxView,
 )
 from sdp.protocol.frames import Body, Hello, ToAgent
@@ -67,6 +68,10 @@ class Plane(Protocol):
 
     def ports(self) -> PortList:
         """Return who has which port of which node."""
+        ...
+
+    def quotas(self) -> QuotaList:
+        """Return how much of each quota is taken, and who waits."""
         ...
 
     def sandboxes(self) -> Sequence[SandboxView]:

@@ -30,6 +30,7 @@ def sandbox(
         observed_generation=status.observed_generation,
         health=status.health,
         sync=status.sync,
+        queued=status.queued,
         gateway_branch=desired.gateway.branch.name if desired else "",
         branches=counts.get(Branch, 0),
         ocp=counts.get(Ocp, 0),

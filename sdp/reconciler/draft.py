@@ -18,6 +18,7 @@ from sdp.reconciler.diff import Version
 from sdp.reconciler.history import Failure, History
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.ports import Claim, Conflict, Lease, Leases, Pins, pin, pins, take
+from sdp.reconciler.quota import NO_QUOTAS, Admission
 from sdp.spec import models
 
 
@@ -141,6 +142,7 @@ class World:
     Attributes:
         reserved: the specs' pins.
         healing: lower-cased names whose drift a person asked to heal, whatever their specs say.
+        admission: who may run by the quotas, and who waits.
     """
 
     desired: Desired
@@ -150,6 +152,7 @@ class World:
     reserved: Pins
     now: datetime.datetime
     healing: frozenset[str] = frozenset()
+    admission: Admission = NO_QUOTAS
 
 
 def world(

@@ -13,8 +13,9 @@ from pydantic import JsonValue, TypeAdapter
 
 from sdp.protocol.frames import Hello
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import cancel, deployments, desired, events, guard
+from sdp.reconciler import cancel, deployments, desired, events, guard, quota
 from sdp.reconciler import observed as observation
+from sdp.reconciler.admission import admission
 from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.departure import Departure
 from sdp.reconciler.deployments import Deployment, Key
@@ -29,6 +30,7 @@ from sdp.reconciler.history import Attempt, Failure, History
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
 from sdp.reconciler.ports import Lease, rebuild
+from sdp.reconciler.quota import NO_QUOTAS, Admission
 from sdp.reconciler.status import SandboxStatus, status
 from sdp.spec.tree import Problem, Tree
 
@@ -66,6 +68,8 @@ class Memory:
         self._too_many: frozenset[str] = frozenset()
         self._confirmed: set[str] = set()
         self._planned_at: datetime.datetime | None = None
+        self._admission: Admission = NO_QUOTAS
+        self._moved: frozenset[str] = frozenset()
 
     # What is told.
 
@@ -182,7 +186,8 @@ class Memory:
         history = History(dict(self._applied), dict(self._failures))
         leases = rebuild(self.leases, self.observed)
         made = world(meant or self.desired, self.observed, history, leases, now)
-        return dataclasses.replace(made, healing=frozenset(self._healing))
+        may_run = admission(made.desired, self.observed, self._admission.places, now)
+        return dataclasses.replace(made, healing=frozenset(self._healing), admission=may_run)
 
     def patience(self, now: datetime.datetime, most: float) -> float:
         """Return the seconds until something is due by itself."""
@@ -249,6 +254,10 @@ class Memory:
         """Return the plans without those that do not converge; their keys still block others."""
         return [Plan() if self._stuck(name) else each for name, each in sorted(self.plans.items())]
 
+    def moved(self, whole: World) -> frozenset[str]:
+        """Return the sandboxes that quotas tell something else than before."""
+        return self._moved | quota.moved(self._admission, whole.admission)
+
     def leases_changed(self) -> bool:
         """Whether the leases are others than at the last call."""
         changed = self.leases != self._saved_leases
@@ -259,7 +268,8 @@ class Memory:
 
     def plan(self, names: Collection[str], whole: World) -> list[Event]:
         """Make the plans of these sandboxes; return what is new in them, and the drifts."""
-        self._planned_at = whole.now
+        self._moved = self.moved(whole) - set(names)
+        self._planned_at, self._admission = whole.now, whole.admission
         word = self._word(whole)
         held = guard.held_deletions(whole, word)
         self._too_many = frozenset(n for n, h in held.items() if h.reason == "MassDeletion")

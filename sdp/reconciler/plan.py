@@ -61,6 +61,10 @@ def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
     if desired.suspended:
         _suspend(draft, difference)
         return draft.plan()
+    if (queued := whole.admission.queue.get(desired.name.lower())) is not None:
+        draft.hold("", queued.note.reason, queued.note.message, queued.note.fix)
+        _give_up_ports(draft, difference)
+        return draft.plan()
     networks = _networks(draft, desired)
     gateway = gateway_rollout(draft, difference, networks)
     for service in difference.services:
@@ -101,16 +105,20 @@ def _hold_unknown(draft: Draft, node: str) -> None:
 
 
 def _suspend(draft: Draft, difference: Difference) -> None:
+    _give_up_ports(draft, difference)
     for place in places_of(difference.sandbox, draft.world.observed):
-        if not draft.known(place.node):
-            continue
-        if place.container.state in STOPPED and gives_up(place, draft.world):
-            cause = Cause("its port is pinned by", "", _pinners(place, draft.world))
-            _remove(draft, (place,), cause, ())
-        elif place.container.state == "running":
+        if draft.known(place.node) and place.container.state == "running":
             stop = Stop(sandbox=difference.sandbox, container=place.container.id)
             cause = Cause("lifecycle.suspended", "", "true")
             draft.do(place.node, place.container.service, stop, cause, key=_key(place, "stop"))
+
+
+def _give_up_ports(draft: Draft, difference: Difference) -> None:
+    """Remove what is stopped on a port that somebody pinned; it comes back on another one."""
+    for place in places_of(difference.sandbox, draft.world.observed):
+        if place.container.state in STOPPED and gives_up(place, draft.world):
+            cause = Cause("its port is pinned by", "", _pinners(place, draft.world))
+            _remove(draft, (place,), cause, ())
 
 
 def _pinners(place: Place, whole: World) -> str:

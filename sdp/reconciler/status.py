@@ -6,7 +6,7 @@ sandbox shows this; nobody computes it a second time.
 
 import dataclasses
 import datetime
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, TypeAlias
 
 from sdp.protocol.report import Container
@@ -90,6 +90,7 @@ class SandboxStatus:
         observed_generation: the config commit that this status was made at.
         url: where its gateway answers; "" while it has no port.
         served: nonce of the last sync request that was served.
+        queued: its number among those who wait for a quota; 0: it does not.
     """
 
     name: str
@@ -107,6 +108,7 @@ class SandboxStatus:
     routes: tuple[RouteStatus, ...]
     conditions: tuple[Condition, ...]
     served: str = ""
+    queued: int = 0
 
 
 def status(
@@ -139,6 +141,7 @@ def _standing(
     desired: DesiredSandbox, whole: World, plan: Plan, busy: Collection[str]
 ) -> SandboxStatus:
     difference = diff(desired, whole.observed)
+    queued = whole.admission.queue.get(desired.name.lower())
     services = tuple(
         _service(each, difference, whole, plan, busy)
         for each in (difference.gateway, *difference.services)
@@ -158,6 +161,7 @@ def _standing(
         services=services,
         routes=_routes(difference, whole),
         conditions=_conditions(desired, whole, plan),
+        queued=queued.number if queued else 0,
     )
 
 
@@ -360,7 +364,12 @@ def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Cond
         )
         for problem in desired.problems
     )
-    return (*spec, *_held(plan.holds, whole.now))
+    return (*spec, *_held(plan.holds, whole.now), *_over_quota(desired, whole))
+
+
+def _over_quota(desired: DesiredSandbox, whole: World) -> Iterator[Condition]:
+    if (note := whole.admission.over.get(desired.name.lower())) is not None:
+        yield Condition("Warning", note.reason, note.message, note.fix, whole.now)
 
 
 def _held(holds: Iterable[Hold], now: datetime.datetime) -> tuple[Condition, ...]:

@@ -6,7 +6,7 @@ nearly every key of a body may be ``None``. Lists are tuples, here and as ``sdp.
 them.
 """
 
-from typing import Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -266,6 +266,21 @@ class Ports(Model):
     )
 
 
+class OwnerQuota(Model):
+    """What sandboxes may take together; those that do not run are not counted."""
+
+    running: Annotated[int, Field(ge=1)] | None = Field(None, description="So many may run.")
+    memory: Memory | None = Field(None, description="Sum of their ceilings.")
+
+
+class Quotas(OwnerQuota):
+    """What all sandboxes may take together, and those of one owner."""
+
+    per_owner: OwnerQuota = Field(
+        default_factory=OwnerQuota, description="The same for each owner."
+    )
+
+
 class Platform(Model):
     """The company's machines and services."""
 
@@ -274,6 +289,9 @@ class Platform(Model):
     services: dict[ServiceName, Service] = Field(description="The company's services.")
     gateway: Gateway = Field(description="The PHP gateway that every sandbox runs a copy of.")
     ports: Ports = Field(default_factory=Ports, description="Ports it may give out.")
+    quotas: Quotas = Field(
+        default_factory=Quotas, description="How much may run; who comes later waits for a place."
+    )
     recipients: dict[Identifier, AgeRecipient] = Field(
         default_factory=dict, description="Name → public key of a person who may set secrets."
     )

@@ -128,6 +128,7 @@ class FakePlane:
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
         self.plan = plan()
         self.leased = views.PortList()
+        self.taken = views.QuotaList()
         self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
         self.cancelled = views.Cancelled(sandbox="QA-ONE", services=(), stopping=(), shared=())
@@ -147,6 +148,9 @@ class FakePlane:
 
     def ports(self) -> views.PortList:
         return self.leased
+
+    def quotas(self) -> views.QuotaList:
+        return self.taken
 
     def sandboxes(self) -> Sequence[views.SandboxView]:
         self.on_read()

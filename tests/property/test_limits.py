@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdp.spec import limits, models
+from tests.property.profiles import UNTIMED
 from tests.unit.spec.commits import commit
 
 RESOURCES = st.none() | st.builds(
@@ -26,6 +27,7 @@ def platform() -> models.Platform:
     return file.spec
 
 
+@UNTIMED
 @given(BODIES)
 def test_shares_stay_below_the_ceiling_and_above_the_least_or_a_fault_says_why(body):
     found = limits.limits(body, platform())
