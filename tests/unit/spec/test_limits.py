@@ -117,3 +117,16 @@ def test_memory_reads_back(text):
     assert quantities.memory(quantities.memory_text(quantities.memory(text))) == (
         quantities.memory(text)
     )
+
+
+@pytest.mark.parametrize(
+    ("quotas", "told"),
+    [
+        ("{running: 0}", "10:19: found 0, expected at least 1"),
+        ("{memory: much}", "10:18: found 'much', expected an amount such as 512MB or 1GB"),
+        ("{per_owner: {runing: 3}}", "10:22: unknown key 'runing'; did you mean 'running'?"),
+    ],
+)
+def test_a_bad_quota_is_told_with_its_place(quotas, told):
+    tree = commit({"platform.yaml": f"{PLATFORM}quotas: {quotas}\n"})
+    assert f"platform.yaml:{told}" in [str(problem) for problem in tree.problems]
