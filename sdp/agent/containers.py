@@ -12,7 +12,17 @@ from pathlib import Path
 
 from sdp import clock
 from sdp.agent import images, listeners, live_environment, probe
-from sdp.agent.engine import PORT, PROBE, Draft, Engine, EngineError, Inspected, Mount, NotFound
+from sdp.agent.engine import (
+    PORT,
+    PROBE,
+    BelowUse,
+    Draft,
+    Engine,
+    EngineError,
+    Inspected,
+    Mount,
+    NotFound,
+)
 from sdp.agent.gate import Gatekeeper, Lines
 from sdp.agent.seals import Plaintext
 from sdp.agent.strangers import Strangers
@@ -179,7 +189,15 @@ class Containers:
         return Succeeded()
 
     async def set_limits(self, action: actions.SetLimits) -> Outcome:
-        await self._engine.limit(action.container, action.limits)
+        try:
+            await self._engine.limit(action.container, action.limits)
+        except BelowUse as error:
+            return Failed(
+                reason="BelowUse",
+                message=f"the new memory limit is below what is in use: {error}",
+                fix="wait: another container takes its place",
+                terminal=True,
+            )
         return Succeeded()
 
     async def rename(self, action: actions.Rename) -> Outcome:

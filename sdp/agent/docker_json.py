@@ -31,6 +31,8 @@ BUILT_IN_POOLS = 31
 16 of 192.168.0.0/20 and so on (moby, libnetwork/ipamutils)."""
 NO_MEMORY_LIMIT = 1 << 50
 """The engine can't lift a memory limit in place, only set one: this one stands for none."""
+KERNEL_REFUSES = "unable to set memory limit"
+"""What runc says where the kernel can't free enough memory for a lower limit (cgroup v1)."""
 
 
 class State(TypedDict):
@@ -70,6 +72,15 @@ class Container(TypedDict):
     Config: Config
     HostConfig: HostConfig
     NetworkSettings: Networks
+
+
+class Memory(TypedDict, total=False):
+    usage: int
+    stats: dict[str, int]
+
+
+class Stats(TypedDict):
+    memory_stats: Memory
 
 
 class Port(TypedDict, total=False):
@@ -198,6 +209,14 @@ def limits(config: HostConfig) -> Limits:
     milli = config["NanoCpus"] // 1_000_000 or max(config["CpuQuota"], 0) * 1000 // period
     memory = config["Memory"]
     return Limits(cpu_milli=milli, memory_bytes=memory if memory < NO_MEMORY_LIMIT else 0)
+
+
+def in_use(seen: Stats) -> int:
+    """Return the bytes of memory that a container can't give back; 0 of one that is stopped."""
+    memory = seen["memory_stats"]
+    details = memory.get("stats", {})
+    idle = details.get("total_inactive_file", details.get("inactive_file", 0))
+    return max(memory.get("usage", 0) - idle, 0)
 
 
 def packed(files: Mapping[str, str]) -> bytes:

@@ -39,6 +39,10 @@ class NotOurs(EngineError):  # noqa: N818 - as above
     """What was named lacks this instance's label: it is somebody else's."""
 
 
+class BelowUse(EngineError):  # noqa: N818 - as above
+    """A memory limit is lower than what is in use."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mount:
     """A folder of the host inside a container; the folder must exist."""
@@ -206,7 +210,11 @@ class Engine(Protocol):
     async def rename(self, container: str, name: str) -> None: ...
 
     async def limit(self, container: str, limits: Limits) -> None:
-        """Change limits in place; 0 lifts one."""
+        """Change limits in place, also of what is stopped; 0 lifts one.
+
+        Raises:
+            BelowUse: it uses more memory; nothing was changed.
+        """
         ...
 
     async def networks(self) -> dict[str, str]:

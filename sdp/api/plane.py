@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sdp.api import showing, usage, views
 from sdp.api.port_table import port_list
 from sdp.api.problems import ProblemError
+from sdp.api.quota_table import quota_list
 from sdp.reconciler import doctor
 from sdp.reconciler.draft import Plan, World
 from sdp.reconciler.loop import Reconciler
@@ -52,6 +53,9 @@ class ReconcilerPlane:
 
     def ports(self) -> views.PortList:
         return port_list(self._world)
+
+    def quotas(self) -> views.QuotaList:
+        return quota_list(self._world)
 
     def sandboxes(self) -> Sequence[views.SandboxView]:
         whole = self._world

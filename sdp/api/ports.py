@@ -17,6 +17,7 @@ from sdp.api.views import (
     LogLineView,
     PlanView,
     PortList,
+    QuotaList,
     RestartRequested,
     SandboxView,
     UsageView,
@@ -69,6 +70,10 @@ class Plane(Protocol):
 
     def ports(self) -> PortList:
         """Return who has which port of which node."""
+        ...
+
+    def quotas(self) -> QuotaList:
+        """Return how much of each quota is taken, and who waits."""
         ...
 
     def sandboxes(self) -> Sequence[SandboxView]:

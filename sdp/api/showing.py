@@ -33,6 +33,7 @@ def sandbox(
         health_reason=status.health_reason,
         health_message=status.health_message,
         sync=status.sync,
+        queued=status.queued,
         gateway_branch=desired.gateway.branch.name if desired else "",
         branches=counts.get(Branch, 0),
         ocp=counts.get(Ocp, 0),

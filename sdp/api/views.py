@@ -103,7 +103,10 @@ class LifecycleView(View):
 
 
 class SandboxSummary(View):
-    """A row of the list. Counts are of services: on branches here, on OCP, at other addresses."""
+    """A row of the list. Counts are of services: on branches here, on OCP, at other addresses.
+
+    ``queued`` is its number among those who wait for a quota; 0: it does not.
+    """
 
     name: str
     path: str
@@ -115,6 +118,7 @@ class SandboxSummary(View):
     health_message: str = ""
     health_since: datetime.datetime | None = None
     sync: Sync
+    queued: int = 0
     gateway_branch: str
     branches: int
     ocp: int
@@ -446,6 +450,37 @@ class PortList(View):
     ports: tuple[LeaseView, ...] = ()
     ranges: tuple[RangeView, ...] = ()
     strangers: tuple[StrangerView, ...] = ()
+
+
+class QuotaView(View):
+    """How much of a quota is taken: an owner's, or with null everybody's; memory in bytes."""
+
+    owner: str | None
+    running: int
+    running_limit: int | None
+    memory: int
+    memory_limit: int | None
+    over: bool
+    sandboxes: tuple[str, ...]
+
+
+class QueuedView(View):
+    """A sandbox that waits for a place: why, and what to do; ``number`` 0: it can never fit."""
+
+    number: int
+    sandbox: str
+    owner: str
+    since: datetime.datetime
+    reason: str
+    message: str
+    fix: str
+
+
+class QuotaList(View):
+    """All quotas, and who waits, in order; both empty where there are none."""
+
+    quotas: tuple[QuotaView, ...] = ()
+    queue: tuple[QueuedView, ...] = ()
 
 
 class RepositoryView(View):

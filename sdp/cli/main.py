@@ -15,6 +15,7 @@ from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
 from sdp.cli.logs import logs
 from sdp.cli.nodes import nodes
+from sdp.cli.quotas import quotas
 from sdp.cli.restart import restart
 
 
@@ -102,6 +103,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "deployments": show.deployments,
         "nodes": nodes,
         "ports": ports.ports,
+        "quotas": quotas,
         "doctor": doctor,
     },
     "Act": {"sync": show.sync, "restart": restart, "cancel": cancel},

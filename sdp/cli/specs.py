@@ -12,9 +12,11 @@ import typer
 from rich.cells import cell_len
 
 from sdp.cli import context as cli
+from sdp.cli import limited
 from sdp.spec import reference, yaml
 from sdp.spec.explain import unknown
 from sdp.spec.load import FOLDERS, is_spec, load
+from sdp.spec.models import Platform
 from sdp.spec.resolve import Resolved, Unresolved, problems, resolve
 from sdp.spec.schema import KINDS
 from sdp.spec.schema import schema as schema_of
@@ -75,7 +77,8 @@ def render(
 ) -> None:
     """Show a sandbox with its template and the platform's defaults, and where each part is from.
 
-    The output is a sandbox file itself, without a template.
+    The output is a sandbox file itself, without a template; comments below it tell the limits of
+    its containers.
 
     Examples: `sdp render QA-LIMITS`; `sdp render sandboxes/qa-limits.yaml --json`.
     """
@@ -91,7 +94,10 @@ def render(
             _print_problems(found, blobs, to_stderr=True)
             raise typer.Exit(1)
         case Resolved() as resolved:
-            typer.echo(_as_json(resolved) if as_json else rendered(resolved), nl=as_json)
+            assert tree.platform is not None  # noqa: S101 -- nothing is resolved without
+            platform = tree.platform.spec
+            text = rendered(resolved) + limited.shown(resolved, platform)
+            typer.echo(_as_json(resolved, platform) if as_json else text, nl=as_json)
 
 
 def schema(
@@ -209,7 +215,7 @@ def _rows(
             yield f"{text} {scalar(value)}", str(resolved.origins.get(f"{prefix}{key}", ""))
 
 
-def _as_json(resolved: Resolved) -> str:
+def _as_json(resolved: Resolved, platform: Platform) -> str:
     body = resolved.body.model_dump(exclude_unset=True, exclude_none=True)
     origins = {key: dataclasses.asdict(origin) for key, origin in resolved.origins.items()}
     return json.dumps(
@@ -219,6 +225,7 @@ def _as_json(resolved: Resolved) -> str:
             "template": resolved.template,
             "body": body,
             "origins": origins,
+            "limits": limited.told(resolved, platform),
         },
         indent=2,
     )

@@ -15,7 +15,7 @@ from pydantic.main import IncEx
 from sdp.protocol.actions import Limits, Probe, SealedFile
 from sdp.protocol.identity import digest
 from sdp.reconciler import environments
-from sdp.spec import models, quantities
+from sdp.spec import limits, models, names, quantities
 from sdp.spec.resolve import Resolved, resolve
 from sdp.spec.tree import File, Problem, Tree
 
@@ -93,6 +93,7 @@ class DesiredSandbox:
     environment: str
     gateway: DesiredGateway
     services: Mapping[str, DesiredService]
+    ceiling: Limits
     suspended: bool
     protect: bool
     heal: models.Heal = "auto"
@@ -120,7 +121,7 @@ class DesiredSandbox:
 
 _JSON = TypeAdapter(DesiredSandbox)
 _SAID = {"path", "revision", "problems"}
-_NOT_RUN = {"owner", "environment", "protect", "heal"}
+_NOT_RUN = {"owner", "environment", "ceiling", "protect", "heal"}
 _UNTOLD: Mapping[str, IncEx | bool] = {
     **dict.fromkeys(_SAID | _NOT_RUN, True),
     "services": {"__all__": {"sealed"}},
@@ -258,6 +259,7 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
     platform, body = tree.platform.spec, resolved.body
     lifecycle = body.lifecycle or models.Lifecycle()
     sealed = {name: environments.sealed(file) for name, file in _named(body, tree).items()}
+    limited = limits.limits(body, platform)
     return DesiredSandbox(
         name=resolved.name,
         path=path,
@@ -265,22 +267,30 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         instance=platform.platform,
         owner=body.owner or "",
         environment=body.environment or "",
-        gateway=_gateway(body.gateway or models.GatewayTarget(), platform),
-        services={name: _service(name, body, tree, sealed) for name in sorted(platform.services)},
+        gateway=_gateway(body.gateway or models.GatewayTarget(), platform, limited),
+        services={
+            name: _service(name, body, tree, sealed, limited) for name in sorted(platform.services)
+        },
+        ceiling=Limits(
+            cpu_milli=limits.CPU.said(body.resources),
+            memory_bytes=limits.MEMORY.said(body.resources),
+        ),
         suspended=bool(lifecycle.suspended),
         protect=bool(lifecycle.protect),
         heal=body.heal or "auto",
     )
 
 
-def _gateway(target: models.GatewayTarget, platform: models.Platform) -> DesiredGateway:
+def _gateway(
+    target: models.GatewayTarget, platform: models.Platform, limited: Mapping[str, limits.Limit]
+) -> DesiredGateway:
     spec = platform.gateway
     return DesiredGateway(
         branch=Branch(target.branch or "develop", target.commit),
         spec=spec,
         node=_node(spec.node, platform),
         port=target.port,
-        limits=_limits(target.resources, spec.resources),
+        limits=_limits(limited[names.GATEWAY]),
         probe=_probe(spec.health),
     )
 
@@ -293,7 +303,11 @@ def _named(body: models.Body, tree: Tree) -> dict[str, File[models.Environment]]
 
 
 def _service(
-    name: str, body: models.Body, tree: Tree, sealed: Mapping[str, SealedFile | None]
+    name: str,
+    body: models.Body,
+    tree: Tree,
+    sealed: Mapping[str, SealedFile | None],
+    limited: Mapping[str, limits.Limit],
 ) -> DesiredService:
     assert tree.platform is not None  # noqa: S101 -- the caller has looked
     spec = tree.platform.spec.services[name]
@@ -314,7 +328,7 @@ def _service(
         variables=given.variables,
         files=given.files,
         sealed=given.sealed,
-        limits=_limits(said.resources, spec.resources),
+        limits=_limits(limited.get(name)),
         probe=_probe(spec.health, said.health),
         suspended=bool(said.suspended) and isinstance(target, Branch),
     )
@@ -332,14 +346,10 @@ def _node(node_id: str, platform: models.Platform) -> models.Node:
     return next(node for node in platform.nodes if node.id == node_id)
 
 
-def _limits(said: models.Resources | None, default: models.Resources | None) -> Limits:
-    layers = [each for each in (said, default) if each is not None]
-    cpu = next((each.cpu for each in layers if each.cpu), None)
-    memory = next((each.memory for each in layers if each.memory), None)
-    return Limits(
-        cpu_milli=quantities.cpu(cpu) if cpu else 0,
-        memory_bytes=quantities.memory(memory) if memory else 0,
-    )
+def _limits(found: limits.Limit | None) -> Limits:
+    if found is None:  # it does not run here
+        return Limits()
+    return Limits(cpu_milli=found.cpu.value, memory_bytes=found.memory.value)
 
 
 def _probe(health: models.Health, over: models.Health | None = None) -> Probe:

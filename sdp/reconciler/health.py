@@ -252,7 +252,9 @@ def _down(case: _Case) -> Verdict:
         return Verdict("Progressing", "Deploying", "it is being brought up")
     holds = case.plan.holds
     if held := next((h for h in holds if h.service in {"", case.service.service}), None):
-        return Verdict("Unhealthy", held.reason, held.message, held.fix)
+        waits = held.reason == "Queued"  # for its turn: nothing is wrong with it
+        verdict: Health = "Progressing" if waits else "Unhealthy"
+        return Verdict(verdict, held.reason, held.message, held.fix)
     if stood is not None:
         return Verdict("Progressing", "Starting", f"{stood.name} is starting")
     return Verdict("Unhealthy", "NothingRuns", "nothing runs", f"sdp sync {case.sandbox}")

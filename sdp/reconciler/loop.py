@@ -381,6 +381,7 @@ class Reconciler:
             await self._cancel(asked)
         # From here to the choice nothing is awaited: plans and what is in flight belong together.
         whole = memory.world(self._now())
+        names |= memory.moved(whole)
         happened = memory.plan(names, whole)
         flying = tuple(self._dispatcher)
         chosen = ready(memory.startable(), flying, whole)

@@ -13,8 +13,9 @@ from pydantic import JsonValue, TypeAdapter
 
 from sdp.protocol.frames import Hello, Sample
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import cancel, deployments, desired, events, guard, restart
+from sdp.reconciler import cancel, deployments, desired, events, guard, quota, restart
 from sdp.reconciler import observed as observation
+from sdp.reconciler.admission import admission
 from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.departure import Departure
 from sdp.reconciler.deployments import Deployment, Key
@@ -30,6 +31,7 @@ from sdp.reconciler.lifecycle import NO_LIVES
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
 from sdp.reconciler.ports import Lease, rebuild
+from sdp.reconciler.quota import NO_QUOTAS, Admission
 from sdp.reconciler.status import SandboxStatus, status, turns_at
 from sdp.spec.tree import Problem, Tree
 
@@ -69,6 +71,8 @@ class Memory:
         self._too_many: frozenset[str] = frozenset()
         self._confirmed: set[str] = set()
         self._planned_at: datetime.datetime | None = None
+        self._admission: Admission = NO_QUOTAS
+        self._moved: frozenset[str] = frozenset()
 
     # What is told.
 
@@ -192,9 +196,12 @@ class Memory:
         history = History(dict(self._applied), dict(self._failures))
         leases = rebuild(self.leases, self.observed)
         made = world(meant or self.desired, self.observed, history, leases, now)
-        restarts = restart.pending(self.restarts, self.observed)
         return dataclasses.replace(
-            made, healing=frozenset(self._healing), restarts=restarts, lives=self.lives
+            made,
+            healing=frozenset(self._healing),
+            restarts=restart.pending(self.restarts, self.observed),
+            lives=self.lives,
+            admission=admission(made.desired, self.observed, self._admission.places, now),
         )
 
     def patience(self, now: datetime.datetime, most: float) -> float:
@@ -269,6 +276,10 @@ class Memory:
         """Return the plans without those that do not converge; their keys still block others."""
         return [Plan() if self._stuck(name) else each for name, each in sorted(self.plans.items())]
 
+    def moved(self, whole: World) -> frozenset[str]:
+        """Return the sandboxes that quotas tell something else than before."""
+        return self._moved | quota.moved(self._admission, whole.admission)
+
     def leases_changed(self) -> bool:
         """Whether the leases are others than at the last call."""
         changed = self.leases != self._saved_leases
@@ -279,7 +290,8 @@ class Memory:
 
     def plan(self, names: Collection[str], whole: World) -> list[Event]:
         """Make the plans of these sandboxes; return what is new in them, and the drifts."""
-        self._planned_at = whole.now
+        self._moved = self.moved(whole) - set(names)
+        self._planned_at, self._admission = whole.now, whole.admission
         self.restarts = whole.restarts
         word = self._word(whole)
         held = guard.held_deletions(whole, word)

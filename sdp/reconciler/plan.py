@@ -63,6 +63,10 @@ def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
         places = places_of(desired.name, whole.observed)
         _suspend(draft, places, Cause("lifecycle.suspended", "", "true"))
         return draft.plan()
+    if (queued := whole.admission.queue.get(desired.name.lower())) is not None:
+        draft.hold("", queued.note.reason, queued.note.message, queued.note.fix)
+        _give_up_ports(draft, places_of(desired.name, whole.observed))
+        return draft.plan()
     networks = _networks(draft, desired)
     restarting = restart(draft, difference.gateway)
     gateway = restarting or gateway_rollout(draft, difference, networks)
@@ -120,15 +124,19 @@ def _suspend_service(draft: Draft, service: ServiceDifference) -> None:
 
 def _suspend(draft: Draft, places: tuple[Place, ...], cause: Cause) -> None:
     """Stop containers and keep them; only one that has to give its port up can't be kept."""
+    _give_up_ports(draft, places)
     for place in places:
-        if not draft.known(place.node):
-            continue
-        if place.container.state in STOPPED and gives_up(place, draft.world):
-            pinned = Cause("its port is pinned by", "", _pinners(place, draft.world))
-            _remove(draft, (place,), pinned, ())
-        elif place.container.state in RUNS:
+        if draft.known(place.node) and place.container.state in RUNS:
             stop = Stop(sandbox=draft.sandbox, container=place.container.id)
             draft.do(place.node, place.container.service, stop, cause, key=_key(place, "stop"))
+
+
+def _give_up_ports(draft: Draft, places: tuple[Place, ...]) -> None:
+    """Remove what is stopped on a port that somebody pinned; it comes back on another one."""
+    for place in places:
+        if place.container.state in STOPPED and gives_up(place, draft.world):
+            cause = Cause("its port is pinned by", "", _pinners(place, draft.world))
+            _remove(draft, (place,), cause, ())
 
 
 def _pinners(place: Place, whole: World) -> str:

@@ -12,7 +12,6 @@ from sdp.protocol.actions import (
     Remove,
     Rename,
     Resume,
-    SetLimits,
     StartGateway,
     StartService,
     Stop,
@@ -20,6 +19,7 @@ from sdp.protocol.actions import (
 )
 from sdp.protocol.identity import digest
 from sdp.protocol.report import Container, NodeReport
+from sdp.reconciler import limits
 from sdp.reconciler.desired import Address, Branch, Ocp
 from sdp.reconciler.diff import Difference, Obstacle, Place, ServiceDifference, Unread, Version
 from sdp.reconciler.draft import Cause, Draft, Waiting, gateway_recipe, go_recipe, release
@@ -69,7 +69,7 @@ def service_rollout(
     node = service.node.id
     built = release(draft, service.service, node, version)
     addresses = _ocp_addresses(draft, difference, service)
-    claim = Claim(node, draft.sandbox, service.service, version.hash, version.pinned)
+    claim = _claim(draft, service, version)
     host_port = draft.port(claim, _ranges(draft).services)
     if host_port is None or addresses is None:
         return ()
@@ -155,10 +155,20 @@ def _ranges(draft: Draft) -> models.Ports:
     return platform.ports
 
 
+def _claim(draft: Draft, service: ServiceDifference, version: Version) -> Claim:
+    """Return what a new container needs a port for: not the one of a twin that it stands beside."""
+    node = service.node.id
+    twins = (each.container for each in service.others if each.node == node)
+    taken = frozenset(each.host_port for each in twins if each.hash == version.hash)
+    return Claim(node, draft.sandbox, service.service, version.hash, version.pinned, taken)
+
+
 def _why(draft: Draft, service: ServiceDifference, version: Version) -> Cause:
     """Return why a container is started: its port, drift, another version, or a new service."""
     applied = draft.world.history.applied.get((draft.sandbox, service.service))
     wanted = f"{version.branch} @ {version.commit[:7]}".lstrip(" @")
+    if cause := limits.replacing(service, draft.world):
+        return cause
     for place in service.others:
         if (place.node, place.container.hash) == (service.node.id, version.hash):
             port = draft.leased(service.service)
@@ -238,10 +248,7 @@ def _tend(draft: Draft, service: ServiceDifference, current: Container, version:
         after = draft.do(node, service.service, gate, cause, version=version.hash, after=after)
     if not current.admitted:
         after = _admit(draft, service, current.id, version.hash, after)
-    if current.limits != service.limits:
-        limits = SetLimits(sandbox=draft.sandbox, container=current.id, limits=service.limits)
-        cause = Cause("resources", _amount(current), _wanted_amount(service))
-        draft.do(node, service.service, limits, cause, version=digest(service.limits.model_dump()))
+    limits.adjust(draft, service, current)
     _name(draft, service, current)
     return after
 
@@ -268,14 +275,6 @@ def _fell(draft: Draft, service: ServiceDifference, current: Container) -> bool:
 def _unproven(current: Container) -> bool:
     """Whether a container has yet to be found healthy for the first time."""
     return not current.admitted and current.health != "healthy"
-
-
-def _amount(container: Container) -> str:
-    return f"{container.limits.cpu_milli}m/{container.limits.memory_bytes}"
-
-
-def _wanted_amount(service: ServiceDifference) -> str:
-    return f"{service.limits.cpu_milli}m/{service.limits.memory_bytes}"
 
 
 def _name(draft: Draft, service: ServiceDifference, current: Container) -> None:

@@ -6,7 +6,7 @@ sandbox shows this; nobody computes it a second time.
 
 import dataclasses
 import datetime
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, TypeAlias
 
 from sdp.reconciler import health
@@ -79,6 +79,7 @@ class SandboxStatus:
         url: where its gateway answers; "" while it has no port.
         served: nonce of the last sync request that was served.
         lifecycle: whether it is awake, since when, by whom and why.
+        queued: its number among those who wait for a quota; 0: it does not.
     """
 
     name: str
@@ -99,6 +100,7 @@ class SandboxStatus:
     conditions: tuple[Condition, ...]
     served: str = ""
     lifecycle: Lifecycle = AWAKE
+    queued: int = 0
 
 
 def status(
@@ -142,6 +144,7 @@ def _standing(
         each.service: health.health(each, desired, plan, whole, route_of.get(each.service))
         for each in (difference.gateway, *difference.services)
     }
+    queued = whole.admission.queue.get(desired.name.lower())
     services = tuple(
         _service(each, verdicts[each.service], difference, whole, _sync(plan, each.service, busy))
         for each in (difference.gateway, *difference.services)
@@ -165,6 +168,7 @@ def _standing(
         routes=led,
         conditions=_conditions(desired, whole, plan),
         lifecycle=lifecycle(desired, whole.lives.of.get(desired.name.lower(), UNTOLD)),
+        queued=queued.number if queued else 0,
     )
 
 
@@ -265,7 +269,12 @@ def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Cond
         )
         for problem in desired.problems
     )
-    return (*spec, *_held(plan.holds, whole.now))
+    return (*spec, *_held(plan.holds, whole.now), *_over_quota(desired, whole))
+
+
+def _over_quota(desired: DesiredSandbox, whole: World) -> Iterator[Condition]:
+    if (note := whole.admission.over.get(desired.name.lower())) is not None:
+        yield Condition("Warning", note.reason, note.message, note.fix, whole.now)
 
 
 def _held(holds: Iterable[Hold], now: datetime.datetime) -> tuple[Condition, ...]:

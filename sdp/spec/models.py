@@ -6,7 +6,7 @@ nearly every key of a body may be ``None``. Lists are tuples, here and as ``sdp.
 them.
 """
 
-from typing import Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -114,7 +114,9 @@ class Body(Model):
     services: dict[ServiceName, ServiceTarget | None] | None = Field(
         None, description="Services that differ; those not named use OCP."
     )
-    resources: Resources | None = Field(None, description="The sandbox's ceiling.")
+    resources: Resources | None = Field(
+        None, description="The sandbox's ceiling; containers without limits share what is left."
+    )
     lifecycle: Lifecycle | None = Field(None, description="Sleep, expiry, protection.")
     heal: Heal | None = Field(
         None, description="Drift is healed (auto, the default), or held and told (report)."
@@ -265,6 +267,21 @@ class Ports(Model):
     )
 
 
+class OwnerQuota(Model):
+    """What sandboxes may take together; those that do not run are not counted."""
+
+    running: Annotated[int, Field(ge=1)] | None = Field(None, description="So many may run.")
+    memory: Memory | None = Field(None, description="Sum of their ceilings.")
+
+
+class Quotas(OwnerQuota):
+    """What all sandboxes may take together, and those of one owner."""
+
+    per_owner: OwnerQuota = Field(
+        default_factory=OwnerQuota, description="The same for each owner."
+    )
+
+
 class Platform(Model):
     """The company's machines and services."""
 
@@ -273,6 +290,9 @@ class Platform(Model):
     services: dict[ServiceName, Service] = Field(description="The company's services.")
     gateway: Gateway = Field(description="The PHP gateway that every sandbox runs a copy of.")
     ports: Ports = Field(default_factory=Ports, description="Ports it may give out.")
+    quotas: Quotas = Field(
+        default_factory=Quotas, description="How much may run; who comes later waits for a place."
+    )
     recipients: dict[Identifier, AgeRecipient] = Field(
         default_factory=dict, description="Name → public key of a person who may set secrets."
     )

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pydantic
 from typing_extensions import override
 
-from sdp.spec import explain, names, yaml
+from sdp.spec import explain, limits, names, yaml
 from sdp.spec.models import TARGET_KEYS, Body, Model, Platform, Sandbox, ServiceTarget
 from sdp.spec.tree import PLATFORM_PATH, File, Problem, Tree
 
@@ -230,6 +230,15 @@ def _unusable(
     for name, target in (resolved.body.services or {}).items():
         yield from _unusable_target(file, resolved, name, target)
     yield from _ports_twice(file, platform, resolved)
+    for fault in limits.faults(resolved.body, platform.spec):
+        yield _at(file, resolved.origins, _nearest(file, resolved, fault), fault.message)
+
+
+def _nearest(file: File[Sandbox], resolved: Resolved, fault: limits.Fault) -> str:
+    """Return which leaf a fault is told at: the first in the sandbox's own file, if there is one."""
+    leaves = [path for path in fault.paths if path in resolved.origins]
+    own = (path for path in leaves if resolved.origins[path].path == file.path)
+    return next(own, leaves[0])
 
 
 def _unusable_target(

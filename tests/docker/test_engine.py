@@ -13,6 +13,7 @@ import pytest
 
 from sdp.agent.dockerd import DockerEngine
 from sdp.agent.engine import (
+    BelowUse,
     Draft,
     Engine,
     EngineDown,
@@ -172,6 +173,31 @@ async def test_limits_change_in_place_and_are_lifted(world: World) -> None:
         seen = await world.engine.inspect(key)
         assert seen is not None
         assert seen.limits == wanted
+
+
+async def test_limits_of_a_stopped_container_change_too(world: World) -> None:
+    key = await world.engine.create(world.draft())
+    wanted = Limits(cpu_milli=10, memory_bytes=16 << 20)
+    await world.engine.limit(key, wanted)
+    await world.engine.start(key)
+    seen = await world.engine.inspect(key)
+    assert seen is not None
+    assert (seen.limits, seen.state) == (wanted, "running")
+
+
+async def test_memory_below_what_is_in_use_is_refused_and_changes_nothing(world: World) -> None:
+    limits = Limits(cpu_milli=500, memory_bytes=64 << 20)
+    script = "head -c 31457280 /dev/zero > /dev/shm/a; echo filled; sleep 600"
+    key = await world.engine.create(world.draft(script, limits=limits))
+    await world.engine.start(key)
+    async with contextlib.aclosing(world.engine.follow(key)) as lines:
+        assert await anext(lines) == "filled"
+    with pytest.raises(BelowUse, match="in use"):
+        await world.engine.limit(key, Limits(cpu_milli=250, memory_bytes=16 << 20))
+    seen = await world.engine.inspect(key)
+    assert seen is not None
+    assert seen.limits == limits
+    await world.engine.limit(key, Limits(cpu_milli=250, memory_bytes=48 << 20))
 
 
 async def test_alias_comes_by_joining_anew(world: World) -> None:

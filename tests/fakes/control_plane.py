@@ -129,6 +129,7 @@ class FakePlane:
         self.plan = plan()
         self.used = views.UsageView(sandbox="QA-ONE", services=())
         self.leased = views.PortList()
+        self.taken = views.QuotaList()
         self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
         self.cancelled = views.Cancelled(sandbox="QA-ONE", services=(), stopping=(), shared=())
@@ -151,6 +152,9 @@ class FakePlane:
 
     def ports(self) -> views.PortList:
         return self.leased
+
+    def quotas(self) -> views.QuotaList:
+        return self.taken
 
     def sandboxes(self) -> Sequence[views.SandboxView]:
         self.on_read()

@@ -1,13 +1,14 @@
 """A Docker engine in memory, held to the same contract as the real one.
 
-Its containers understand just enough shell for the contract: ``echo``, ``exit``, ``sleep``, and
-a string that grows until it is killed for memory.
+Its containers understand just enough shell for the contract: ``echo``, ``exit``, ``sleep``,
+``head -c`` as what they have in memory, and a string that grows until it is killed for that.
 """
 
 import asyncio
 import copy
 import dataclasses
 import itertools
+import re
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sdp.agent.engine import (
     INSTANCE,
     NODE,
     About,
+    BelowUse,
     Draft,
     EngineDown,
     EngineError,
@@ -227,7 +229,11 @@ class FakeEngine:
 
     async def limit(self, container: str, limits: Limits) -> None:
         self._up("limit")
-        await self._set(dataclasses.replace(self._own(container), limits=limits))
+        found = self._own(container)
+        used = re.search(r"head -c (\d+)", " ".join(self._programs.get(found.id, ())))
+        if found.state == "running" and used and 0 < limits.memory_bytes < int(used[1]):
+            raise BelowUse(f"{used[1]} bytes of memory are in use")
+        await self._set(dataclasses.replace(found, limits=limits))
 
     async def networks(self) -> dict[str, str]:
         self._up("networks")

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from sdp.protocol.actions import SetLimits
 from sdp.protocol.frames import Failed
 from sdp.reconciler import cancel, guard, restart
 from sdp.reconciler import history as past
@@ -97,12 +98,13 @@ class Platform:
         return list(done.values())
 
     def fail(self, planned: Planned) -> None:
-        """Let an action fail for good."""
+        """Let an action fail for good; a change of limits as one that the engine can't do so."""
         attempt = Attempt(
             planned.sandbox, planned.service, planned.version or planned.action.kind,
             planned.action.kind,
         )  # fmt: skip
-        outcome = Failed(reason="Broken", message="it broke", terminal=True)
+        reason = "BelowUse" if isinstance(planned.action, SetLimits) else "Broken"
+        outcome = Failed(reason=reason, message="it broke", terminal=True)
         self.memory.fail(past.failed(None, attempt, outcome, NOW, 0.0))
         self.round()
 

@@ -56,6 +56,7 @@ TARGETS = st.one_of(
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN1"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{cpu: 1}}"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, suspended: true"),
+    st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{memory: 64MB}}"),
     st.just("use_ocp: true"),
     st.just("url: 'http://10.9.9.9:8080'"),
 )
@@ -108,6 +109,11 @@ class Planner(RuleBasedStateMachine):
         self.drifted: set[tuple[str, str]] = set()
         """Sandbox and service whose container is gone, and must not come back by itself."""
         self.plans: Mapping[str, Plan] = {}
+        self.quota = ""
+        self.had: frozenset[str] = frozenset()
+        """Those who had a place, or ran, when it was last looked."""
+        self.placed: frozenset[str] = frozenset()
+        self.stood: frozenset[str] = frozenset()
         self.secret, self.writing, self.blind = "a", 0, False
         self.platform.nodes.opens = self.open
 
@@ -129,7 +135,8 @@ class Planner(RuleBasedStateMachine):
         """Commit the files; ``about`` is the one sandbox that is changed, "" may be all."""
         texts = {f"sandboxes/{n}.yaml": body.text(n) for n, body in sorted(self.bodies.items())}
         texts["environments/qa.yaml"] = environment(self.secret, self.writing)
-        self.platform.commit({} if self.emptied else {"platform.yaml": PLATFORM, **texts}, message)
+        texts["platform.yaml"] = PLATFORM + self.quota
+        self.platform.commit({} if self.emptied else texts, message)
         back = {name.lower() for name in self.bodies if not self.emptied}
         self.stays -= back
         self.synced -= back
@@ -140,6 +147,10 @@ class Planner(RuleBasedStateMachine):
 
     def look(self) -> None:
         self.plans = self.platform.round()
+        places = self.platform.world.admission.places
+        self.had = self.stood
+        self.placed = frozenset(n for n, place in places.items() if place.memory is not None)
+        self.stood = self.placed | self.running()
         self.stays -= {name for name in self.stays if self.may_go(name)}
 
     def may_go(self, name: str) -> bool:
@@ -224,6 +235,11 @@ class Planner(RuleBasedStateMachine):
         report = self.platform.nodes.observed[MICRO].report
         known = {k: each for k, each in report.sealed.items() if not each.reason}
         self.report(MICRO, report, sealed=known)
+
+    @rule(running=st.sampled_from([0, 1, 2, 3]))
+    def someone_sets_or_lifts_a_quota(self, running: int) -> None:
+        self.quota = f"quotas: {{running: {running}}}\n" if running else ""
+        self.commit()
 
     @rule(emptied=st.booleans())
     def someone_empties_the_repository_or_brings_it_back(self, *, emptied: bool) -> None:
@@ -413,6 +429,32 @@ class Planner(RuleBasedStateMachine):
             for each in plan.actions:
                 assert self.platform.nodes.observed[each.node].connected
 
+    def running(self) -> frozenset[str]:
+        return frozenset(
+            each.sandbox.lower()
+            for node in self.platform.nodes.observed.values()
+            for each in node.report.containers.values()
+            if each.state == "running"
+        )
+
+    @property
+    def most(self) -> int | None:
+        """How many may run."""
+        platform = self.platform.memory.desired.platform
+        return platform.quotas.running if platform else None
+
+    @invariant()
+    def no_start_goes_beyond_the_quota(self) -> None:
+        starting = {
+            name
+            for name, plan in self.plans.items()
+            if any(
+                isinstance(e.action, StartGateway | StartService | Resume) for e in plan.actions
+            )
+        }
+        assert self.most is None or starting <= self.placed
+        assert self.most is None or starting <= self.had or len(self.placed) <= self.most
+
     @invariant()
     def every_action_has_a_cause_and_waits_only_for_what_is_planned(self) -> None:
         for plan in self.plans.values():
@@ -491,18 +533,28 @@ class Planner(RuleBasedStateMachine):
         self.what_fell_stands()
         self.mend()
         self.platform.converge()
+        self.look()
+        self.assert_nobody_waits_beside_a_free_place()
+        if not self.emptied:
+            self.someone_sets_or_lifts_a_quota(0)
+            self.platform.converge()
+        waits = frozenset({"PortConflict", *(["Queued"] if self.quota else [])})
         self.assert_rests()
-        self.assert_only(MENDABLE | {"PortConflict"})
+        self.assert_only(MENDABLE | waits)
         self.assert_no_circle()
         self.assert_unmoved_by_writing()
         for name in sorted(self.platform.memory.desired.sandboxes):
             self.platform.sync(name)
         self.platform.converge()
         self.assert_rests()
-        self.assert_only(MENDABLE - {"Drift"} | {"PortConflict"})
+        self.assert_only(MENDABLE - {"Drift"} | waits)
         self.assert_no_circle()
         there = observation.sandboxes(self.platform.nodes.observed)
         assert there <= self.platform.memory.desired.sandboxes.keys() | self.held()
+
+    def assert_nobody_waits_beside_a_free_place(self) -> None:
+        waits = self.platform.world.admission.queue
+        assert not waits or (self.most is not None and len(self.placed) >= self.most)
 
     def assert_unmoved_by_writing(self) -> None:
         before = self.platform.nodes.containers()

@@ -31,6 +31,7 @@ BAD = (
     ("deployments", ["deployments", "--limit", "0"], 64, "--limit"),
     ("nodes", ["nodes", "nowhere"], 1, "nowhere"),
     ("ports", ["ports", "--node", "nowhere"], 1, "nowhere"),
+    ("quotas", ["quotas", "--nope"], 64, "No such option"),
     ("doctor", ["doctor", "--nope"], 64, "No such option"),
     ("sync", ["sync", "NOBODY"], 1, "no sandbox"),
     ("restart", ["restart", "NOBODY"], 1, "no sandbox"),
