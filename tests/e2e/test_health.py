@@ -55,16 +55,10 @@ def says(scenario: Scenario, *words: str) -> None:
 
 
 def test_an_ailing_service(scenario, world):
-    """One life: measured, sick, well, fallen, stands again, killed for memory, in a loop."""
+    """One life: sick, well, measured, fallen, standing again, killed for memory, in a loop."""
     scenario.commit(LIMITED)
     scenario.answers("account", "feature/login-error")
     scenario.synced()
-
-    world.until(lambda: service(scenario)["memory_bytes"], "its usage is told", 40)
-    assert service(scenario)["memory_limit_bytes"] == 48 << 20
-    used = world.api(f"/api/sandboxes/{scenario.name}/usage")
-    assert {each["service"] for each in used["services"]} == {"account", "payment", "gateway"}
-    assert "of 48MB" in world.sdp("status", scenario.name).stdout
 
     ail(scenario, "sick")
     told = becomes(scenario, "Unhealthy", "ProbeFailing")
@@ -80,6 +74,12 @@ def test_an_ailing_service(scenario, world):
     ail(scenario, "well")
     scenario.synced()
 
+    world.until(lambda: service(scenario)["memory_bytes"], "its usage is told", 40)
+    assert service(scenario)["memory_limit_bytes"] == 48 << 20
+    used = world.api(f"/api/sandboxes/{scenario.name}/usage")
+    assert {each["service"] for each in used["services"]} == {"account", "payment", "gateway"}
+    assert "of 48MB" in world.sdp("status", scenario.name).stdout
+
     before = scenario.container("account")
     ail(scenario, "crash")
     told = becomes(scenario, "Degraded", "Restarted")
@@ -92,7 +92,6 @@ def test_an_ailing_service(scenario, world):
 
     answers_again(scenario)
     ail(scenario, "hungry")
-    told = becomes(scenario, "Degraded", "Restarted")
     world.until(
         lambda: "killed for memory at its limit of 48MB" in service(scenario)["message"],
         "the reason of its death is told",
