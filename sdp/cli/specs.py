@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from dulwich.errors import NotGitRepository
+from dulwich.repo import Repo
 from rich.cells import cell_len
 
 from sdp.cli import context as cli
+from sdp.reconciler.objects import environments
 from sdp.spec import reference, yaml
 from sdp.spec.explain import unknown
-from sdp.spec.load import FOLDERS, is_spec, load
+from sdp.spec.load import FOLDERS, Past, is_spec, load
 from sdp.spec.resolve import Resolved, Unresolved, problems, resolve
 from sdp.spec.schema import KINDS
 from sdp.spec.schema import schema as schema_of
@@ -34,7 +37,7 @@ _DirectoryOption = Annotated[
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-_Kind = Literal["platform", "sandbox", "template", "environment"]
+_Kind = Literal["platform", "sandbox", "template", "environment", "snapshot"]
 
 
 def read_folder(directory: Path) -> list[Blob]:
@@ -49,6 +52,20 @@ def read_folder(directory: Path) -> list[Blob]:
     return [_blob(directory, path) for path in sorted(found) if _is_regular(directory, path)]
 
 
+def past_of(directory: Path) -> Past | None:
+    """Return who looks up environments of the past; None where a folder is in no repository."""
+    try:
+        Repo.discover(str(directory)).close()
+    except NotGitRepository:
+        return None
+
+    def past(revision: str) -> tuple[Blob, ...] | None:
+        with Repo.discover(str(directory)) as repo:
+            return environments(repo, revision)
+
+    return past
+
+
 def validate(directory: _Directory = Path(), *, as_json: _Json = False) -> None:
     """Check all specs of a folder, and show every problem with its place.
 
@@ -57,7 +74,7 @@ def validate(directory: _Directory = Path(), *, as_json: _Json = False) -> None:
     Examples: `sdp validate` here; `sdp validate ~/config --json` for programs.
     """
     blobs = read_folder(directory)
-    found = problems(load(blobs))
+    found = problems(load(blobs, past=past_of(directory)))
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
     else:
@@ -80,7 +97,7 @@ def render(
     Examples: `sdp render QA-LIMITS`; `sdp render sandboxes/qa-limits.yaml --json`.
     """
     blobs = read_folder(directory)
-    tree = load(blobs)
+    tree = load(blobs, past=past_of(directory))
     path = _path_of(sandbox, tree)
     if path is None:
         known = [file.spec.sandbox for file in tree.sandboxes.values()]

@@ -16,7 +16,7 @@ from sdp.protocol.actions import Limits, Probe, SealedFile
 from sdp.protocol.identity import digest
 from sdp.reconciler import environments
 from sdp.spec import models, quantities
-from sdp.spec.resolve import Resolved, resolve
+from sdp.spec.resolve import Resolved, environments_named, resolve
 from sdp.spec.tree import File, Problem, Tree
 
 
@@ -45,7 +45,10 @@ Target: TypeAlias = Branch | Ocp | Address
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DesiredService:
-    """One service of a sandbox. ``sealed`` are environment files that its node must open."""
+    """One service of a sandbox. ``sealed`` are environment files that its node must open.
+
+    ``environment`` names the one that it has for itself, if any.
+    """
 
     name: str
     target: Target
@@ -57,6 +60,7 @@ class DesiredService:
     sealed: tuple[SealedFile, ...]
     limits: Limits
     probe: Probe
+    environment: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class DesiredSandbox:
     Attributes:
         revision: the config commit it was taken from; older than the newest one while the file
             has ``problems``.
+        environment_revision: the config commit whose environments it takes; "" for its own.
         services: every service of the platform, by name.
     """
 
@@ -92,6 +97,7 @@ class DesiredSandbox:
     suspended: bool
     protect: bool
     heal: models.Heal = "auto"
+    environment_revision: str = ""
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -111,10 +117,10 @@ class DesiredSandbox:
 
 _JSON = TypeAdapter(DesiredSandbox)
 _SAID = {"path", "revision", "problems"}
-_NOT_RUN = {"owner", "environment", "protect", "heal"}
+_NOT_RUN = {"owner", "environment", "environment_revision", "protect", "heal"}
 _UNTOLD: Mapping[str, IncEx | bool] = {
     **dict.fromkeys(_SAID | _NOT_RUN, True),
-    "services": {"__all__": {"sealed"}},
+    "services": {"__all__": {"sealed", "environment"}},
 }
 
 
@@ -248,7 +254,8 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         return None
     platform, body = tree.platform.spec, resolved.body
     lifecycle = body.lifecycle or models.Lifecycle()
-    sealed = {name: environments.sealed(file) for name, file in _named(body, tree).items()}
+    files = _named(body, tree)
+    sealed = {name: environments.sealed(file) for name, file in files.items()}
     return DesiredSandbox(
         name=resolved.name,
         path=path,
@@ -257,10 +264,14 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         owner=body.owner or "",
         environment=body.environment or "",
         gateway=_gateway(body.gateway or models.GatewayTarget(), platform),
-        services={name: _service(name, body, tree, sealed) for name in sorted(platform.services)},
+        services={
+            name: _service(name, body, platform, files, sealed)
+            for name in sorted(platform.services)
+        },
         suspended=bool(lifecycle.suspended),
         protect=bool(lifecycle.protect),
         heal=body.heal or "auto",
+        environment_revision=body.environment_revision or "",
     )
 
 
@@ -277,35 +288,39 @@ def _gateway(target: models.GatewayTarget, platform: models.Platform) -> Desired
 
 
 def _named(body: models.Body, tree: Tree) -> dict[str, File[models.Environment]]:
-    """Return the environment files that a sandbox names, by name."""
-    targets = [target for target in (body.services or {}).values() if target is not None]
-    named = (body.environment, *(target.environment for target in targets))
-    return {name: tree.environments[name] for name in named if name is not None}
+    """Return the environment files that a sandbox names, by name.
+
+    None of them where a commit is named that nobody could look up.
+    """
+    known = tree.environments_at(body.environment_revision)
+    named = environments_named(body)
+    return {} if known is None else {name: known[name] for _, name in named}
 
 
 def _service(
-    name: str, body: models.Body, tree: Tree, sealed: Mapping[str, SealedFile | None]
+    name: str,
+    body: models.Body,
+    platform: models.Platform,
+    files: Mapping[str, File[models.Environment]],
+    sealed: Mapping[str, SealedFile | None],
 ) -> DesiredService:
-    assert tree.platform is not None  # noqa: S101 -- the caller has looked
-    spec = tree.platform.spec.services[name]
+    spec = platform.services[name]
     said = (body.services or {}).get(name) or models.ServiceTarget()
-    layers = [
-        tree.environments[each]
-        for each in (body.environment, said.environment)
-        if each is not None
-    ]
+    named = [each for each in (body.environment, said.environment) if each is not None]
+    layers = [files[each] for each in named if each in files]
     given = environments.injected(layers, sealed)
     return DesiredService(
         name=name,
         target=_target(said),
         spec=spec,
-        node=_node(spec.node, tree.platform.spec),
+        node=_node(spec.node, platform),
         port=said.port,
         variables=given.variables,
         files=given.files,
         sealed=given.sealed,
         limits=_limits(said.resources, spec.resources),
         probe=_probe(spec.health, said.health),
+        environment=said.environment or "",
     )
 
 

@@ -11,7 +11,7 @@ import datetime
 import itertools
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import structlog
@@ -145,6 +145,10 @@ class Reconciler:
     def tree(self) -> Tree | None:
         """The specs of the revision that is applied."""
         return next(iter(self._memory.trees), None)
+
+    def read(self, files: Mapping[str, str]) -> Tree:
+        """Return the specs in texts by path, with the past as the config repo has it. Blocks."""
+        return self._source.read(files)
 
     def world(self) -> World:
         """Return what plans are made from, as of now."""

@@ -14,7 +14,7 @@ from dulwich.objects import Blob, Commit, ObjectID
 from dulwich.objectspec import parse_commit
 from dulwich.repo import Repo
 
-from sdp.reconciler.source import blobs
+from sdp.reconciler.objects import blobs
 from sdp.spec.change import CannotChangeError, Files
 
 MOST_SHOWN: Final = 20

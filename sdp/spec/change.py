@@ -10,12 +10,12 @@ from typing import Final, TypeAlias, assert_never
 
 import pydantic
 
-from sdp.spec import writing, yaml
+from sdp.spec import rollback, writing, yaml
 from sdp.spec.edit import CannotEditError, document, remove, set_value
-from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Route, Set, Unset, Write
+from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Rollback, Route, Set, Unset, Write
 from sdp.spec.finding import FOLDERS, MODELS, CannotChangeError, Files, find, new_path, order
 from sdp.spec.load import Cache, is_spec, tree_of
-from sdp.spec.models import TARGET_KEYS
+from sdp.spec.models import TARGET_KEYS, Snapshot
 from sdp.spec.resolve import Resolved, problems, resolve
 from sdp.spec.tree import Problem
 
@@ -81,7 +81,7 @@ def _subject(edits: Sequence[AnyEdit], lines: Sequence[str]) -> str:
     return f"{lines[0]}, and {len(rest)} more" if rest else lines[0]
 
 
-def _apply(  # noqa: PLR0911 -- a kind each
+def _apply(  # noqa: C901, PLR0911 -- a kind each
     files: Files, edit: AnyEdit, past: Past
 ) -> tuple[Mapping[str, str | None], str]:
     match edit:
@@ -102,6 +102,8 @@ def _apply(  # noqa: PLR0911 -- a kind each
             return {path: None}, f"Delete {edit.kind} {edit.name}"
         case Route():
             return _route(files, edit, past)
+        case Rollback():
+            return _rollback(files, edit)
         case Write():
             return _write(files, edit)
         case _:
@@ -124,10 +126,29 @@ def _create(files: Files, edit: Create) -> tuple[Mapping[str, str | None], str]:
     if edit.template is not None:
         head["template"] = edit.template
     text = "".join(f"{line}\n" for line in writing.mapping(head))
-    for key, value in edit.values.items():
+    pins = rollback.values(_snapshot(files, edit.snapshot)) if edit.snapshot else {}
+    for key, value in {**pins, **edit.values}.items():
         text = set_value(text, [key], _frozen(value), order(edit.kind))
+    if edit.kind == "snapshot":
+        return {path: text}, f"Take snapshot {edit.name} of {edit.values.get('sandbox')}"
     start = f" from template {edit.template}" if edit.template else ""
+    start += f" from snapshot {edit.snapshot}" if edit.snapshot else ""
     return {path: text}, f"Create {edit.kind} {edit.name}{start}"
+
+
+def _snapshot(files: Files, name: str) -> Snapshot:
+    path, text = find(files, "snapshot", name)
+    try:
+        return Snapshot.model_validate(document(text))
+    except pydantic.ValidationError as error:
+        message = f"snapshot {name} does not load: see {path}"
+        raise CannotChangeError(message, "correct it: sdp validate") from error
+
+
+def _rollback(files: Files, edit: Rollback) -> tuple[Mapping[str, str | None], str]:
+    path, _ = find(files, "sandbox", edit.sandbox)
+    text = edit.text if edit.pins is None else rollback.pinned(files, path, edit.pins)
+    return {path: text}, f"Roll {edit.sandbox} back to {edit.to}"
 
 
 def _clone(files: Files, edit: Clone) -> tuple[Mapping[str, str | None], str]:
