@@ -37,6 +37,7 @@ from sdp.reconciler.history import Failure, History
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.ports import Lease
+from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Source
 from sdp.store import values
 from sdp.store.deployments import BadCursorError
@@ -93,6 +94,12 @@ class LoopJournal:
 
     async def forget(self, sandbox: str) -> None:
         await self._store.forget(sandbox)
+
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        await self._store.put_snapshot(snapshot)
+
+    async def newest_snapshots(self) -> Sequence[Snapshot]:
+        return await self._store.newest_snapshots()
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()

@@ -29,6 +29,7 @@ from sdp.reconciler.history import Attempt, Failure, History
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
 from sdp.reconciler.ports import Lease, rebuild
+from sdp.reconciler.snapshots import Newest, Snapshot
 from sdp.reconciler.status import SandboxStatus, status
 from sdp.spec.tree import Problem, Tree
 
@@ -66,6 +67,7 @@ class Memory:
         self._too_many: frozenset[str] = frozenset()
         self._confirmed: set[str] = set()
         self._planned_at: datetime.datetime | None = None
+        self.snapshots = Newest()
 
     # What is told.
 
@@ -315,6 +317,13 @@ class Memory:
             done += self._in_sync(name, meant)
         self._applied.update({(sandbox, each): version for sandbox, each, version in done})
         return done
+
+    def snapshot(self, name: str, whole: World) -> Snapshot | None:
+        """Return the snapshot that is due of a sandbox, now that it is in sync."""
+        meant, made = whole.desired.sandboxes.get(name), self.plans.get(name)
+        if meant is None or made is None or not made.empty:
+            return None
+        return self.snapshots.due(diff(meant, whole.observed), whole.now)
 
     def _in_sync(self, name: str, meant: DesiredSandbox) -> list[Key]:
         """Return as what a sandbox is in sync, where that is news."""

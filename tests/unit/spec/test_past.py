@@ -48,7 +48,9 @@ def test_a_commit_that_is_not_there_has_its_place():
 
 
 def test_an_environment_that_was_not_there_then_has_its_place():
-    found = tree(f"environment: qa\nenvironment_revision: {THEN}\n", past_of(qa=OLD.replace("qa", "dev", 1)))
+    found = tree(
+        f"environment: qa\nenvironment_revision: {THEN}\n", past_of(qa=OLD.replace("qa", "dev", 1))
+    )
     assert said(found) == [
         "sandboxes/one.yaml:2:14: environment 'qa' is not there, or does not load, at ccccccc"
     ]
