@@ -25,6 +25,7 @@ from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.events import encode
+from sdp.api.past import SandboxPast
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, Ports, Send
 from sdp.api.problems import ProblemError, response
@@ -253,7 +254,8 @@ async def _run(
         plane = ReconcilerPlane(reconciler)
         agents = ReconcilerAgents(reconciler, store)
         changes = ConfigRepo(source, plane.preview)
-        app = create_app(Ports(plane, ApiJournal(store), agents, changes))
+        past = SandboxPast(source.repository, plane, store.snapshots)
+        app = create_app(Ports(plane, ApiJournal(store), agents, changes, past))
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(
             app,

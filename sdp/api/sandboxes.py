@@ -110,14 +110,6 @@ def _reading(routes: APIRouter, plane: Plane, journal: Journal) -> None:
         """Show where a sandbox's gateway routes to, wanted and actual."""
         return _known(plane, name).routes
 
-    @routes.get("/sandboxes/{name}/history")
-    async def show_history(
-        name: str, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str = ""
-    ) -> views.DeploymentPage:
-        """Show a sandbox's deployments, newest first; also of one that is gone."""
-        known = plane.sandbox(name)
-        return await journal.deployments(known.name if known else name, None, None, limit, cursor)
-
 
 def _asking(routes: APIRouter, plane: Plane) -> None:
     @routes.post("/validate", dependencies=[Depends(bounded)])

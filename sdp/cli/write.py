@@ -46,7 +46,7 @@ Ask: TypeAlias = Callable[[ChangeView], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """What every writing command can be told."""
+    """What every writing command can be told; ``undo`` says what undoing would be."""
 
     directory: Path
     why: str
@@ -54,6 +54,7 @@ class Options:
     wait: bool
     timeout: str
     as_json: bool
+    undo: str = "undo it"
 
 
 def writing(  # type: ignore[explicit-any]  # typer reads the signature that is made here
@@ -275,7 +276,7 @@ def _told(options: Options, made: ChangeView, tree: Checkout | None) -> None:
         where = f"{tree.branch}, pushed to {tree.remote}" if tree and tree.remote else "the branch"
         print_diff(made.diff)
         cli.say(f"committed {made.commit[:7]} to {where}: {made.subject}")
-        cli.say(f"  undo it: sdp revert {made.commit[:7]}")
+        cli.say(f"  {options.undo}: sdp revert {made.commit[:7]}")
 
 
 def _follow(
