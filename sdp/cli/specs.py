@@ -14,7 +14,7 @@ from dulwich.repo import Repo
 from rich.cells import cell_len
 
 from sdp.cli import context as cli
-from sdp.reconciler.objects import environments
+from sdp.reconciler import objects
 from sdp.spec import reference, yaml
 from sdp.spec.explain import unknown
 from sdp.spec.load import FOLDERS, Past, is_spec, load
@@ -55,15 +55,10 @@ def read_folder(directory: Path) -> list[Blob]:
 def past_of(directory: Path) -> Past | None:
     """Return who looks up environments of the past; None where a folder is in no repository."""
     try:
-        Repo.discover(str(directory)).close()
+        with Repo.discover(str(directory)) as repo:
+            return objects.past_of(Path(repo.path))
     except NotGitRepository:
         return None
-
-    def past(revision: str) -> tuple[Blob, ...] | None:
-        with Repo.discover(str(directory)) as repo:
-            return environments(repo, revision)
-
-    return past
 
 
 def validate(directory: _Directory = Path(), *, as_json: _Json = False) -> None:

@@ -26,7 +26,7 @@ from sdp.cli.fold import folded
 from sdp.cli.follower import Follower, seconds
 from sdp.cli.plan import show
 from sdp.cli.publish import Checkout, checkout, refuse_elsewhere
-from sdp.reconciler import writer
+from sdp.reconciler import objects, writer
 from sdp.reconciler.commit import Unchanged
 from sdp.reconciler.desired import desire, differing
 from sdp.reconciler.revisions import files_at
@@ -130,7 +130,8 @@ def write(
             ask,
         )
     else:
-        land(context, options, tree, lambda files, past: change(files, edits, past), ask)
+        environments = objects.past_of(tree.directory)
+        land(context, options, tree, lambda f, past: change(f, edits, past, environments), ask)
 
 
 def revert(context: typer.Context, options: Options, commit: str) -> None:

@@ -1,6 +1,7 @@
 """Objects: specs as git's object store has them, at any commit. Reads, and decides nothing."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from dulwich.errors import NotTreeError
@@ -10,7 +11,7 @@ from dulwich.objects import Blob as GitBlob
 from dulwich.objects import Tree as GitTree
 from dulwich.repo import Repo
 
-from sdp.spec.load import FOLDERS, is_spec
+from sdp.spec.load import FOLDERS, Past, is_spec
 from sdp.spec.tree import Blob
 
 _ENVIRONMENTS: Final = "environments"
@@ -46,6 +47,16 @@ def environments(repo: Repo, revision: str) -> tuple[Blob, ...] | None:
     except (KeyError, NotTreeError):
         return ()
     return tuple(_blobs(repo.object_store, found, f"{_ENVIRONMENTS}/"))
+
+
+def past_of(repository: Path) -> Past:
+    """Return who looks up the environments that commits of a repository have."""
+
+    def past(revision: str) -> tuple[Blob, ...] | None:
+        with Repo(str(repository)) as repo:
+            return environments(repo, revision)
+
+    return past
 
 
 def _tree(repo: Repo, sha: ObjectID) -> GitTree:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, assert_never
 
 import pydantic
 
-from sdp.spec import rollback, writing, yaml
+from sdp.spec import load, rollback, writing, yaml
 from sdp.spec.edit import CannotEditError, document, remove, set_value
 from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Rollback, Route, Set, Unset, Write
 from sdp.spec.finding import FOLDERS, MODELS, CannotChangeError, Files, find, new_path, order
@@ -43,13 +43,19 @@ class Changed:
     lines: tuple[str, ...] = ()
 
 
-def change(files: Files, edits: Sequence[AnyEdit], past: Past = lambda _: ()) -> Changed:
+def change(
+    files: Files,
+    edits: Sequence[AnyEdit],
+    past: Past = lambda _: (),
+    environments: load.Past | None = None,
+) -> Changed:
     """Return what edits, one after the other, make of the files.
 
     Args:
         files: all specs of a commit.
         edits: at least one.
         past: asked for the branch that a sandbox ran before.
+        environments: looks up those that a sandbox wants as they stood at a commit.
 
     Raises:
         CannotChangeError: one can't be made, or specs would no longer load.
@@ -63,7 +69,7 @@ def change(files: Files, edits: Sequence[AnyEdit], past: Past = lambda _: ()) ->
             raise CannotChangeError(str(error), "edit the file by hand") from error
         now = {path: text for path, text in {**now, **made}.items() if text is not None}
         lines.append(line)
-    _refuse_worse(files, now)
+    _refuse_worse(files, now, environments)
     differs = {
         path: now.get(path)
         for path in sorted(files.keys() | now.keys())
@@ -272,11 +278,11 @@ def _write(files: Files, edit: Write) -> tuple[Mapping[str, str | None], str]:
     return {edit.path: edit.text}, f"{verb} {edit.path}"
 
 
-def _refuse_worse(before: Files, after: Files) -> None:
+def _refuse_worse(before: Files, after: Files, past: load.Past | None) -> None:
     """Refuse what would not load: errors that were there before are somebody else's."""
     cache = Cache()
-    known = {(each.path, each.message) for each in _errors(before, cache)}
-    new = tuple(e for e in _errors(after, cache) if (e.path, e.message) not in known)
+    known = {(each.path, each.message) for each in _errors(before, cache, past)}
+    new = tuple(e for e in _errors(after, cache, past) if (e.path, e.message) not in known)
     if new:
         raise CannotChangeError(
             "\n".join(("the specs would no longer load:", *(f"  {each}" for each in new))),
@@ -285,8 +291,8 @@ def _refuse_worse(before: Files, after: Files) -> None:
         )
 
 
-def _errors(files: Files, cache: Cache) -> list[Problem]:
-    return [each for each in problems(tree_of(files, cache)) if each.severity == "error"]
+def _errors(files: Files, cache: Cache, past: load.Past | None) -> list[Problem]:
+    return [each for each in problems(tree_of(files, cache, past)) if each.severity == "error"]
 
 
 def _short(value: yaml.Value) -> str:

@@ -41,6 +41,7 @@ BAD = (
     ("new", ["new", "QA-TWO", "--set", "owner", "-C", "CLONE"], 64, "expected KEY=VALUE"),
     ("set", ["set", "QA-ONE", "owner=", "-C", "CLONE"], 1, "found ''"),
     ("set", ["set", "QA-ONE", "sandbox=QA-TWO", "-C", "CLONE"], 1, "can't be changed"),
+    ("set", ["set", "QA-ONE", f"environment_revision={'d' * 40}", "-C", "CLONE"], 1, "no commit"),
     ("clone", ["clone", "NOBODY", "QA-TWO", "-C", "CLONE"], 1, "unknown sandbox"),
     ("delete", ["delete", "QA-ONE", "-C", "CLONE"], 1, "nobody is there to answer"),
     ("route", ["route", "QA-ONE", "nobody", "--to", "ocp", "-C", "CLONE"], 1, "unknown service"),
