@@ -118,8 +118,8 @@ def _chosen(
             f"{found.name} was never in sync", f"see what it waits for: sdp explain {found.name}"
         )
     newest = snapshots[0]
-    if not newest.current and not last:
-        why = "suspended" if found.suspended else found.sync
+    why = "suspended" if found.suspended else found.sync
+    if why != "Synced" and not last:
         reasons = "; ".join(each.message for each in found.conditions)
         cli.fail(
             f"{found.name} is {why}, so what it runs is not what it is meant to"
