@@ -88,8 +88,9 @@ class SandboxPast:
             listed = f"see those that there are: sdp history {name}; sdp snapshot --list {name}"
             message = f"there is no snapshot {commit!r} of {name}, and no such commit"
             raise CannotChangeError(message, listed) from error
+        there = summaries(self._repository, {each.revision for each in kept})
         for each in kept:
-            if contains(self._repository, sha, each.revision):
+            if each.revision in there and contains(self._repository, sha, each.revision):
                 return RollbackTarget(to=f"{sha[:7]} (#{each.number})", pins=each.pins)
         try:
             _, text = find(files_at(self._repository, sha), "sandbox", name)

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import typer
 from pydantic import JsonValue
+from rich.markup import escape
 
 from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
 from sdp.api.views import ChangeView, SandboxView
@@ -140,5 +141,8 @@ def _list(client: Client, sandbox: str | None, *, as_json: bool) -> None:
     elif not found:
         cli.say("no snapshots: sdp snapshot SANDBOX NAME takes one")
     else:
-        rows = [(e.name, e.sandbox, e.taken_at, e.revision[:7], e.path) for e in found]
+        rows = [
+            (e.name, e.sandbox, e.taken_at, e.revision[:7], escape(cli.inert(e.path)))
+            for e in found
+        ]
         cli.out().print(cli.table(("NAME", "SANDBOX", "SINCE", "COMMIT", "FILE"), rows))

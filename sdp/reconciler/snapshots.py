@@ -48,7 +48,8 @@ class Change:
     after: str
 
 
-_Looked: TypeAlias = tuple[DesiredSandbox | None, tuple[str, ...]]
+_Looked: TypeAlias = tuple[DesiredSandbox | None, tuple[tuple[str, Mapping[str, str]], ...]]
+"""What is meant, and the commits and fingerprints that this comes to: a look at it costs little."""
 
 
 class Newest:
@@ -92,9 +93,9 @@ def pins_of(snapshot: models.Snapshot) -> Pins:
     return Pins.model_validate(snapshot.model_dump(include={*Pins.model_fields}))
 
 
-def _versions(difference: Difference) -> tuple[str, ...]:
+def _versions(difference: Difference) -> tuple[tuple[str, Mapping[str, str]], ...]:
     wanted = (each.wanted for each in (difference.gateway, *difference.services))
-    return tuple(each.hash if isinstance(each, Version) else "" for each in wanted)
+    return tuple((e.commit, e.fingerprints) for e in wanted if isinstance(e, Version))
 
 
 def _pins(difference: Difference) -> Pins | None:

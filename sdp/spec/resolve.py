@@ -230,14 +230,13 @@ def environments_named(body: Body) -> Iterator[tuple[str, str]]:
 
 
 def _environments_gone(file: File[Sandbox], tree: Tree, resolved: Resolved) -> Iterator[Problem]:
-    """Yield the environments that a commit, as of which they are wanted, does not have."""
+    """Yield the environments that are not there at the commit as of which they are wanted."""
     revision = resolved.body.environment_revision
     known = tree.environments_at(revision)
-    if revision is None or known is None:
-        return
+    when = f"at {revision[:7]}" if revision else "now"
     for where, name in environments_named(resolved.body):
-        if name not in known:
-            message = f"environment '{name}' is not there, or does not load, at {revision[:7]}"
+        if known is not None and name not in known:
+            message = f"environment '{name}' is not there, or does not load, {when}"
             yield _at(file, resolved.origins, where, message)
 
 

@@ -78,6 +78,16 @@ def test_a_template_says_it_and_a_sandbox_takes_it_back_with_null():
     assert mode(tree(back, past_of(qa=OLD), **both)) == "qa"
 
 
+def test_what_a_template_wants_of_the_past_alone_is_told_where_a_sandbox_wants_it_now():
+    template = f"template: OLD\nenvironment: old\nenvironment_revision: {THEN}\n"
+    both = {"templates__old.yaml": template}
+    gone = past_of(old=OLD.replace("qa", "old", 1))
+    assert mode(tree("template: OLD\n", gone, **both)) == "old"
+    assert said(tree("template: OLD\nenvironment_revision: null\n", gone, **both)) == [
+        "templates/old.yaml:2:14: environment 'old' is not there, or does not load, now"
+    ]
+
+
 def test_where_nobody_can_look_it_up_nothing_is_said():
     found = tree(f"environment: qa\nenvironment_revision: {THEN}\n", None)
     assert (said(found), mode(found)) == ([], None)
