@@ -119,14 +119,17 @@ def _chosen(
             f"{found.name} was never in sync", f"see what it waits for: sdp explain {found.name}"
         )
     newest = snapshots[0]
-    why = "suspended" if found.suspended else found.sync
-    if why != "Synced" and not last:
+    ran = f"#{newest.number} since {newest.taken_at:%Y-%m-%d %H:%M} UTC"
+    if found.suspended and not last:
+        cli.fail(
+            f"{found.name} is suspended, and runs nothing", f"take what ran last, {ran}: --last"
+        )
+    if found.sync != "Synced" and not last:
         reasons = "; ".join(each.message for each in found.conditions)
         cli.fail(
-            f"{found.name} is {why}, so what it runs is not what it is meant to"
+            f"{found.name} is {found.sync}, so what it runs is not what it is meant to"
             + (f": {reasons}" if reasons else ""),
-            f"wait for it: sdp sync {found.name} --wait; or take what ran last, #{newest.number} "
-            f"since {newest.taken_at:%Y-%m-%d %H:%M} UTC: --last",
+            f"wait for it: sdp sync {found.name} --wait; or take what ran last, {ran}: --last",
         )
     return newest
 

@@ -61,13 +61,8 @@ def _target(
     held: yaml.Value = document(text)
     for key in place:
         held = held.get(key) if isinstance(held, Mapping) else None
-    said = {**pin.model_dump(exclude_none=True)}
-    said.update({key: value for key, value in removed.items() if key not in said})
     own = {*TARGET_KEYS, "environment"}
     kept = held.items() if isinstance(held, Mapping) else ()
-    return set_value(
-        text,
-        place,
-        {**said, **{key: value for key, value in kept if key not in own}},
-        order("sandbox"),
-    )
+    said: dict[str, yaml.Value] = pin.model_dump(exclude_none=True)
+    said = {**removed, **said, **{key: value for key, value in kept if key not in own}}
+    return set_value(text, place, said, order("sandbox"))

@@ -70,6 +70,16 @@ def test_a_secret_that_stood_in_plain_text_then_is_not_used():
     assert "canary" not in said(found)[0]
 
 
+def test_a_secret_is_shipped_as_it_was_encrypted_then():
+    token = "ENC[AES256_GCM,data:{}==,iv:AAAA,tag:AAAA,type:str]"
+    sops = f"{{age: [{{recipient: r, enc: e}}], lastmodified: t, mac: '{token}', version: v}}"
+    said_then = f"environment: qa\nsecrets: {{A: '{token}'}}\nsops: {sops}\n".replace("{}", "b2xk")
+    found = tree(f"environment: qa\nenvironment_revision: {THEN}\n", past_of(qa=said_then))
+    (sealed,) = desire("e" * 40, found).sandboxes["qa-one"].services["account"].sealed
+    assert (sealed.path, sealed.variables) == ("environments/qa.yaml at ccccccc", ("A",))
+    assert "b2xk" in sealed.text
+
+
 def test_a_template_says_it_and_a_sandbox_takes_it_back_with_null():
     template = f"template: OLD\nenvironment: qa\nenvironment_revision: {THEN}\n"
     both = {"templates__old.yaml": template}
