@@ -25,6 +25,7 @@ from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.events import encode
+from sdp.api.past import SandboxPast
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, Ports, Send
 from sdp.api.problems import ProblemError, response
@@ -37,6 +38,7 @@ from sdp.reconciler.history import Failure, History
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.ports import Lease
+from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Source
 from sdp.store import values
 from sdp.store.deployments import BadCursorError
@@ -93,6 +95,12 @@ class LoopJournal:
 
     async def forget(self, sandbox: str) -> None:
         await self._store.forget(sandbox)
+
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        await self._store.put_snapshot(snapshot)
+
+    async def newest_snapshots(self) -> Sequence[Snapshot]:
+        return await self._store.newest_snapshots()
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()
@@ -249,7 +257,8 @@ async def _run(
         plane = ReconcilerPlane(reconciler)
         agents = ReconcilerAgents(reconciler, store)
         changes = ConfigRepo(source, plane.preview)
-        app = create_app(Ports(plane, ApiJournal(store), agents, changes))
+        past = SandboxPast(source.repository, plane, store.snapshots)
+        app = create_app(Ports(plane, ApiJournal(store), agents, changes, past))
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(
             app,

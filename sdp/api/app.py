@@ -8,6 +8,7 @@ from sdp.api import (
     container_logs,
     deployments,
     events,
+    history,
     inventory,
     life,
     nodes,
@@ -37,7 +38,7 @@ def create_app(ports: Ports) -> FastAPI:
         },
     )
     sessions = agents.Sessions(ports)
-    for part in (sandboxes, inventory, deployments, events, changes, life):
+    for part in (sandboxes, history, inventory, deployments, events, changes, life):
         api.include_router(part.router(ports))
     api.include_router(nodes.router(ports.plane, VERSION))
     api.include_router(container_logs.router(ports.plane, sessions))

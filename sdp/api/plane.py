@@ -14,7 +14,6 @@ from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.restart import Refused
 from sdp.reconciler.status import SandboxStatus
-from sdp.spec.load import tree_of
 from sdp.spec.models import Platform
 from sdp.spec.resolve import problems
 from sdp.spec.select import WHOLE, Selection
@@ -86,7 +85,7 @@ class ReconcilerPlane:
     async def preview(
         self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
     ) -> views.PlanView:
-        tree = await asyncio.to_thread(tree_of, files)
+        tree = await asyncio.to_thread(self._reconciler.read, files)
         plans, whole = self._reconciler.preview(tree, selection, deletes)
         desired = dataclasses.replace(whole.desired, revision=self.revision)
         title = f"Against what runs (commit {self.revision[:7] or 'none'} is applied)"

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from typing import Protocol, TypeAlias
 
 from sdp.api.requests import ChangeRequest
+from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
 from sdp.api.views import (
     ActionInFlight,
     Cancelled,
@@ -215,6 +216,22 @@ class Changes(Protocol):
         ...
 
 
+class Past(Protocol):
+    """What sandboxes ran."""
+
+    def named(self, sandbox: str | None = None) -> Sequence[NamedSnapshotView]:
+        """Return the named snapshots, of one sandbox or all, by name."""
+        ...
+
+    async def snapshots(self, name: str) -> Sequence[SnapshotView]:
+        """Return what a sandbox ran, newest first; also of one that is gone."""
+        ...
+
+    async def target(self, name: str, word: str) -> RollbackTarget:
+        """Return what a word for a rollback means; raises ProblemError where it means nothing."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
     """All of them."""
@@ -223,3 +240,4 @@ class Ports:
     journal: Journal
     agents: Agents
     changes: Changes
+    past: Past

@@ -59,7 +59,6 @@ def router(ports: Ports) -> APIRouter:
     """Return the routes about sandboxes."""
     routes = APIRouter(tags=["sandboxes"])
     _reading(routes, ports.plane, ports.journal)
-    _looking_back(routes, ports.plane, ports.journal)
     _asking(routes, ports.plane)
     return routes
 
@@ -111,22 +110,12 @@ def _reading(routes: APIRouter, plane: Plane, journal: Journal) -> None:
         """Show where a sandbox's gateway routes to, wanted and actual."""
         return _known(plane, name).routes
 
-
-def _looking_back(routes: APIRouter, plane: Plane, journal: Journal) -> None:
     @routes.get("/sandboxes/{name}/usage")
     async def show_usage(name: str) -> views.UsageView:
         """Show the CPU and memory that a sandbox's containers used of late."""
         if (used := plane.usage(name)) is None:
             raise missing("sandbox", name, "sdp status")
         return used
-
-    @routes.get("/sandboxes/{name}/history")
-    async def show_history(
-        name: str, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str = ""
-    ) -> views.DeploymentPage:
-        """Show a sandbox's deployments, newest first; also of one that is gone."""
-        known = plane.sandbox(name)
-        return await journal.deployments(known.name if known else name, None, None, limit, cursor)
 
 
 def _asking(routes: APIRouter, plane: Plane) -> None:

@@ -13,10 +13,12 @@ from sdp.cli import edit, env, follow, init, life, plan, ports, serve, show, spe
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
+from sdp.cli.history import history
 from sdp.cli.logs import logs
 from sdp.cli.nodes import nodes
 from sdp.cli.quotas import quotas
 from sdp.cli.restart import restart
+from sdp.cli.snapshot import rollback, snapshot
 
 
 class Commands(TyperGroup):
@@ -77,6 +79,8 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "new": edit.new,
         "set": edit.change,
         "clone": edit.clone,
+        "snapshot": snapshot,
+        "rollback": rollback,
         "delete": edit.delete,
         "route": edit.route,
         "suspend": life.suspend,
@@ -98,6 +102,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
     "See": {
         "status": show.status,
         "explain": show.explain,
+        "history": history,
         "logs": logs,
         "events": follow.events,
         "deployments": show.deployments,

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from dulwich.errors import NotGitRepository
+from dulwich.repo import Repo
 from rich.cells import cell_len
 
 from sdp.cli import context as cli
 from sdp.cli import limited
+from sdp.reconciler import objects
 from sdp.spec import reference, yaml
 from sdp.spec.explain import unknown
-from sdp.spec.load import FOLDERS, is_spec, load
+from sdp.spec.load import FOLDERS, Past, is_spec, load
 from sdp.spec.models import Platform
 from sdp.spec.resolve import Resolved, Unresolved, problems, resolve
 from sdp.spec.schema import KINDS
@@ -36,7 +39,7 @@ _DirectoryOption = Annotated[
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-_Kind = Literal["platform", "sandbox", "template", "environment"]
+_Kind = Literal["platform", "sandbox", "template", "environment", "snapshot"]
 
 
 def read_folder(directory: Path) -> list[Blob]:
@@ -51,6 +54,15 @@ def read_folder(directory: Path) -> list[Blob]:
     return [_blob(directory, path) for path in sorted(found) if _is_regular(directory, path)]
 
 
+def past_of(directory: Path) -> Past | None:
+    """Return who looks up environments of the past; None where a folder is in no repository."""
+    try:
+        with Repo.discover(str(directory)) as repo:
+            return objects.past_of(Path(repo.path))
+    except NotGitRepository:
+        return None
+
+
 def validate(directory: _Directory = Path(), *, as_json: _Json = False) -> None:
     """Check all specs of a folder, and show every problem with its place.
 
@@ -59,7 +71,7 @@ def validate(directory: _Directory = Path(), *, as_json: _Json = False) -> None:
     Examples: `sdp validate` here; `sdp validate ~/config --json` for programs.
     """
     blobs = read_folder(directory)
-    found = problems(load(blobs))
+    found = problems(load(blobs, past=past_of(directory)))
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
     else:
@@ -83,7 +95,7 @@ def render(
     Examples: `sdp render QA-LIMITS`; `sdp render sandboxes/qa-limits.yaml --json`.
     """
     blobs = read_folder(directory)
-    tree = load(blobs)
+    tree = load(blobs, past=past_of(directory))
     path = _path_of(sandbox, tree)
     if path is None:
         known = [file.spec.sandbox for file in tree.sandboxes.values()]

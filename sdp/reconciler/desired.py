@@ -16,7 +16,7 @@ from sdp.protocol.actions import Limits, Probe, SealedFile
 from sdp.protocol.identity import digest
 from sdp.reconciler import environments
 from sdp.spec import limits, models, names, quantities
-from sdp.spec.resolve import Resolved, resolve
+from sdp.spec.resolve import Resolved, environments_named, resolve
 from sdp.spec.tree import File, Problem, Tree
 
 
@@ -47,7 +47,8 @@ Target: TypeAlias = Branch | Ocp | Address
 class DesiredService:
     """One service of a sandbox.
 
-    ``sealed`` are environment files that its node must open; ``suspended``: it is stopped alone.
+    ``sealed`` are environment files that its node must open; ``suspended``: it is stopped alone;
+    ``environment`` names the one that it has for itself, if any.
     """
 
     name: str
@@ -61,6 +62,7 @@ class DesiredService:
     limits: Limits
     probe: Probe
     suspended: bool = False
+    environment: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class DesiredSandbox:
     Attributes:
         revision: the config commit it was taken from; older than the newest one while the file
             has ``problems``.
+        environment_revision: the config commit whose environments it takes; "" for its own.
         services: every service of the platform, by name.
     """
 
@@ -97,6 +100,7 @@ class DesiredSandbox:
     suspended: bool
     protect: bool
     heal: models.Heal = "auto"
+    environment_revision: str = ""
     problems: tuple[Problem, ...] = ()
 
     def sleeps(self, service: str) -> bool:
@@ -121,10 +125,10 @@ class DesiredSandbox:
 
 _JSON = TypeAdapter(DesiredSandbox)
 _SAID = {"path", "revision", "problems"}
-_NOT_RUN = {"owner", "environment", "ceiling", "protect", "heal"}
+_NOT_RUN = {"owner", "environment", "environment_revision", "ceiling", "protect", "heal"}
 _UNTOLD: Mapping[str, IncEx | bool] = {
     **dict.fromkeys(_SAID | _NOT_RUN, True),
-    "services": {"__all__": {"sealed"}},
+    "services": {"__all__": {"sealed", "environment"}},
 }
 
 
@@ -258,7 +262,8 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         return None
     platform, body = tree.platform.spec, resolved.body
     lifecycle = body.lifecycle or models.Lifecycle()
-    sealed = {name: environments.sealed(file) for name, file in _named(body, tree).items()}
+    files = _named(body, tree)
+    sealed = {name: environments.sealed(file) for name, file in files.items()}
     limited = limits.limits(body, platform)
     return DesiredSandbox(
         name=resolved.name,
@@ -269,7 +274,8 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         environment=body.environment or "",
         gateway=_gateway(body.gateway or models.GatewayTarget(), platform, limited),
         services={
-            name: _service(name, body, tree, sealed, limited) for name in sorted(platform.services)
+            name: _service(name, body, platform, files, sealed, limited)
+            for name in sorted(platform.services)
         },
         ceiling=Limits(
             cpu_milli=limits.CPU.said(body.resources),
@@ -278,6 +284,7 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         suspended=bool(lifecycle.suspended),
         protect=bool(lifecycle.protect),
         heal=body.heal or "auto",
+        environment_revision=body.environment_revision or "",
     )
 
 
@@ -296,34 +303,34 @@ def _gateway(
 
 
 def _named(body: models.Body, tree: Tree) -> dict[str, File[models.Environment]]:
-    """Return the environment files that a sandbox names, by name."""
-    targets = [target for target in (body.services or {}).values() if target is not None]
-    named = (body.environment, *(target.environment for target in targets))
-    return {name: tree.environments[name] for name in named if name is not None}
+    """Return the environment files that a sandbox names, by name.
+
+    None of them where a commit is named that nobody could look up.
+    """
+    known = tree.environments_at(body.environment_revision)
+    named = environments_named(body)
+    return {} if known is None else {name: known[name] for _, name in named}
 
 
 def _service(
     name: str,
     body: models.Body,
-    tree: Tree,
+    platform: models.Platform,
+    files: Mapping[str, File[models.Environment]],
     sealed: Mapping[str, SealedFile | None],
     limited: Mapping[str, limits.Limit],
 ) -> DesiredService:
-    assert tree.platform is not None  # noqa: S101 -- the caller has looked
-    spec = tree.platform.spec.services[name]
+    spec = platform.services[name]
     said = (body.services or {}).get(name) or models.ServiceTarget()
-    layers = [
-        tree.environments[each]
-        for each in (body.environment, said.environment)
-        if each is not None
-    ]
+    named = [each for each in (body.environment, said.environment) if each is not None]
+    layers = [files[each] for each in named if each in files]
     given = environments.injected(layers, sealed)
     target = _target(said)
     return DesiredService(
         name=name,
         target=target,
         spec=spec,
-        node=_node(spec.node, tree.platform.spec),
+        node=_node(spec.node, platform),
         port=said.port,
         variables=given.variables,
         files=given.files,
@@ -331,6 +338,7 @@ def _service(
         limits=_limits(limited.get(name)),
         probe=_probe(spec.health, said.health),
         suspended=bool(said.suspended) and isinstance(target, Branch),
+        environment=said.environment or "",
     )
 
 

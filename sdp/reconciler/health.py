@@ -253,8 +253,8 @@ def _down(case: _Case) -> Verdict:
     holds = case.plan.holds
     if held := next((h for h in holds if h.service in {"", case.service.service}), None):
         waits = held.reason == "Queued"  # for its turn: nothing is wrong with it
-        verdict: Health = "Progressing" if waits else "Unhealthy"
-        return Verdict(verdict, held.reason, held.message, held.fix)
+        health: Health = "Progressing" if waits else "Unhealthy"
+        return Verdict(health, held.reason, held.message, held.fix)
     if stood is not None:
         return Verdict("Progressing", "Starting", f"{stood.name} is starting")
     return Verdict("Unhealthy", "NothingRuns", "nothing runs", f"sdp sync {case.sandbox}")

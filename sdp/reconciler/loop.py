@@ -11,7 +11,7 @@ import datetime
 import itertools
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import structlog
@@ -48,6 +48,7 @@ from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.restart import Asked, Refused
 from sdp.reconciler.revisions import moments
+from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
 from sdp.spec.select import WHOLE, Selection
@@ -89,6 +90,12 @@ class Journal(Protocol):
 
     async def forget(self, sandbox: str) -> None:
         """Forget what a sandbox converged to and how it failed."""
+
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Record what a sandbox runs; the oldest beyond those that are kept goes."""
+
+    async def newest_snapshots(self) -> Sequence[Snapshot]:
+        """Return the newest snapshot of each sandbox, also of those that are gone."""
 
     async def leases(self) -> Sequence[Lease]:
         """Return all leases."""
@@ -151,6 +158,10 @@ class Reconciler:
     def tree(self) -> Tree | None:
         """The specs of the revision that is applied."""
         return next(iter(self._memory.trees), None)
+
+    def read(self, files: Mapping[str, str]) -> Tree:
+        """Return the specs in texts by path, with the past as the config repo has it. Blocks."""
+        return self._source.read(files)
 
     def world(self) -> World:
         """Return what plans are made from, as of now."""
@@ -289,6 +300,7 @@ class Reconciler:
             await self._journal.leases(),
             await self._journal.deployments(),
         )
+        self._memory.snapshots.remember(await self._journal.newest_snapshots())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow())
             group.create_task(self._rounds())
@@ -467,6 +479,9 @@ class Reconciler:
                 await self._journal.set_applied(sandbox, service, version)
                 if (sandbox, service) in self._memory.failing(name):
                     await self._mend(sandbox, service)
+            if (taken := self._memory.snapshot(name, whole)) is not None:
+                await self._journal.put_snapshot(taken)
+                self._memory.snapshots.kept(taken)
             ended, happened = self._memory.end(name, whole)
             for deployment in ended:
                 await self._journal.put_deployment(deployment)

@@ -32,6 +32,7 @@ from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
 from sdp.reconciler.ports import Lease, rebuild
 from sdp.reconciler.quota import NO_QUOTAS, Admission
+from sdp.reconciler.snapshots import Newest, Snapshot
 from sdp.reconciler.status import SandboxStatus, status, turns_at
 from sdp.spec.tree import Problem, Tree
 
@@ -71,6 +72,7 @@ class Memory:
         self._too_many: frozenset[str] = frozenset()
         self._confirmed: set[str] = set()
         self._planned_at: datetime.datetime | None = None
+        self.snapshots = Newest()
         self._admission: Admission = NO_QUOTAS
         self._moved: frozenset[str] = frozenset()
 
@@ -348,6 +350,13 @@ class Memory:
             done += self._in_sync(name, meant)
         self._applied.update({(sandbox, each): version for sandbox, each, version in done})
         return done
+
+    def snapshot(self, name: str, whole: World) -> Snapshot | None:
+        """Return the snapshot that is due of a sandbox, now that it is in sync."""
+        meant, made = whole.desired.sandboxes.get(name), self.plans.get(name)
+        if meant is None or made is None or not made.empty:
+            return None
+        return self.snapshots.due(diff(meant, whole.observed), whole.now)
 
     def _in_sync(self, name: str, meant: DesiredSandbox) -> list[Key]:
         """Return as what a sandbox is in sync, where that is news."""

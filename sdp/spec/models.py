@@ -23,6 +23,7 @@ from sdp.spec.forms import (
     Image,
     KeyPattern,
     Memory,
+    Moment,
     Port,
     RelativePath,
     SandboxName,
@@ -110,6 +111,9 @@ class Body(Model):
 
     owner: Identifier | None = Field(None, description="User name of who answers for it.")
     environment: Identifier | None = Field(None, description="Name of an environment file.")
+    environment_revision: Commit | None = Field(
+        None, description="Environments as they stood at this commit of the config repo."
+    )
     gateway: GatewayTarget | None = Field(None, description="The sandbox's own gateway.")
     services: dict[ServiceName, ServiceTarget | None] | None = Field(
         None, description="Services that differ; those not named use OCP."
@@ -134,6 +138,51 @@ class Template(Body):
     """One file in templates/: a body that sandboxes start from."""
 
     template: Identifier = Field(description="Unique name.")
+
+
+class PinnedGateway(Model):
+    """The gateway that a sandbox ran."""
+
+    branch: Branch | None = Field(None, description="Branch of the gateway's repository.")
+    commit: Commit = Field(description="The commit that ran.")
+
+
+class PinnedService(Model):
+    """Where one service of a sandbox came from, exactly."""
+
+    branch: Branch | None = Field(None, description="The branch that it followed.")
+    commit: Commit | None = Field(None, description="The commit that ran.")
+    use_ocp: bool | None = Field(None, description="The shared OCP environment served it.")
+    url: HttpUrl | None = Field(None, description="This address served it.")
+    environment: Identifier | None = Field(None, description="Another environment, for it alone.")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if sum((self.commit is not None, bool(self.use_ocp), self.url is not None)) != 1:
+            raise ValueError(
+                "expected exactly one of commit (with or without branch), use_ocp, url"
+            )
+        return self
+
+
+class Pins(Model):
+    """What a sandbox ran, exactly: commits, route targets, environments; no ports."""
+
+    gateway: PinnedGateway = Field(description="The gateway.")
+    services: dict[ServiceName, PinnedService] = Field(description="Every service.")
+    environment: Identifier | None = Field(None, description="Name of the environment file.")
+    environment_revision: Commit | None = Field(
+        None, description="Commit of the config repo at which environments stood so."
+    )
+
+
+class Snapshot(Pins):
+    """One file in snapshots/: what a sandbox ran, under a name; written by `sdp snapshot`."""
+
+    snapshot: Identifier = Field(description="Unique name.")
+    sandbox: SandboxName = Field(description="The sandbox that it was taken of.")
+    taken_at: Moment = Field(description="When the sandbox came to run this.")
+    revision: Commit = Field(description="Commit of the config repo that was applied then.")
 
 
 class SopsRecipient(Model):

@@ -15,7 +15,8 @@ from sdp import clock
 from sdp.protocol.frames import LogLines, StageEvent
 from sdp.reconciler.history import Failure, History
 from sdp.reconciler.ports import Lease
-from sdp.store import deployments, journal, logfile, records
+from sdp.reconciler.snapshots import Snapshot
+from sdp.store import deployments, journal, logfile, records, snapshots
 from sdp.store.database import Database
 from sdp.store.follow import Batch, Closed, Encode, Feed, encode_json
 from sdp.store.logs import Logs
@@ -202,6 +203,18 @@ class Store:
     async def forget(self, sandbox: str) -> None:
         """Forget what a sandbox converged to and how it failed."""
         await self._write(lambda write: records.forget(write.connection, sandbox))
+
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Record a snapshot; the oldest of its sandbox beyond those that are kept goes."""
+        await self._write(lambda write: snapshots.put(write.connection, snapshot))
+
+    async def snapshots(self, sandbox: str) -> tuple[Snapshot, ...]:
+        """Return the snapshots of a sandbox, by its lower-cased name, newest first."""
+        return await self._database.read(lambda c: snapshots.of(c, sandbox))
+
+    async def newest_snapshots(self) -> tuple[Snapshot, ...]:
+        """Return the newest snapshot of each sandbox, also of those that are gone."""
+        return await self._database.read(snapshots.newest)
 
     async def leases(self) -> tuple[Lease, ...]:
         """Return every lease, by node and port."""

@@ -138,6 +138,17 @@ leases = Table(
     _text("hash"),
 )
 
+snapshots = Table(
+    "snapshots",
+    metadata,
+    _key("sandbox"),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("taken_at", Micros, nullable=False),
+    _text("revision"),
+    Column("pins", JSON, nullable=False),
+    Column("contents", JSON, nullable=False),
+)
+
 outboxes = Table(
     "outboxes",
     metadata,

@@ -15,14 +15,15 @@ from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.events import encode
 from sdp.api.ports import Gone, Ports, Send
-from sdp.api.problems import ProblemError
+from sdp.api.problems import ProblemError, missing
 from sdp.api.requests import ChangeRequest
+from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import observed as observation
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.load import load
-from sdp.spec.models import Platform
+from sdp.spec.models import Pins, Platform
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Blob, Tree
 
@@ -314,16 +315,53 @@ class FakeChanges:
         return self.answer
 
 
+PINS = Pins.model_validate(
+    {
+        "gateway": {"branch": "develop", "commit": "a" * 40},
+        "services": {"account": {"branch": "feature/a", "commit": "b" * 40}},
+    }
+)
+
+
+def snapshot(number: int = 1, **changes: object) -> SnapshotView:
+    bare = SnapshotView(
+        number=number, sandbox="QA-ONE", taken_at=NOW, revision=REVISION, current=True, pins=PINS
+    )
+    return bare.model_copy(update=changes)
+
+
+@dataclasses.dataclass
+class FakePast:
+    kept: list[SnapshotView] = dataclasses.field(default_factory=lambda: [snapshot()])
+    files: list[NamedSnapshotView] = dataclasses.field(default_factory=list)
+    commits: dict[str, RollbackTarget] = dataclasses.field(default_factory=dict)
+
+    def named(self, sandbox: str | None = None) -> Sequence[NamedSnapshotView]:
+        return [each for each in self.files if sandbox in {None, each.sandbox}]
+
+    async def snapshots(self, name: str) -> Sequence[SnapshotView]:
+        return [each for each in self.kept if each.sandbox == name]
+
+    async def target(self, name: str, word: str) -> RollbackTarget:
+        if word in self.commits:
+            return self.commits[word]
+        for each in self.kept:
+            if f"#{each.number}" == word and each.sandbox == name:
+                return RollbackTarget(to=word, pins=each.pins)
+        raise missing("snapshot", word, f"sdp history {name}")
+
+
 @dataclasses.dataclass
 class FakeControlPlane:
     plane: FakePlane = dataclasses.field(default_factory=FakePlane)
     journal: FakeJournal = dataclasses.field(default_factory=FakeJournal)
     agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
     changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
+    past: FakePast = dataclasses.field(default_factory=FakePast)
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.plane, self.journal, self.agents, self.changes)
+        return Ports(self.plane, self.journal, self.agents, self.changes, self.past)
 
     def observe(self, node: str, report: NodeReport) -> None:
         self.plane.observed = observation.report(self.plane.observed, node, report, 1, NOW)

@@ -10,6 +10,7 @@ from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
 from sdp.reconciler.loop import Journal
 from sdp.reconciler.ports import Lease
+from sdp.reconciler.snapshots import Snapshot
 
 
 class FakeJournal(Journal):
@@ -20,6 +21,7 @@ class FakeJournal(Journal):
         self.put: dict[str, Deployment] = {}
         self.held: list[Lease] = []
         self.applied: dict[tuple[str, str], str] = {}
+        self.snapshots: list[Snapshot] = []
         self.failures: dict[tuple[str, str, str], Failure] = {}
         self._news = asyncio.Condition()
 
@@ -69,6 +71,14 @@ class FakeJournal(Journal):
     @override
     async def forget(self, sandbox: str) -> None:
         self.applied = {k: v for k, v in self.applied.items() if k[0].lower() != sandbox}
+
+    @override
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+
+    @override
+    async def newest_snapshots(self) -> Sequence[Snapshot]:
+        return tuple({each.sandbox: each for each in self.snapshots}.values())
 
     @override
     async def leases(self) -> Sequence[Lease]:

@@ -41,7 +41,7 @@ from sdp.reconciler.desired import Branch
 from sdp.reconciler.draft import World
 from sdp.reconciler.plan import Plan, plan_all
 from sdp.spec import trailers
-from tests.builders import BRANCHES, GATEWAY, MICRO, PLATFORM, sandbox
+from tests.builders import BRANCHES, GATEWAY, MICRO, PLATFORM, commit, sandbox
 from tests.property.platform import Platform
 from tests.property.profiles import SECONDS, SETTINGS, Progress
 
@@ -57,6 +57,7 @@ TARGETS = st.one_of(
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{cpu: 1}}"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, suspended: true"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{memory: 64MB}}"),
+    st.just(f"branch: {BRANCHES[0]}, commit: PINNED"),
     st.just("use_ocp: true"),
     st.just("url: 'http://10.9.9.9:8080'"),
 )
@@ -169,7 +170,8 @@ class Planner(RuleBasedStateMachine):
     def someone_commits_a_service(self, name: str, service: str, wanted: str) -> None:
         body = self.bodies.setdefault(name, Body())
         first, second = PINS[service]
-        body.services[service] = wanted.replace("PIN0", first).replace("PIN1", second)
+        pinned = wanted.replace("PINNED", commit(service, BRANCHES[1]))
+        body.services[service] = pinned.replace("PIN0", first).replace("PIN1", second)
         self.commit(about=name)
 
     @rule(one=NAMES, other=NAMES, service=SERVICES, steps=st.integers(0, 8))

@@ -48,7 +48,7 @@ def folder(tmp_path):
 
 def test_every_kind_of_spec_has_an_example():
     folders = {example.path.split("/")[0] for example in EXAMPLES}
-    assert folders == {"platform.yaml", "sandboxes", "templates", "environments"}
+    assert folders == {"platform.yaml", "sandboxes", "templates", "environments", "snapshots"}
 
 
 def test_examples_load_and_resolve_without_problems():
