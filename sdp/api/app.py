@@ -8,6 +8,7 @@ from sdp.api import (
     container_logs,
     deployments,
     events,
+    hooks,
     inventory,
     nodes,
     problems,
@@ -36,7 +37,7 @@ def create_app(ports: Ports) -> FastAPI:
         },
     )
     sessions = agents.Sessions(ports)
-    for part in (sandboxes, inventory, deployments, events, changes):
+    for part in (sandboxes, inventory, deployments, events, changes, hooks):
         api.include_router(part.router(ports))
     api.include_router(nodes.router(ports.plane, VERSION))
     api.include_router(container_logs.router(ports.plane, sessions))

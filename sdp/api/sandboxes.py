@@ -1,4 +1,4 @@
-"""Sandboxes: listed, shown, planned, validated, synced, cancelled."""
+"""Sandboxes: listed, shown, planned, validated, synced, cancelled, updated."""
 
 import asyncio
 from typing import Annotated
@@ -37,6 +37,13 @@ class PlanRequest(Files):
 
 class CancelRequest(BaseModel):
     """What of a sandbox to cancel."""
+
+    model_config = ConfigDict(extra="forbid")
+    service: str | None = Field(None, description="This service alone; gateway is one.")
+
+
+class UpdateRequest(BaseModel):
+    """What of a sandbox to update."""
 
     model_config = ConfigDict(extra="forbid")
     service: str | None = Field(None, description="This service alone; gateway is one.")
@@ -144,6 +151,13 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
         service = body.service if body else None
         known = service_of(plane, name, service) if service else _known(plane, name)
         return await plane.cancel(known.name, service or "")
+
+    @routes.post("/sandboxes/{name}/update")
+    async def update(name: str, body: UpdateRequest | None = None) -> views.Updated:
+        """Let in the newest commits of branches that are followed by hand; 409 where none is."""
+        service = body.service if body else None
+        known = service_of(plane, name, service) if service else _known(plane, name)
+        return await plane.update(known.name, service or "")
 
     @routes.post("/sandboxes/{name}/sync", status_code=202)
     async def sync(name: str) -> views.SyncRequested:

@@ -15,6 +15,7 @@ from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
 from sdp.cli.logs import logs
 from sdp.cli.nodes import nodes
+from sdp.cli.update import update
 
 
 class Commands(TyperGroup):
@@ -99,7 +100,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "ports": ports.ports,
         "doctor": doctor,
     },
-    "Act": {"sync": show.sync, "cancel": cancel},
+    "Act": {"sync": show.sync, "update": update, "cancel": cancel},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():

@@ -7,7 +7,7 @@ did; a file that does not load is never taken for a deletion.
 import dataclasses
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter
 from pydantic.main import IncEx
@@ -21,11 +21,33 @@ from sdp.spec.tree import File, Problem, Tree
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Stay:
+    """The commit that a branch stands for although no spec pins it, and why.
+
+    Attributes:
+        why: newer ones wait for a person (manual), or the branch was deleted, or its origin can't
+            be looked at (unseen).
+        tip: the newest commit, where it is known.
+    """
+
+    commit: str
+    why: Literal["manual", "deleted", "unseen"]
+    tip: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Branch:
-    """The sandbox runs it itself: the branch's tip, or one commit of it."""
+    """The sandbox runs it itself: the branch's tip, or one commit of it.
+
+    Attributes:
+        manual: a newer commit waits until a person asks for it.
+        stay: set by ``steady`` alone.
+    """
 
     name: str
     commit: str | None
+    manual: bool = False
+    stay: Stay | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,10 +133,12 @@ class DesiredSandbox:
 
 _JSON = TypeAdapter(DesiredSandbox)
 _SAID = {"path", "revision", "problems"}
+_FOLLOWING = {"manual", "stay"}
 _NOT_RUN = {"owner", "environment", "protect", "heal"}
 _UNTOLD: Mapping[str, IncEx | bool] = {
     **dict.fromkeys(_SAID | _NOT_RUN, True),
-    "services": {"__all__": {"sealed"}},
+    "gateway": {"branch": _FOLLOWING},
+    "services": {"__all__": {"sealed": True, "target": _FOLLOWING}},
 }
 
 
@@ -256,7 +280,7 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         instance=platform.platform,
         owner=body.owner or "",
         environment=body.environment or "",
-        gateway=_gateway(body.gateway or models.GatewayTarget(), platform),
+        gateway=_gateway(body, platform),
         services={name: _service(name, body, tree, sealed) for name in sorted(platform.services)},
         suspended=bool(lifecycle.suspended),
         protect=bool(lifecycle.protect),
@@ -264,10 +288,10 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
     )
 
 
-def _gateway(target: models.GatewayTarget, platform: models.Platform) -> DesiredGateway:
-    spec = platform.gateway
+def _gateway(body: models.Body, platform: models.Platform) -> DesiredGateway:
+    target, spec = body.gateway or models.GatewayTarget(), platform.gateway
     return DesiredGateway(
-        branch=Branch(target.branch or "develop", target.commit),
+        branch=Branch(target.branch or "develop", target.commit, _manual(target, body)),
         spec=spec,
         node=_node(spec.node, platform),
         port=target.port,
@@ -297,7 +321,7 @@ def _service(
     given = environments.injected(layers, sealed)
     return DesiredService(
         name=name,
-        target=_target(said),
+        target=_target(said, body),
         spec=spec,
         node=_node(spec.node, tree.platform.spec),
         port=said.port,
@@ -309,12 +333,16 @@ def _service(
     )
 
 
-def _target(said: models.ServiceTarget) -> Target:
+def _target(said: models.ServiceTarget, body: models.Body) -> Target:
     if said.branch is not None or said.commit is not None:
-        return Branch(said.branch or "", said.commit)
+        return Branch(said.branch or "", said.commit, _manual(said, body))
     if said.url is not None:
         return Address(said.url)
     return Ocp()
+
+
+def _manual(said: models.ServiceTarget | models.GatewayTarget, body: models.Body) -> bool:
+    return (said.update or body.update) == "manual"
 
 
 def _node(node_id: str, platform: models.Platform) -> models.Node:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import Literal, TypeAlias
 
 from sdp.protocol.report import Container
+from sdp.reconciler import steady
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp, Target
 from sdp.reconciler.diff import Difference, ServiceDifference, Version, diff, places_of
 from sdp.reconciler.draft import Hold, Plan, World
@@ -360,7 +361,11 @@ def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Cond
         )
         for problem in desired.problems
     )
-    return (*spec, *_held(plan.holds, whole.now))
+    followed = (
+        Condition("Notice", n.reason, f"{n.service}: {n.message}", n.fix, whole.now)
+        for n in steady.notes(desired, whole.observed)
+    )
+    return (*spec, *_held(plan.holds, whole.now), *followed)
 
 
 def _held(holds: Iterable[Hold], now: datetime.datetime) -> tuple[Condition, ...]:

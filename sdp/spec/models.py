@@ -36,6 +36,10 @@ Heal: TypeAlias = Literal["auto", "report"]
 """What is done about drift, which is what somebody changed behind the platform's back."""
 
 
+Update: TypeAlias = Literal["auto", "manual"]
+"""Who lets a branch's newer commits in: the platform by itself, or a person with ``sdp update``."""
+
+
 class Model(BaseModel):
     """What all specs share: strict, closed, frozen."""
 
@@ -65,6 +69,7 @@ class Health(Model):
     deadline: Duration = Field("60s", description="How long a new container may take, from start.")
 
 
+UPDATE_OF_ONE = "Another way than the sandbox's to take newer commits: auto or manual."
 TARGET_KEYS = ("branch", "commit", "use_ocp", "url")
 """The keys of a service's target that say where the service comes from."""
 
@@ -82,6 +87,7 @@ class ServiceTarget(Model):
     environment: Identifier | None = Field(None, description="Another environment, for it alone.")
     resources: Resources | None = Field(None, description="This container's limits.")
     health: Health | None = Field(None, description="Another health check than the platform's.")
+    update: Update | None = Field(None, description=UPDATE_OF_ONE)
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:
@@ -102,6 +108,7 @@ class GatewayTarget(Model):
     commit: Commit | None = Field(None, description="Stay at this commit.")
     port: Port | None = Field(None, description="Fixed external port, any; else one is allocated.")
     resources: Resources | None = Field(None, description="The gateway container's limits.")
+    update: Update | None = Field(None, description=UPDATE_OF_ONE)
 
 
 class Body(Model):
@@ -117,6 +124,10 @@ class Body(Model):
     lifecycle: Lifecycle | None = Field(None, description="Sleep, expiry, protection.")
     heal: Heal | None = Field(
         None, description="Drift is healed (auto, the default), or held and told (report)."
+    )
+    update: Update | None = Field(
+        None,
+        description="Newer commits of branches are deployed (auto, the default), or wait (manual).",
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
 
 import uvicorn
 from typing_extensions import override
@@ -131,6 +131,7 @@ class FakePlane:
         self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
         self.cancelled = views.Cancelled(sandbox="QA-ONE", services=(), stopping=(), shared=())
+        self.updated: views.Updated | ProblemError = views.Updated(sandbox="QA-ONE", services=())
         self.flights: tuple[views.ActionInFlight, ...] = ()
         self.findings: tuple[views.Finding, ...] = ()
         self.reasons: tuple[views.Condition, ...] = ()
@@ -171,6 +172,15 @@ class FakePlane:
     async def cancel(self, name: str, service: str) -> views.Cancelled:
         self.asked.append(f"cancel {name} {service}".strip())
         return self.cancelled
+
+    async def update(self, name: str, service: str) -> views.Updated:
+        self.asked.append(f"update {name} {service}".strip())
+        if isinstance(self.updated, ProblemError):
+            raise self.updated
+        return self.updated
+
+    def hint(self, repositories: Collection[str]) -> None:
+        self.asked.append(f"hint {' '.join(sorted(repositories))}")
 
     def in_flight(self) -> Sequence[views.ActionInFlight]:
         """Return what is being done; each look finds one thing less."""
@@ -300,10 +310,11 @@ class FakeControlPlane:
     journal: FakeJournal = dataclasses.field(default_factory=FakeJournal)
     agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
     changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
+    hook_secret: bytes = b""
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.plane, self.journal, self.agents, self.changes)
+        return Ports(self.plane, self.journal, self.agents, self.changes, self.hook_secret)
 
     def observe(self, node: str, report: NodeReport) -> None:
         self.plane.observed = observation.report(self.plane.observed, node, report, 1, NOW)
