@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sdp import clock
 from sdp.agent import images, listeners, live_environment, probe
+from sdp.agent.drain import drain
 from sdp.agent.engine import PORT, PROBE, Draft, Engine, EngineError, Inspected, Mount, NotFound
 from sdp.agent.gate import Gatekeeper, Lines
 from sdp.agent.seals import Plaintext
@@ -20,7 +21,7 @@ from sdp.protocol import actions
 from sdp.protocol.actions import ContainerSpec
 from sdp.protocol.frames import Failed, Outcome, Succeeded
 
-DRAIN_SECONDS = 10
+STOP_SECONDS = 10
 READMIT_SECONDS = 15.0
 LAST_LINES = 200
 STOPPING = "stop container"
@@ -183,7 +184,7 @@ class Containers:
         return Succeeded()
 
     async def stop(self, action: actions.Stop) -> Outcome:
-        await self._engine.stop(action.container, DRAIN_SECONDS)
+        await self._engine.stop(action.container, STOP_SECONDS)
         return Succeeded()
 
     async def remove(self, action: actions.Remove) -> Outcome:
@@ -191,7 +192,9 @@ class Containers:
         if found is None:
             return Succeeded(note="already gone")
         try:
-            await self._engine.stop(found.id, DRAIN_SECONDS)
+            if _serves(found):
+                await drain(found.process)
+            await self._engine.stop(found.id, STOP_SECONDS)
             lines = await self._engine.tail(found.id, LAST_LINES)
             if lines:
                 deployment = found.labels.get("sdp.deployment", "")
@@ -211,6 +214,12 @@ class Containers:
         except NotFound:
             return Succeeded(note="already gone")
         return Succeeded()
+
+
+def _serves(found: Inspected) -> bool:
+    """Whether others may be speaking with a service: it was admitted, and runs."""
+    service = found.labels.get("sdp.service", "")
+    return bool(found.process) and any(service in known for known in found.aliases.values())
 
 
 def _gone(container: str) -> Failed:

@@ -37,6 +37,7 @@ class State(TypedDict):
     Status: ContainerState
     ExitCode: int
     StartedAt: str
+    Pid: int
 
 
 class HostConfig(TypedDict):
@@ -184,6 +185,7 @@ def inspected(seen: Container) -> Inspected:
         else datetime.datetime.fromisoformat(started),
         limits=limits(seen["HostConfig"]),
         aliases={name: tuple(e["Aliases"] or ()) for name, e in endpoints.items()},
+        process=seen["State"]["Pid"],
     )
 
 

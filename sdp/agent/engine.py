@@ -82,7 +82,10 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inspected:
-    """A container, whole. ``aliases`` maps a network's name to the container's names in it."""
+    """A container, whole. ``aliases`` maps a network's name to the container's names in it.
+
+    ``process`` is the number of its first one on the engine's machine; 0: it does not run.
+    """
 
     id: str
     name: str
@@ -94,6 +97,7 @@ class Inspected:
     started_at: datetime.datetime | None
     limits: Limits
     aliases: Mapping[str, tuple[str, ...]]
+    process: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
