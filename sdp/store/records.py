@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, RowMapping, Table, and_, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, and_, delete, func, insert, select, update
 
 from sdp.reconciler.history import Attempt, Choice, Failure
 from sdp.reconciler.ports import Lease
@@ -81,9 +81,12 @@ def choices(connection: Connection) -> dict[tuple[str, str], Choice]:
 
 
 def forget(connection: Connection, sandbox: str) -> None:
-    """Forget what a sandbox converged to, how it failed, and at which commits it was."""
+    """Forget what a sandbox converged to, how it failed, and at which commits it was.
+
+    It is named in any case.
+    """
     for table in (tables.applied, tables.failures, tables.choices):
-        connection.execute(delete(table).where(table.c.sandbox == sandbox))
+        connection.execute(delete(table).where(func.lower(table.c.sandbox) == sandbox.lower()))
 
 
 def leases(connection: Connection) -> tuple[Lease, ...]:

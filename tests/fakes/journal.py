@@ -72,6 +72,7 @@ class FakeJournal(Journal):
     @override
     async def forget(self, sandbox: str) -> None:
         self.applied = {k: v for k, v in self.applied.items() if k[0].lower() != sandbox}
+        self.choices = {k: v for k, v in self.choices.items() if k[0].lower() != sandbox}
 
     @override
     async def put_choices(self, moved: Moved) -> None:
