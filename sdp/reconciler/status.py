@@ -362,7 +362,7 @@ def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Cond
         for problem in desired.problems
     )
     followed = (
-        Condition("Notice", n.reason, f"{n.service}: {n.message}", n.fix, whole.now)
+        Condition(n.kind, n.reason, f"{n.service}: {n.message}", n.fix, whole.now)
         for n in steady.notes(desired, whole.observed)
     )
     return (*spec, *_held(plan.holds, whole.now), *followed)

@@ -7,7 +7,7 @@ containers' labels prove, so that a lost database moves nothing.
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from sdp.protocol.report import Container, Repository
 from sdp.reconciler import observed as observation
@@ -35,6 +35,7 @@ class Followed:
 class Note:
     """What a person should know of a branch that is followed; nothing waits for it."""
 
+    kind: Literal["Notice", "Warning"]
     service: str
     reason: str
     message: str
@@ -99,7 +100,7 @@ def notes(sandbox: DesiredSandbox, observed: Observed) -> Iterator[Note]:
         if known is not None and known.error and (stay or each.branch.name in known.branches):
             message = f"newer commits can't be seen: {known.error}"
             fix = f"mend {each.repository} on {each.node}"
-            yield Note(each.service, "RepositoryUnavailable", message, fix)
+            yield Note("Warning", each.service, "RepositoryUnavailable", message, fix)
 
 
 def words(before: str, after: str) -> str:
@@ -164,7 +165,7 @@ def _notes(sandbox: str, each: Followed, stay: Stay) -> Iterator[Note]:
         key = each.service if each.service == names.GATEWAY else f"services.{each.service}"
         pin = f"sdp set {sandbox} {key}.commit={stay.commit}"
         fix = f"push {name} again, name another branch, or pin the commit: {pin}"
-        yield Note(each.service, "BranchDeleted", message, fix)
+        yield Note("Warning", each.service, "BranchDeleted", message, fix)
     elif stay.why == "manual" and stay.tip not in {"", stay.commit}:
         message, fix = words(stay.commit, stay.tip), f"sdp update {sandbox}/{each.service}"
-        yield Note(each.service, "UpdateAvailable", message, fix)
+        yield Note("Notice", each.service, "UpdateAvailable", message, fix)
