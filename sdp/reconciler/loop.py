@@ -392,8 +392,9 @@ class Reconciler:
         self._dispatcher.expire(now)
         for asked in tuple(self._cancels):
             await self._cancel(asked)
-        if moved := memory.stand(names):
+        if moved := memory.moved(names):
             await self._journal.put_choices(moved)
+            memory.choose(moved)
         # From here to the choice nothing is awaited: plans and what is in flight belong together.
         whole = memory.world(self._now())
         happened = memory.plan(names, whole)

@@ -151,13 +151,12 @@ class Memory:
         about = (sandbox, service)
         self._failures = {k: each for k, each in self._failures.items() if k[:2] != about}
 
-    def stand(self, names: Iterable[str]) -> Moved:
-        """Take at which commits services of these sandboxes are now; return what is new."""
-        moved: dict[tuple[str, str], Choice | None] = {}
-        for name in names & self.desired.sandboxes.keys():
-            moved |= steady.moved(self.desired.sandboxes[name], self.observed, self._chosen)
-        self.choose(moved)
-        return moved
+    def moved(self, names: Iterable[str]) -> Moved:
+        """Return at which commits services of these sandboxes are now, where that is news."""
+        found: dict[tuple[str, str], Choice | None] = {}
+        for name in self.desired.sandboxes.keys() & names:
+            found |= steady.moved(self.desired.sandboxes[name], self.observed, self._chosen)
+        return found
 
     def choose(self, moved: Moved) -> None:
         """Take choices."""

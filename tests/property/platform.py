@@ -12,6 +12,7 @@ from sdp.reconciler.draft import World
 from sdp.reconciler.history import Attempt, Choice, History
 from sdp.reconciler.memory import Memory
 from sdp.reconciler.plan import Plan, Planned
+from sdp.reconciler.steady import Moved
 from sdp.reconciler.updates import Refusal, Update
 from sdp.spec.load import Cache, load
 from sdp.spec.tree import Blob, Tree
@@ -61,7 +62,7 @@ class Platform:
         memory = self.memory
         memory.observed = self.nodes.observed
         memory.met(departures(memory.strangers(), reversed(self.revisions)))
-        self._chosen |= memory.stand(memory.every())
+        self._choose(memory.moved(memory.every()))
         whole = memory.world(NOW)
         memory.plan(memory.every(), whole)
         for name in sorted(memory.every() | memory.plans.keys()):
@@ -121,12 +122,15 @@ class Platform:
         """Let a person let in what is new of a sandbox."""
         made = updates.updates(self.world, name, "", ())
         if not isinstance(made, Refusal):
-            self.memory.choose(updates.choices(made))
-            self._chosen |= updates.choices(made)
+            self._choose(updates.choices(made))
             for each in made:
                 self.memory.mend(each.sandbox, each.service)
             self.round()
         return made
+
+    def _choose(self, moved: Moved) -> None:
+        self.memory.choose(moved)
+        self._chosen |= moved
 
     def look(
         self, node: str, repository: str, branches: Mapping[str, str], error: str = ""
