@@ -40,6 +40,7 @@ from sdp.reconciler.observed import Skew
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Source
+from sdp.reconciler.steady import Moved
 from sdp.store import values
 from sdp.store.deployments import BadCursorError
 from sdp.store.logfile import LogLine
@@ -57,6 +58,21 @@ class CannotServeError(Exception):
     def __init__(self, message: str, fix: str) -> None:
         super().__init__(message)
         self.fix = fix
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Door:
+    """Where to listen, and whose posts to take.
+
+    Attributes:
+        host: a loopback address.
+        port: 0: any.
+        hook_secret: what Bitbucket signs with; without one, its posts are refused.
+    """
+
+    host: str
+    port: int
+    hook_secret: bytes = dataclasses.field(default=b"", repr=False)
 
 
 class LoopJournal:
@@ -101,6 +117,9 @@ class LoopJournal:
 
     async def newest_snapshots(self) -> Sequence[Snapshot]:
         return await self._store.newest_snapshots()
+
+    async def put_choices(self, moved: Moved) -> None:
+        await self._store.put_choices(moved)
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()
@@ -219,8 +238,7 @@ async def serve(
     config_repo: str,
     branch: str,
     data_dir: Path,
-    host: str,
-    port: int,
+    door: Door,
     listening: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -229,8 +247,7 @@ async def serve(
         config_repo: path or URL of the config repo.
         branch: the branch that is applied.
         data_dir: folder for history and logs.
-        host: a loopback address.
-        port: to listen on; 0: any.
+        door: where to listen.
         listening: told the port.
 
     Raises:
@@ -240,17 +257,21 @@ async def serve(
         source = Source(config_repo, branch, data_dir)
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
-    with _listener(host, port) as listener:
+    with _listener(door.host, door.port) as listener:
         _log_to_stderr()
         try:
-            await _run(source, data_dir, listener, listening)
+            await _run(source, data_dir, listener, listening, door.hook_secret)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
 
 
 async def _run(
-    source: Source, data_dir: Path, listener: socket.socket, listening: Callable[[int], None]
+    source: Source,
+    data_dir: Path,
+    listener: socket.socket,
+    listening: Callable[[int], None],
+    hook_secret: bytes,
 ) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
@@ -258,7 +279,7 @@ async def _run(
         agents = ReconcilerAgents(reconciler, store)
         changes = ConfigRepo(source, plane.preview)
         past = SandboxPast(source.repository, plane, store.snapshots)
-        app = create_app(Ports(plane, ApiJournal(store), agents, changes, past))
+        app = create_app(Ports(plane, ApiJournal(store), agents, changes, past, hook_secret))
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(
             app,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sdp import clock
 from sdp.agent import images, listeners, live_environment, probe
+from sdp.agent.drain import drain
 from sdp.agent.engine import (
     PORT,
     PROBE,
@@ -30,7 +31,7 @@ from sdp.protocol import actions
 from sdp.protocol.actions import ContainerSpec
 from sdp.protocol.frames import Failed, Outcome, Succeeded
 
-DRAIN_SECONDS = 10
+STOP_SECONDS = 10
 READMIT_SECONDS = 15.0
 LAST_LINES = 200
 STOPPING = "stop container"
@@ -156,7 +157,7 @@ class Containers:
         """Do it once, however often it is asked for: what has started since is left alone."""
         found = await self._engine.inspect(action.container)
         if found is not None and found.started_at == action.started_at:
-            await self._engine.stop(found.id, DRAIN_SECONDS)
+            await self._engine.stop(found.id, STOP_SECONDS)
             found = await self._engine.inspect(found.id)
         return _gone(action.container) if found is None else await self._run(found)
 
@@ -209,7 +210,7 @@ class Containers:
         return Succeeded()
 
     async def stop(self, action: actions.Stop) -> Outcome:
-        await self._engine.stop(action.container, DRAIN_SECONDS)
+        await self._engine.stop(action.container, STOP_SECONDS)
         return Succeeded()
 
     async def remove(self, action: actions.Remove) -> Outcome:
@@ -217,7 +218,9 @@ class Containers:
         if found is None:
             return Succeeded(note="already gone")
         try:
-            await self._engine.stop(found.id, DRAIN_SECONDS)
+            if _serves(found):
+                await drain(found.pid)
+            await self._engine.stop(found.id, STOP_SECONDS)
             lines = await self._engine.tail(found.id, LAST_LINES)
             if lines:
                 deployment = found.labels.get("sdp.deployment", "")
@@ -237,6 +240,12 @@ class Containers:
         except NotFound:
             return Succeeded(note="already gone")
         return Succeeded()
+
+
+def _serves(found: Inspected) -> bool:
+    """Whether others may be speaking with a service: it was admitted, and runs."""
+    service = found.labels.get("sdp.service", "")
+    return bool(found.pid) and any(service in known for known in found.aliases.values())
 
 
 def _gone(container: str) -> Failed:

@@ -86,7 +86,10 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inspected:
-    """A container, whole. ``aliases`` maps a network's name to the container's names in it."""
+    """A container, whole. ``aliases`` maps a network's name to the container's names in it.
+
+    ``process`` is the number of its first one on the engine's machine; 0: it does not run.
+    """
 
     id: str
     name: str

@@ -275,13 +275,19 @@ class Observer:
                 await self._look_at_disk()
 
     async def _watch_repositories(self) -> None:
+        """Look at all origins at every poll, and meanwhile at those that are asked for."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
             wanted, self._wanted = tuple(sorted(self._wanted)), set()
             self._refresh.clear()
+            if loop.time() >= due:
+                wanted = ()
+                due = loop.time() + self._poll_seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
             found = await self._repositories.look(wanted)
-            self._publish(repositories={**self.report.repositories, **found})
+            self._publish(repositories=_looked(self.report.repositories, found))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_seconds * random.uniform(0.9, 1.1)):  # noqa: S311 - spreads load
+                async with asyncio.timeout_at(due):
                     await self._refresh.wait()
 
     async def _look_at_listeners(self) -> None:
@@ -296,6 +302,18 @@ class Observer:
             with contextlib.suppress(EngineDown, EngineError):  # the report says that it is down
                 await self._look_at_listeners()
             await asyncio.sleep(LISTENERS_SECONDS)
+
+
+def _looked(
+    known: Mapping[str, Repository], found: Mapping[str, Repository]
+) -> dict[str, Repository]:
+    """Return what is known after a look; where it failed, branches are as they were last seen."""
+    fresh: dict[str, Repository] = {}
+    for name, told in found.items():
+        before = known.get(name)
+        kept = before.branches if before and told.error and not told.branches else told.branches
+        fresh[name] = told.model_copy(update={"branches": kept})
+    return {**known, **fresh}
 
 
 def container(seen: Inspected, prober: Prober, ended: int) -> Container:

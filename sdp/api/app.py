@@ -9,6 +9,7 @@ from sdp.api import (
     deployments,
     events,
     history,
+    hooks,
     inventory,
     life,
     nodes,
@@ -38,7 +39,7 @@ def create_app(ports: Ports) -> FastAPI:
         },
     )
     sessions = agents.Sessions(ports)
-    for part in (sandboxes, history, inventory, deployments, events, changes, life):
+    for part in (sandboxes, history, inventory, deployments, events, changes, life, hooks):
         api.include_router(part.router(ports))
     api.include_router(nodes.router(ports.plane, VERSION))
     api.include_router(container_logs.router(ports.plane, sessions))

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sdp.api import showing, usage, views
 from sdp.api.port_table import port_list
@@ -14,6 +14,7 @@ from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.restart import Refused
 from sdp.reconciler.status import SandboxStatus
+from sdp.reconciler.updates import Refusal
 from sdp.spec.models import Platform
 from sdp.spec.resolve import problems
 from sdp.spec.select import WHOLE, Selection
@@ -110,6 +111,15 @@ class ReconcilerPlane:
 
     async def cancel(self, name: str, service: str) -> views.Cancelled:
         return showing.cancelled(name, await self._reconciler.cancel(name, service))
+
+    async def update(self, name: str, service: str) -> views.Updated:
+        made = await self._reconciler.update(name, service)
+        if isinstance(made, Refusal):
+            raise ProblemError(409, "not-updated", made.reason, made.message, made.fix)
+        return showing.updated(name, made)
+
+    def hint(self, repositories: Collection[str]) -> None:
+        self._reconciler.hint(repositories)
 
     def in_flight(self) -> Sequence[views.ActionInFlight]:
         return [showing.in_flight(each) for each in self._reconciler.flying()]

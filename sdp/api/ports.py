@@ -1,7 +1,7 @@
 """What the API reads and whom it hands on to, as protocols. The server adapts; fakes stand in."""
 
 import dataclasses
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from sdp.api.requests import ChangeRequest
@@ -21,6 +21,7 @@ from sdp.api.views import (
     QuotaList,
     RestartRequested,
     SandboxView,
+    Updated,
     UsageView,
 )
 from sdp.protocol.frames import Body, Hello, Sample, ToAgent
@@ -119,6 +120,14 @@ class Plane(Protocol):
 
     async def cancel(self, name: str, service: str) -> Cancelled:
         """End what is being brought about of a sandbox, or one service; return what that was."""
+        ...
+
+    async def update(self, name: str, service: str) -> Updated:
+        """Let in what is new of a sandbox, or one service; raises ProblemError where nothing is."""
+        ...
+
+    def hint(self, repositories: Collection[str]) -> None:
+        """Look soon at those of these repositories that are ours: something was pushed, it is said."""
         ...
 
     def in_flight(self) -> Sequence[ActionInFlight]:
@@ -234,10 +243,11 @@ class Past(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
-    """All of them."""
+    """All of them; ``hook_secret`` signs what Bitbucket posts, and without one nothing is taken."""
 
     plane: Plane
     journal: Journal
     agents: Agents
     changes: Changes
     past: Past
+    hook_secret: bytes = dataclasses.field(default=b"", repr=False)

@@ -1,4 +1,4 @@
-"""Sandboxes: listed, shown, planned, validated, synced, restarted, cancelled."""
+"""Sandboxes: listed, shown, planned, validated, synced, restarted, updated, cancelled."""
 
 import asyncio
 from typing import Annotated
@@ -42,6 +42,13 @@ class PartRequest(BaseModel):
     service: str | None = Field(None, description="This service alone; gateway is one.")
 
 
+class UpdateRequest(BaseModel):
+    """What of a sandbox to update."""
+
+    model_config = ConfigDict(extra="forbid")
+    service: str | None = Field(None, description="This service alone; gateway is one.")
+
+
 def bounded(request: Request) -> None:
     """Refuse a body that is too long, or does not say how long it is."""
     length = request.headers.get("content-length", "")
@@ -59,6 +66,7 @@ def router(ports: Ports) -> APIRouter:
     """Return the routes about sandboxes."""
     routes = APIRouter(tags=["sandboxes"])
     _reading(routes, ports.plane, ports.journal)
+    _checking(routes, ports.plane)
     _asking(routes, ports.plane)
     return routes
 
@@ -118,7 +126,7 @@ def _reading(routes: APIRouter, plane: Plane, journal: Journal) -> None:
         return used
 
 
-def _asking(routes: APIRouter, plane: Plane) -> None:
+def _checking(routes: APIRouter, plane: Plane) -> None:
     @routes.post("/validate", dependencies=[Depends(bounded)])
     async def validate(body: Files) -> views.Validation:
         """Check a tree of specs."""
@@ -137,6 +145,8 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
         selection = Selection.of(body.sandboxes, body.services, body.exclude)
         return await plane.preview(body.files, selection, body.allow_deletes)
 
+
+def _asking(routes: APIRouter, plane: Plane) -> None:
     @routes.post("/sandboxes/{name}/cancel")
     async def cancel(name: str, body: PartRequest | None = None) -> views.Cancelled:
         """End what is being brought about, and keep it so until a sync or another version."""
@@ -150,6 +160,13 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
         service = body.service if body else None
         known = service_of(plane, name, service) if service else _known(plane, name)
         return plane.restart(known.name, service or "")
+
+    @routes.post("/sandboxes/{name}/update")
+    async def update(name: str, body: UpdateRequest | None = None) -> views.Updated:
+        """Let in the newest commits of branches that are followed by hand; 409 where none is."""
+        service = body.service if body else None
+        known = service_of(plane, name, service) if service else _known(plane, name)
+        return await plane.update(known.name, service or "")
 
     @routes.post("/sandboxes/{name}/sync", status_code=202)
     async def sync(name: str) -> views.SyncRequested:

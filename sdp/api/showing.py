@@ -14,6 +14,7 @@ from sdp.reconciler.history import History
 from sdp.reconciler.lifecycle import Lifecycle
 from sdp.reconciler.routing import RouteProblem
 from sdp.reconciler.status import Condition, SandboxStatus
+from sdp.reconciler.updates import Update
 from sdp.spec.tree import Problem
 
 
@@ -159,6 +160,17 @@ def cancelled(sandbox: str, made: Cancellation) -> views.Cancelled:
         stopping=tuple(in_flight(each) for each in made.stopping),
         shared=tuple(in_flight(each) for each in made.shared),
     )
+
+
+def updated(sandbox: str, made: Iterable[Update]) -> views.Updated:
+    """Return what of a sandbox is updated."""
+    services = tuple(
+        views.UpdatedService(
+            service=each.service, branch=each.branch, before=each.before, after=each.after
+        )
+        for each in made
+    )
+    return views.Updated(sandbox=sandbox, services=services)
 
 
 def finding(found: Finding) -> views.Finding:

@@ -322,6 +322,22 @@ class Cancelled(View):
     shared: tuple[ActionInFlight, ...]
 
 
+class UpdatedService(View):
+    """A service that goes from one commit of its branch to the newest."""
+
+    service: str
+    branch: str
+    before: str
+    after: str
+
+
+class Updated(View):
+    """What of a sandbox is updated."""
+
+    sandbox: str
+    services: tuple[UpdatedService, ...]
+
+
 class TemplateView(View):
     """A template and the sandboxes that name it."""
 

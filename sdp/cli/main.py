@@ -19,6 +19,7 @@ from sdp.cli.nodes import nodes
 from sdp.cli.quotas import quotas
 from sdp.cli.restart import restart
 from sdp.cli.snapshot import rollback, snapshot
+from sdp.cli.update import update
 
 
 class Commands(TyperGroup):
@@ -111,7 +112,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "quotas": quotas,
         "doctor": doctor,
     },
-    "Act": {"sync": show.sync, "restart": restart, "cancel": cancel},
+    "Act": {"sync": show.sync, "update": update, "restart": restart, "cancel": cancel},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():

@@ -266,7 +266,7 @@ def _about_routes(found: views.SandboxView) -> list[views.Condition]:
 
 def _explain(condition: views.Condition) -> None:
     state = "failed" if condition.failed else "waits"
-    state = "is warned of" if condition.type == "Warning" else state
+    state = {"Warning": "is warned of", "Notice": "is told of"}.get(condition.type, state)
     state = f"is {condition.type}" if condition.type in health.WRONG else state
     typer.echo(f"{condition.service or 'sandbox'} {state}: {condition.reason}")
     typer.echo(f"  {condition.message}")

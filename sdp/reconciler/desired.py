@@ -7,7 +7,7 @@ did; a file that does not load is never taken for a deletion.
 import dataclasses
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter
 from pydantic.main import IncEx
@@ -21,11 +21,33 @@ from sdp.spec.tree import File, Problem, Tree
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Stay:
+    """The commit that a branch stands for although no spec pins it, and why.
+
+    Attributes:
+        why: newer ones wait for a person (manual), or the branch was deleted, or its origin can't
+            be looked at (unseen).
+        tip: the newest commit, where it is known.
+    """
+
+    commit: str
+    why: Literal["manual", "deleted", "unseen"]
+    tip: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Branch:
-    """The sandbox runs it itself: the branch's tip, or one commit of it."""
+    """The sandbox runs it itself: the branch's tip, or one commit of it.
+
+    Attributes:
+        manual: a newer commit waits until a person asks for it.
+        stay: set by ``steady`` alone.
+    """
 
     name: str
     commit: str | None
+    manual: bool = False
+    stay: Stay | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,10 +147,12 @@ class DesiredSandbox:
 
 _JSON = TypeAdapter(DesiredSandbox)
 _SAID = {"path", "revision", "problems"}
+_FOLLOWING = {"manual", "stay"}
 _NOT_RUN = {"owner", "environment", "environment_revision", "ceiling", "protect", "heal"}
 _UNTOLD: Mapping[str, IncEx | bool] = {
     **dict.fromkeys(_SAID | _NOT_RUN, True),
-    "services": {"__all__": {"sealed", "environment"}},
+    "gateway": {"branch": _FOLLOWING},
+    "services": {"__all__": {"sealed": True, "environment": True, "target": _FOLLOWING}},
 }
 
 
@@ -272,7 +296,7 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         instance=platform.platform,
         owner=body.owner or "",
         environment=body.environment or "",
-        gateway=_gateway(body.gateway or models.GatewayTarget(), platform, limited),
+        gateway=_gateway(body, platform, limited),
         services={
             name: _service(name, body, platform, files, sealed, limited)
             for name in sorted(platform.services)
@@ -289,11 +313,11 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
 
 
 def _gateway(
-    target: models.GatewayTarget, platform: models.Platform, limited: Mapping[str, limits.Limit]
+    body: models.Body, platform: models.Platform, limited: Mapping[str, limits.Limit]
 ) -> DesiredGateway:
-    spec = platform.gateway
+    target, spec = body.gateway or models.GatewayTarget(), platform.gateway
     return DesiredGateway(
-        branch=Branch(target.branch or "develop", target.commit),
+        branch=Branch(target.branch or "develop", target.commit, _manual(target, body)),
         spec=spec,
         node=_node(spec.node, platform),
         port=target.port,
@@ -325,7 +349,7 @@ def _service(
     named = [each for each in (body.environment, said.environment) if each is not None]
     layers = [files[each] for each in named if each in files]
     given = environments.injected(layers, sealed)
-    target = _target(said)
+    target = _target(said, body)
     return DesiredService(
         name=name,
         target=target,
@@ -342,12 +366,16 @@ def _service(
     )
 
 
-def _target(said: models.ServiceTarget) -> Target:
+def _target(said: models.ServiceTarget, body: models.Body) -> Target:
     if said.branch is not None or said.commit is not None:
-        return Branch(said.branch or "", said.commit)
+        return Branch(said.branch or "", said.commit, _manual(said, body))
     if said.url is not None:
         return Address(said.url)
     return Ocp()
+
+
+def _manual(said: models.ServiceTarget | models.GatewayTarget, body: models.Body) -> bool:
+    return (said.update or body.update) == "manual"
 
 
 def _node(node_id: str, platform: models.Platform) -> models.Node:

@@ -11,7 +11,7 @@ import datetime
 import itertools
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import structlog
@@ -32,7 +32,7 @@ from sdp.protocol.frames import (
     ToAgent,
 )
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import cancel, deployments, events, guard, history, restart
+from sdp.reconciler import cancel, deployments, events, guard, hints, history, restart, updates
 from sdp.reconciler import observed as observation
 from sdp.reconciler.cancel import Cancellation, Scope
 from sdp.reconciler.departure import departures
@@ -51,12 +51,16 @@ from sdp.reconciler.revisions import moments
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
+from sdp.reconciler.steady import Moved
+from sdp.reconciler.updates import Look, Refusal, Update
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
 RESYNC: Final = 30.0
 """Seconds after which everything is looked at again, whether or not anything was heard."""
 LONGEST_BACKOFF: Final = 30.0
+LOOK_SECONDS: Final = 20.0
+"""How long a person's word waits for a fresh look at the origins."""
 
 NodeSend: TypeAlias = Callable[[ToAgent], Awaitable[None]]
 """Sends a frame over a node's session; loses it when the session has ended."""
@@ -103,6 +107,9 @@ class Journal(Protocol):
     async def replace_leases(self, leases: Iterable[Lease]) -> None:
         """Make these the leases."""
 
+    async def put_choices(self, moved: Moved) -> None:
+        """Record at which commits services are; None: at none any more."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Cancel:
@@ -130,7 +137,9 @@ class Reconciler:
         self._serving: frozenset[str] = frozenset()
         self._cured: frozenset[tuple[str, str]] = frozenset()
         self._cancels: list[_Cancel] = []
+        self._hinted: set[str] = set()
         self._wake = asyncio.Event()
+        self._news = asyncio.Event()
         self.trouble: Unavailable | None = None
         self.revision = ""
         """The config revision that statuses speak of."""
@@ -209,6 +218,45 @@ class Reconciler:
         self._cancels.append(asked)
         self._touch([name.lower()])
         return await asked.answer
+
+    async def update(self, name: str, service: str = "") -> tuple[Update, ...] | Refusal:
+        """Let in what is new, by a look at the origins now, of branches that are followed by hand.
+
+        Args:
+            name: a sandbox, in any case.
+            service: one of its services, or its gateway; "" means all.
+        """
+        unseen = await self._look(updates.looks(self._memory.desired, name, service))
+        made = updates.updates(self.world(), name, service, unseen)
+        if isinstance(made, Refusal):
+            return made
+        moved = updates.choices(made)
+        await self._journal.put_choices(moved)
+        self._memory.choose(moved)
+        for each in made:
+            await self._mend(each.sandbox, each.service)
+        await self._journal.append([events.of_update(each, self._now()) for each in made])
+        self._touch([name.lower()])
+        return made
+
+    async def _look(self, looks: Collection[Look]) -> frozenset[Look]:
+        """Have origins looked at; return those that were not in time."""
+        before = self._memory.looked(looks)
+        for each in looks:
+            await self._to_node(each.node, Refresh(repositories=(each.repository,)))
+        asked = {each for each in looks if each.node in self._sessions}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                while asked := {e for e in asked if self._memory.looked([e])[e] == before[e]}:
+                    await self._news.wait()
+        return frozenset(asked)
+
+    def hint(self, names: Collection[str]) -> None:
+        """Take it that somebody pushed to repositories of these names, which may not be ours."""
+        if hints.is_named(self._source.location, names):
+            self._source.refresh()
+        self._hinted.update(names)
+        self._wake.set()
 
     def flying(self) -> tuple[InFlight, ...]:
         """Return what nodes were told to do and have not answered, silent ones too."""
@@ -335,6 +383,8 @@ class Reconciler:
                 pause = min(pause * 2, LONGEST_BACKOFF)
 
     def _touch(self, names: Iterable[str] | None) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
         self._dirty.update(self._memory.every() if names is None else names)
         self._wake.set()
 
@@ -387,13 +437,17 @@ class Reconciler:
             await self._mend(*about)
         self._cured = frozenset()
         await self._refresh(requests)
+        await self._follow_hints()
         await self._look_back()
         self._dispatcher.expire(now)
         for asked in tuple(self._cancels):
             await self._cancel(asked)
+        if moved := memory.moved(names):
+            await self._journal.put_choices(moved)
+            memory.choose(moved)
         # From here to the choice nothing is awaited: plans and what is in flight belong together.
         whole = memory.world(self._now())
-        names |= memory.moved(whole)
+        names |= memory.shifted(whole)
         happened = memory.plan(names, whole)
         flying = tuple(self._dispatcher)
         chosen = ready(memory.startable(), flying, whole)
@@ -455,6 +509,12 @@ class Reconciler:
     async def _refresh(self, names: Iterable[str]) -> None:
         for node, wanted in guard.repositories(self._memory.desired, names).items():
             await self._to_node(node, Refresh(repositories=wanted))
+
+    async def _follow_hints(self) -> None:
+        names, self._hinted = self._hinted, set()
+        if names and (platform := self._memory.desired.platform) is not None:
+            for node, hinted in hints.repositories(platform, names).items():
+                await self._to_node(node, Refresh(repositories=hinted))
 
     async def _persist(self, begun: Iterable[Deployment]) -> None:
         if self._memory.leases_changed():

@@ -13,7 +13,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from sdp.protocol.frames import Hello, Sample
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import cancel, deployments, desired, events, guard, quota, restart
+from sdp.reconciler import cancel, deployments, desired, events, guard, quota, restart, steady
 from sdp.reconciler import observed as observation
 from sdp.reconciler.admission import admission
 from sdp.reconciler.cancel import Cancellation
@@ -26,7 +26,7 @@ from sdp.reconciler.draft import Hold, Plan, Planned, Restarts, World, world
 from sdp.reconciler.drift import INTENT
 from sdp.reconciler.events import Event
 from sdp.reconciler.guard import Word
-from sdp.reconciler.history import Attempt, Failure, History
+from sdp.reconciler.history import Attempt, Choice, Failure, History
 from sdp.reconciler.lifecycle import NO_LIVES
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
@@ -34,6 +34,8 @@ from sdp.reconciler.ports import Lease, rebuild
 from sdp.reconciler.quota import NO_QUOTAS, Admission
 from sdp.reconciler.snapshots import Newest, Snapshot
 from sdp.reconciler.status import SandboxStatus, status, turns_at
+from sdp.reconciler.steady import Moved
+from sdp.reconciler.updates import Look
 from sdp.spec.tree import Problem, Tree
 
 PATIENCE: Final = 20
@@ -62,6 +64,7 @@ class Memory:
         self._saved_leases: dict[tuple[str, int], Lease] = {}
         self._applied: dict[tuple[str, str], str] = {}
         self._failures: dict[Key, Failure] = {}
+        self._chosen: dict[tuple[str, str], Choice] = {}
         self._served: dict[str, str] = {}
         self._synced_spec: dict[str, DesiredSandbox] = {}
         self._healing: set[str] = set()
@@ -84,6 +87,7 @@ class Memory:
         """Take what outlived the process."""
         self._applied = dict(history.applied)
         self._failures = dict(history.failures)
+        self._chosen = dict(history.chosen)
         self.leases = {(lease.node, lease.port): lease for lease in leases}
         self._saved_leases = dict(self.leases)
         self.deployments = {each.key: each for each in known}
@@ -163,6 +167,27 @@ class Memory:
         about = (sandbox, service)
         self._failures = {k: each for k, each in self._failures.items() if k[:2] != about}
 
+    def moved(self, names: Iterable[str]) -> Moved:
+        """Return at which commits services of these sandboxes are now, where that is news."""
+        found: dict[tuple[str, str], Choice | None] = {}
+        for name in self.desired.sandboxes.keys() & names:
+            found |= steady.moved(self.desired.sandboxes[name], self.observed, self._chosen)
+        return found
+
+    def choose(self, moved: Moved) -> None:
+        """Take choices."""
+        known = {**self._chosen, **moved}
+        self._chosen = {key: choice for key, choice in known.items() if choice is not None}
+
+    def looked(self, looks: Iterable[Look]) -> dict[Look, datetime.datetime | None]:
+        """Return when nodes last looked at origins."""
+        found: dict[Look, datetime.datetime | None] = {}
+        for each in looks:
+            seen = self.observed.get(each.node)
+            known = seen.report.repositories.get(each.repository) if seen else None
+            found[each] = known.checked_at if known else None
+        return found
+
     def confirm(self, name: str) -> None:
         """Take a person's word for a sandbox: it may be tried again or healed, or it may go."""
         self._successes.pop(name, None)
@@ -197,7 +222,8 @@ class Memory:
         """Return the world as of now, or as it would be with another intent."""
         history = History(dict(self._applied), dict(self._failures))
         leases = rebuild(self.leases, self.observed)
-        made = world(meant or self.desired, self.observed, history, leases, now)
+        meant = steady.steady(meant or self.desired, self.observed, self._chosen)
+        made = world(meant, self.observed, history, leases, now)
         return dataclasses.replace(
             made,
             healing=frozenset(self._healing),
@@ -278,7 +304,7 @@ class Memory:
         """Return the plans without those that do not converge; their keys still block others."""
         return [Plan() if self._stuck(name) else each for name, each in sorted(self.plans.items())]
 
-    def moved(self, whole: World) -> frozenset[str]:
+    def shifted(self, whole: World) -> frozenset[str]:
         """Return the sandboxes that quotas tell something else than before."""
         return self._moved | quota.moved(self._admission, whole.admission)
 
@@ -292,7 +318,7 @@ class Memory:
 
     def plan(self, names: Collection[str], whole: World) -> list[Event]:
         """Make the plans of these sandboxes; return what is new in them, and the drifts."""
-        self._moved = self.moved(whole) - set(names)
+        self._moved = self.shifted(whole) - set(names)
         self._planned_at, self._admission = whole.now, whole.admission
         self.restarts = whole.restarts
         word = self._word(whole)
@@ -395,6 +421,7 @@ class Memory:
         self._synced_spec.pop(name, None)
         self._applied = {k: v for k, v in self._applied.items() if k[0].lower() != name}
         self._failures = {k: v for k, v in self._failures.items() if k[0].lower() != name}
+        self._chosen = {k: v for k, v in self._chosen.items() if k[0].lower() != name}
         known = self.deployments.items()
         self.deployments = {k: each for k, each in known if k[0].lower() != name}
         return True

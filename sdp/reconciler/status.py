@@ -9,7 +9,7 @@ import datetime
 from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, TypeAlias
 
-from sdp.reconciler import health
+from sdp.reconciler import health, steady
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp, Target
 from sdp.reconciler.diff import Difference, ServiceDifference, Version, diff, places_of
 from sdp.reconciler.draft import Hold, Plan, World
@@ -269,7 +269,11 @@ def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Cond
         )
         for problem in desired.problems
     )
-    return (*spec, *_held(plan.holds, whole.now), *_over_quota(desired, whole))
+    followed = (
+        Condition(n.kind, n.reason, f"{n.service}: {n.message}", n.fix, whole.now)
+        for n in steady.notes(desired, whole.observed)
+    )
+    return (*spec, *_held(plan.holds, whole.now), *_over_quota(desired, whole), *followed)
 
 
 def _over_quota(desired: DesiredSandbox, whole: World) -> Iterator[Condition]:

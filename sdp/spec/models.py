@@ -37,6 +37,10 @@ Heal: TypeAlias = Literal["auto", "report"]
 """What is done about drift, which is what somebody changed behind the platform's back."""
 
 
+Update: TypeAlias = Literal["auto", "manual"]
+"""Who lets a branch's newer commits in: the platform by itself, or a person with ``sdp update``."""
+
+
 class Model(BaseModel):
     """What all specs share: strict, closed, frozen."""
 
@@ -66,6 +70,7 @@ class Health(Model):
     deadline: Duration = Field("60s", description="How long a new container may take, from start.")
 
 
+UPDATE_OF_ONE = "Another way than the sandbox's to take newer commits: auto or manual."
 TARGET_KEYS = ("branch", "commit", "use_ocp", "url")
 """The keys of a service's target that say where the service comes from."""
 
@@ -84,6 +89,7 @@ class ServiceTarget(Model):
     resources: Resources | None = Field(None, description="This container's limits.")
     health: Health | None = Field(None, description="Another health check than the platform's.")
     suspended: bool | None = Field(None, description="Its container stopped, and kept.")
+    update: Update | None = Field(None, description=UPDATE_OF_ONE)
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:
@@ -104,6 +110,7 @@ class GatewayTarget(Model):
     commit: Commit | None = Field(None, description="Stay at this commit.")
     port: Port | None = Field(None, description="Fixed external port, any; else one is allocated.")
     resources: Resources | None = Field(None, description="The gateway container's limits.")
+    update: Update | None = Field(None, description=UPDATE_OF_ONE)
 
 
 class Body(Model):
@@ -124,6 +131,10 @@ class Body(Model):
     lifecycle: Lifecycle | None = Field(None, description="Sleep, expiry, protection.")
     heal: Heal | None = Field(
         None, description="Drift is healed (auto, the default), or held and told (report)."
+    )
+    update: Update | None = Field(
+        None,
+        description="Newer commits of branches are deployed (auto, the default), or wait (manual).",
     )
 
 

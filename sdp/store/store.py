@@ -16,6 +16,7 @@ from sdp.protocol.frames import LogLines, StageEvent
 from sdp.reconciler.history import Failure, History
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
+from sdp.reconciler.steady import Moved
 from sdp.store import deployments, journal, logfile, records, snapshots
 from sdp.store.database import Database
 from sdp.store.follow import Batch, Closed, Encode, Feed, encode_json
@@ -200,6 +201,10 @@ class Store:
         """Record that a service converged."""
         await self._write(lambda write: records.set_applied(write.connection, done))
 
+    async def put_choices(self, moved: Moved) -> None:
+        """Record at which commits services are; None: at none any more."""
+        await self._write(lambda write: records.put_choices(write.connection, moved))
+
     async def forget(self, sandbox: str) -> None:
         """Forget what a sandbox converged to and how it failed."""
         await self._write(lambda write: records.forget(write.connection, sandbox))
@@ -298,7 +303,7 @@ def _history(connection: Connection) -> History:
         (f.attempt.sandbox, f.attempt.service, f.attempt.version): f
         for f in records.failures(connection)
     }
-    return History(applied=records.applied(connection), failures=failures)
+    return History(records.applied(connection), failures, records.choices(connection))
 
 
 def _news(batch: Batch, cursor: int, only: journal.Filter) -> Batch | None:

@@ -128,6 +128,10 @@ failures = Table(
 
 applied = Table("applied", metadata, _key("sandbox"), _key("service"), _text("hash"))
 
+choices = Table(
+    "choices", metadata, _key("sandbox"), _key("service"), _text("branch"), _text("commit")
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
 
 import uvicorn
 from typing_extensions import override
@@ -137,6 +137,7 @@ class FakePlane:
         self.restarted: views.RestartRequested | ProblemError = views.RestartRequested(
             sandbox="QA-ONE", services=("gateway", "account"), nonce="n1"
         )
+        self.updated: views.Updated | ProblemError = views.Updated(sandbox="QA-ONE", services=())
         self.flights: tuple[views.ActionInFlight, ...] = ()
         self.findings: tuple[views.Finding, ...] = ()
         self.reasons: tuple[views.Condition, ...] = ()
@@ -189,6 +190,15 @@ class FakePlane:
     async def cancel(self, name: str, service: str) -> views.Cancelled:
         self.asked.append(f"cancel {name} {service}".strip())
         return self.cancelled
+
+    async def update(self, name: str, service: str) -> views.Updated:
+        self.asked.append(f"update {name} {service}".strip())
+        if isinstance(self.updated, ProblemError):
+            raise self.updated
+        return self.updated
+
+    def hint(self, repositories: Collection[str]) -> None:
+        self.asked.append(f"hint {' '.join(sorted(repositories))}")
 
     def in_flight(self) -> Sequence[views.ActionInFlight]:
         """Return what is being done; each look finds one thing less."""
@@ -358,10 +368,13 @@ class FakeControlPlane:
     agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
     changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
     past: FakePast = dataclasses.field(default_factory=FakePast)
+    hook_secret: bytes = b""
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.plane, self.journal, self.agents, self.changes, self.past)
+        return Ports(
+            self.plane, self.journal, self.agents, self.changes, self.past, self.hook_secret
+        )
 
     def observe(self, node: str, report: NodeReport) -> None:
         self.plane.observed = observation.report(self.plane.observed, node, report, 1, NOW)

@@ -5,15 +5,17 @@ from collections.abc import Iterable, Mapping
 
 from sdp.protocol.actions import SetLimits
 from sdp.protocol.frames import Failed
-from sdp.reconciler import cancel, guard, restart
+from sdp.reconciler import cancel, guard, restart, updates
 from sdp.reconciler import history as past
 from sdp.reconciler.departure import departures
 from sdp.reconciler.desired import Revision, desire
 from sdp.reconciler.draft import World
-from sdp.reconciler.history import Attempt, History
+from sdp.reconciler.history import Attempt, Choice, History
 from sdp.reconciler.memory import Memory
 from sdp.reconciler.plan import Plan, Planned
 from sdp.reconciler.restart import Asked
+from sdp.reconciler.steady import Moved
+from sdp.reconciler.updates import Refusal, Update
 from sdp.spec.load import Cache, load
 from sdp.spec.tree import Blob, Tree
 from tests.builders import NOW, Simulation, desired
@@ -31,6 +33,7 @@ class Platform:
         self.revisions: list[Revision] = []
         self._cache = Cache()
         self._stored: dict[tuple[str, str], str] = {}
+        self._chosen: dict[tuple[str, str], Choice | None] = {}
 
     def commit(self, files: Mapping[str, str], message: str = "") -> None:
         """Apply a commit of these files."""
@@ -43,10 +46,11 @@ class Platform:
     def restart(self, *, forgetful: bool) -> None:
         """Start the control plane anew, with its database or without."""
         if forgetful:
-            self._stored = {}
+            self._stored, self._chosen = {}, {}
         leases = () if forgetful else self.memory.leases.values()
         self.memory = Memory()
-        self.memory.remember(History(dict(self._stored)), leases, ())
+        chosen = {key: choice for key, choice in self._chosen.items() if choice is not None}
+        self.memory.remember(History(dict(self._stored), chosen=chosen), leases, ())
         self._apply(self.revisions[-1])
 
     def _apply(self, revision: Revision) -> None:
@@ -60,6 +64,7 @@ class Platform:
         memory = self.memory
         memory.observed = self.nodes.observed
         memory.met(departures(memory.strangers(), reversed(self.revisions)))
+        self._choose(memory.moved(memory.every()))
         whole = memory.world(NOW)
         memory.plan(memory.every(), whole)
         for name in sorted(memory.every() | memory.plans.keys()):
@@ -68,6 +73,7 @@ class Platform:
                 memory.mend(sandbox, service)
             if memory.gone(name):
                 self._stored = {k: v for k, v in self._stored.items() if k[0].lower() != name}
+                self._chosen = {k: v for k, v in self._chosen.items() if k[0].lower() != name}
         return dict(memory.plans)
 
     @property
@@ -122,6 +128,30 @@ class Platform:
             if isinstance(answer, Asked):
                 self.memory.restarts = {**self.memory.restarts, **answer.containers}
         self.round()
+
+    def update(self, name: str) -> tuple[Update, ...] | Refusal:
+        """Let a person let in what is new of a sandbox."""
+        made = updates.updates(self.world, name, "", ())
+        if not isinstance(made, Refusal):
+            self._choose(updates.choices(made))
+            for each in made:
+                self.memory.mend(each.sandbox, each.service)
+            self.round()
+        return made
+
+    def _choose(self, moved: Moved) -> None:
+        self.memory.choose(moved)
+        self._chosen |= moved
+
+    def look(
+        self, node: str, repository: str, branches: Mapping[str, str], error: str = ""
+    ) -> None:
+        """Let a node look at an origin."""
+        report = self.nodes.observed[node].report
+        seen = report.repositories[repository]
+        told = seen.model_copy(update={"branches": dict(branches), "error": error})
+        repositories = {**report.repositories, repository: told}
+        self.nodes.report(node, report.model_copy(update={"repositories": repositories}))
 
     def sync(self, name: str) -> None:
         """Let a person ask for a sandbox."""

@@ -77,11 +77,13 @@ class Body:
     heal: str = "auto"
     suspended: bool = False
     protect: bool = False
+    update: str = "auto"
 
     def text(self, name: str) -> str:
         services = ", ".join(f"{k}: {{{v}}}" for k, v in sorted(self.services.items()))
         suspended, protect = str(self.suspended).lower(), str(self.protect).lower()
-        more = f"environment: qa\nheal: {self.heal}\nlifecycle: {{suspended: {suspended}, protect: {protect}}}"
+        more = f"environment: qa\nheal: {self.heal}\nupdate: {self.update}\n"
+        more += f"lifecycle: {{suspended: {suspended}, protect: {protect}}}"
         return sandbox(name, services, more=more)
 
 
@@ -194,13 +196,14 @@ class Planner(RuleBasedStateMachine):
         heal=st.sampled_from(["auto", "report"]),
         suspended=st.booleans(),
         protect=st.booleans(),
+        update=st.sampled_from(["auto", "manual"]),
     )
     def someone_commits_how_it_lives(
-        self, *, name: str, heal: str, suspended: bool, protect: bool
+        self, *, name: str, heal: str, suspended: bool, protect: bool, update: str
     ) -> None:
         if name in self.bodies:
             services = self.bodies[name].services
-            self.bodies[name] = Body(services, heal, suspended, protect)
+            self.bodies[name] = Body(services, heal, suspended, protect, update)
             self.commit(about=name)
 
     @rule(gone=st.sets(NAMES, min_size=1), allowed=st.sampled_from([0, 0, 1, 2, 4]))
@@ -354,14 +357,62 @@ class Planner(RuleBasedStateMachine):
             listeners[str(port)] = Listener(owner="nginx")
         self.report(MICRO, report, listeners=listeners)
 
-    @rule(branch=st.sampled_from(BRANCHES), tip=st.integers(1, 3))
-    def someone_pushes(self, branch: str, tip: int) -> None:
-        report = self.platform.nodes.observed[MICRO].report
-        account = report.repositories["account"]
-        branches = {**account.branches, branch: f"{tip:040x}"}
-        moved = account.model_copy(update={"branches": branches})
+    @rule(branch=st.sampled_from(BRANCHES), tip=st.integers(0, 3))
+    def someone_pushes_or_deletes_a_branch(self, branch: str, tip: int) -> None:
+        """What is followed by hand is not moved by it, and what runs is not ended by a deletion."""
+        branches = self.branches()
+        branches.pop(branch, None)
+        branches |= {branch: f"{tip:040x}"} if tip else {}
+        before = self.starts_by_hand(), self.ends()
         self.drifted = {(box, each) for box, each in self.drifted if each != "account"}
-        self.report(MICRO, report, repositories={**report.repositories, "account": moved})
+        self.platform.look(MICRO, "account", branches)
+        self.look()
+        assert self.starts_by_hand() <= before[0]
+        assert tip or self.ends() <= before[1]
+
+    @rule()
+    def an_origin_is_away(self) -> None:
+        """And nothing begins or ends for it; until the next push or deletion it is back."""
+        before = self.starts_by_hand(), self.ends()
+        self.platform.look(MICRO, "account", self.branches(), "no answer")
+        self.look()
+        assert (self.starts_by_hand(), self.ends()) == before
+
+    def branches(self) -> dict[str, str]:
+        return dict(self.platform.nodes.observed[MICRO].report.repositories["account"].branches)
+
+    def starts_by_hand(self) -> set[tuple[str, str]]:
+        """Return the versions of account that are to start where somebody runs, by hand."""
+        found = set[tuple[str, str]]()
+        for name, plan in self.plans.items():
+            meant = self.platform.memory.desired.sandboxes.get(name)
+            target = meant.services["account"].target if meant else None
+            if isinstance(target, Branch) and target.manual and self.stands(name, target.name):
+                starts = [e for e in plan.actions if isinstance(e.action, StartService)]
+                found |= {(name, e.version) for e in starts if e.service == "account"}
+        return found
+
+    def stands(self, name: str, branch: str) -> bool:
+        held = observation.held(self.platform.nodes.observed, MICRO, name).containers
+        mine = [c for c in held if (c.service, c.branch) == ("account", branch)]
+        return any(c.admitted for c in mine)
+
+    def ends(self) -> set[tuple[str, str]]:
+        """Return the containers of account that serve and are to end."""
+        node = self.platform.nodes.observed[MICRO].report.containers
+        return {
+            (name, each.action.container)
+            for name, plan in self.plans.items()
+            for each in plan.actions
+            if isinstance(each.action, Stop | Remove) and each.service == "account"
+            if each.action.container in node and node[each.action.container].admitted
+        }
+
+    @rule(name=NAMES)
+    def someone_updates(self, name: str) -> None:
+        self.platform.update(name)
+        self.drifted = {(box, service) for box, service in self.drifted if box != name}
+        self.look()
 
     def report(self, node: str, report: NodeReport, **changes: object) -> None:
         self.platform.nodes.report(node, report.model_copy(update=changes))
@@ -533,6 +584,8 @@ class Planner(RuleBasedStateMachine):
         self.platform.speak([MICRO, GATEWAY], speaks=True)
         self.an_identity_is_lost_or_found(blind=False)
         self.what_fell_stands()
+        tips = dict.fromkeys(BRANCHES, f"{1:040x}")
+        self.platform.look(MICRO, "account", {**tips, **self.branches()})
         self.mend()
         self.platform.converge()
         self.look()

@@ -34,6 +34,8 @@ class FakeGateway:
         self.loaded = file.read_bytes()
         self.sick: bytes | None = None
         self.down = False
+        self.silent = 0
+        """How many answers stay out after a reload."""
         self.live = "production"
         self.invalid: bytes | None = None
         self.before_reload: asyncio.Event | None = None
@@ -58,6 +60,9 @@ class FakeGateway:
         return self.live
 
     async def answer(self) -> int:
+        if self.reloads and self.silent:
+            self.silent -= 1
+            return 0
         if self.down or (self.sick is not None and self.sick in self.loaded):
             return 500
         return 200
@@ -241,6 +246,16 @@ async def test_a_gateway_that_breaks_gets_its_previous_bytes_back(world):
     assert world.file.read_bytes() == world.running_gateway.loaded == COMMITTED
     (found,) = world.copies.scan().values()
     assert (found.routes["a_url"], found.edited) == ("http://ocp/a", False)
+
+
+@pytest.mark.parametrize(("silent", "told"), [(1, ""), (100, "GatewayBroken")])
+async def test_a_gateway_is_broken_when_it_stays_silent_and_not_when_it_is_slow_once(
+    world, silent, told
+):
+    await world.create()
+    world.running_gateway.silent = silent
+    outcome = await world.route("a_url", "http://vm:9001")
+    assert (reason(outcome) if told else outcome) == (told or Succeeded())
 
 
 async def test_a_gateway_that_was_down_before_is_not_blamed_on_the_route(world):

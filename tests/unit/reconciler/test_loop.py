@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -22,14 +23,14 @@ from sdp.protocol.frames import (
     Succeeded,
     ToAgent,
 )
-from sdp.protocol.report import NodeReport, difference
+from sdp.protocol.report import NodeReport, Repository, difference
 from sdp.reconciler.commit import Committed, write
 from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.loop import NodeSend, Reconciler
 from sdp.reconciler.source import Source
 from sdp.spec.load import load
 from sdp.spec.tree import Blob
-from tests.builders import GATEWAY, MICRO, PLATFORM, Simulation, commit, desired, sandbox
+from tests.builders import GATEWAY, MICRO, NOW, PLATFORM, Simulation, commit, desired, sandbox
 from tests.fakes.journal import FakeJournal
 
 A = sandbox("QA-A", "account: {branch: develop}")
@@ -66,6 +67,8 @@ class Nodes:
         self.simulation = Simulation(desired())
         self.performed: list[Action] = []
         self.refreshed: list[tuple[str, ...]] = []
+        self.pushed: dict[str, str] = {}
+        """Branch → commit of account's origin, as the next look at it will find."""
         self.outcome: Callable[[Action], Outcome] = lambda _: Succeeded()
         self.effects = True
         self.slow: Callable[[Action], bool] = lambda _: False
@@ -102,6 +105,7 @@ class Nodes:
             node, frame = await self._frames.get()
             if isinstance(frame, Refresh):
                 self.refreshed.append(frame.repositories)
+                self._look(node, frame.repositories)
             if isinstance(frame, Cancel):
                 self.cancelled.append(frame.action_id)
                 if self.deaf:
@@ -120,6 +124,19 @@ class Nodes:
                 self.simulation.take_effect(node, frame.action)
             self.tell(node, before)
             await self.reconciler.entry(node, Result(action_id=frame.action_id, outcome=outcome))
+
+    def _look(self, node: str, names: tuple[str, ...]) -> None:
+        before = self.simulation.observed[node].report
+        found = {name: self._looked(before.repositories[name]) for name in names}
+        repositories = {**before.repositories, **found}
+        self.simulation.report(node, before.model_copy(update={"repositories": repositories}))
+        self.tell(node, before)
+
+    def _looked(self, known: Repository) -> Repository:
+        pushed = self.pushed if known.branches["develop"] == commit("account", "develop") else {}
+        at = (known.checked_at or NOW) + datetime.timedelta(seconds=1)
+        branches = {**known.branches, **pushed}
+        return known.model_copy(update={"checked_at": at, "branches": branches})
 
     async def finish(self, flight: InFlight, outcome: Outcome | None = None) -> None:
         """End what was slow: as given, or with its effect."""

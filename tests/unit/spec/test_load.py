@@ -6,7 +6,10 @@ from sdp.spec.load import Cache, is_spec, load
 from sdp.spec.tree import Blob
 from tests.unit.spec.commits import PLATFORM, blob, blobs, commit, said
 
-ALL_KEYS = "environment, environment_revision, gateway, heal, lifecycle, owner, resources, sandbox, services, template"
+ALL_KEYS = (
+    "environment, environment_revision, gateway, heal, lifecycle, owner, resources, sandbox, "
+    "services, template, update"
+)
 
 SANDBOX_PROBLEMS = [
     ("", "1:1: found an empty file, expected keys such as sandbox: QA-LOGIN-ERROR"),

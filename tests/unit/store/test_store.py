@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from sdp.protocol.frames import LogLines, StageEvent
-from sdp.reconciler.history import Attempt, Failure
+from sdp.reconciler.history import Attempt, Choice, Failure
 from sdp.reconciler.ports import Lease
 from sdp.store.follow import Batch
 from sdp.store.migrate import migrate
@@ -231,6 +231,19 @@ async def test_a_port_of_a_node_has_one_lease(tmp_path):
         with pytest.raises(ValueError, match="A/s and C/s"):
             await store.replace_leases({moved, a})
         assert await store.leases() == (moved,)
+
+
+async def test_at_which_commits_services_are_outlives_a_restart_and_goes_with_the_sandbox(
+    tmp_path,
+):
+    first, second = Choice("develop", "1" * 40), Choice("develop", "2" * 40)
+    async with Store.open(tmp_path) as store:
+        await store.put_choices({("A", "s"): first, ("A", "t"): first, ("B", "s"): first})
+        await store.put_choices({("A", "s"): second, ("A", "t"): None})
+    async with Store.open(tmp_path) as store:
+        assert (await store.history()).chosen == {("A", "s"): second, ("B", "s"): first}
+        await store.forget("a")
+        assert (await store.history()).chosen == {("B", "s"): first}
 
 
 async def test_a_corrupt_file_is_moved_aside_and_history_starts_anew(tmp_path):
