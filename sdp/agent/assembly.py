@@ -44,7 +44,7 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
     engine = DockerEngine(config.docker, config.instance, config.node)
     repositories = Repositories(config.repositories, caches, journal)
     releases = Releases(state, repositories, journal, shop, config.limits.builds)
-    copies = Copies(state / "copies", releases, ApacheGateways(engine), journal, shop, clock.now)
+    copies = Copies(state, releases, ApacheGateways(engine), journal, shop, clock.now)
     identity = IdentityFile(config.identity)
     releases.sweep()
     copies.sweep()

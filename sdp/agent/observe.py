@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import structlog
@@ -67,11 +67,12 @@ class Seals(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Disk:
-    """What is looked at on this machine's disk."""
+    """What is looked at on this machine's disk; ``space`` tells how full it is."""
 
     releases: Releases
     copies: Copies
     seals: Seals
+    space: Callable[[], Mapping[str, Fact]]
 
 
 class Observer:
@@ -119,7 +120,13 @@ class Observer:
         match after:
             case actions.Fetch(repository=name):
                 await self._look_at_clone(name)
-            case actions.Build() | actions.CopyGateway() | actions.Route() | actions.RemoveCopy():
+            case (
+                actions.Build()
+                | actions.CopyGateway()
+                | actions.Route()
+                | actions.RemoveCopy()
+                | actions.RemoveRelease()
+            ):
                 await self._look_at_disk()
             case actions.Unseal():
                 await self._look_at_seals()
@@ -238,7 +245,13 @@ class Observer:
             releases = await asyncio.to_thread(self._disk.releases.scan)
             copies = await asyncio.to_thread(self._disk.copies.scan)
             sealed = await asyncio.to_thread(self._disk.seals.scan)
-            self._publish(releases=dict(releases), copies=dict(copies), sealed=dict(sealed))
+            space = await asyncio.to_thread(self._disk.space)
+            self._publish(
+                releases=dict(releases),
+                copies=dict(copies),
+                sealed=dict(sealed),
+                facts={**self.report.facts, **space},
+            )
 
     async def _look_at_seals(self) -> None:
         async with self._scanning:

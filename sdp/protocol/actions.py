@@ -245,6 +245,15 @@ class RemoveCopy(Value):
     commit: str
 
 
+class RemoveRelease(Value):
+    """Remove a release that nothing refers to; refused while something on the node uses it."""
+
+    kind: Literal["remove-release"] = "remove-release"
+    repository: str
+    commit: str
+    recipe: str
+
+
 Action: TypeAlias = Annotated[
     Unseal
     | EnsureNetwork
@@ -262,6 +271,7 @@ Action: TypeAlias = Annotated[
     | Stop
     | Remove
     | RemoveNetwork
-    | RemoveCopy,
+    | RemoveCopy
+    | RemoveRelease,
     Field(discriminator="kind"),
 ]

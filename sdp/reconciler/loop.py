@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeAlias
 import structlog
 
 from sdp import clock
-from sdp.protocol.actions import Action
+from sdp.protocol.actions import Action, RemoveRelease
 from sdp.protocol.frames import (
     Cancelled,
     Failed,
@@ -31,7 +31,7 @@ from sdp.protocol.frames import (
     ToAgent,
 )
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import cancel, deployments, events, guard, history
+from sdp.reconciler import cancel, deployments, events, guard, history, sweep
 from sdp.reconciler import observed as observation
 from sdp.reconciler.cancel import Cancellation, Scope
 from sdp.reconciler.departure import departures
@@ -39,6 +39,7 @@ from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.desired import Desired, Revision, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
+from sdp.reconciler.garbage import Garbage
 from sdp.reconciler.history import Attempt, Failure, History
 from sdp.reconciler.memory import Memory, causes
 from sdp.reconciler.observed import Skew
@@ -46,6 +47,7 @@ from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
+from sdp.reconciler.sweep import Sweeper
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
@@ -117,6 +119,7 @@ class Reconciler:
         self._requests: dict[str, str] = {}
         self._cured: frozenset[tuple[str, str]] = frozenset()
         self._cancels: list[_Cancel] = []
+        self._sweeper = Sweeper()
         self._wake = asyncio.Event()
         self.trouble: Unavailable | None = None
         self.revision = ""
@@ -176,6 +179,17 @@ class Reconciler:
     def flying(self) -> tuple[InFlight, ...]:
         """Return what nodes were told to do and have not answered, silent ones too."""
         return (*self._dispatcher, *self._dispatcher.silent)
+
+    def garbage(self) -> Garbage:
+        """Return what nothing on the nodes refers to, as of now."""
+        return self._sweeper.look(self._world(), self._memory.plans.values(), self.flying())
+
+    def collect(self) -> Garbage:
+        """Have what nothing refers to removed now, however short a while it is unused."""
+        found = self.garbage()
+        self._sweeper.ask(each.where for each in found.unused)
+        self._touch(None)
+        return found
 
     def preview(
         self, tree: Tree, selection: Selection = WHOLE, deletes: int = 0
@@ -342,10 +356,10 @@ class Reconciler:
         for asked in tuple(self._cancels):
             await self._cancel(asked)
         # From here to the choice nothing is awaited: plans and what is in flight belong together.
-        whole = memory.world(self._now())
+        whole = self._world()
         happened = memory.plan(names, whole)
         flying = tuple(self._dispatcher)
-        chosen = ready(memory.startable(), flying, whole)
+        chosen = ready([*memory.startable(), self._sweep(names, whole)], flying, whole)
         wanted = memory.wanted(whole, {each.planned.sandbox.lower() for each in flying})
         stale = superseded(flying, memory.plans.values(), wanted)
         begun = memory.begin(names, whole, _new_deployment)
@@ -360,6 +374,18 @@ class Reconciler:
         await self._journal.append(happened)
         # Only now: a request outlives a round that failed, and one that came meanwhile stays.
         self._requests = {n: x for n, x in self._requests.items() if requests.get(n) != x}
+
+    def _world(self) -> World:
+        """Return the world as of now; what is being removed is not in it any more."""
+        whole = self._memory.world(self._now())
+        return dataclasses.replace(whole, observed=sweep.without(whole.observed, self.flying()))
+
+    def _sweep(self, names: frozenset[str], whole: World) -> Plan:
+        """Look for what nothing refers to, where everything is looked at."""
+        if not names >= self._memory.every():
+            return Plan()
+        self._sweeper.look(whole, self._memory.plans.values(), self.flying())
+        return self._sweeper.plan(whole)
 
     async def _look_back(self) -> None:
         """Ask the past about sandboxes that nobody desires; more may turn up meanwhile."""
@@ -437,6 +463,11 @@ class Reconciler:
     async def _result(self, result: Result) -> None:
         flight = self._dispatcher.ended(result.action_id)
         if flight is None:
+            return
+        if isinstance(flight.planned.action, RemoveRelease):
+            now, flying = self._now(), self._dispatcher
+            happened = self._sweeper.ended(flight.planned, result.outcome, flying, now)
+            await self._journal.append(happened)
             return
         match result.outcome:
             case Succeeded():

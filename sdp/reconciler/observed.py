@@ -9,6 +9,7 @@ from typing import TypeAlias
 from sdp.protocol.frames import VERSION
 from sdp.protocol.report import Container, Copy, Delta, Network, NodeReport
 from sdp.protocol.report import fold as fold_report
+from sdp.reconciler.disk import shortage
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def touched(node_report: NodeReport, delta: Delta) -> frozenset[str] | None:
     """Return the lower-cased names of sandboxes that a delta is about; None: maybe all."""
     if delta.engine or delta.images or delta.releases or delta.repositories or delta.listeners:
         return None
-    if delta.sealed:
+    if delta.sealed or _runs_short(node_report, delta):
         return None
     names: set[str] = set()
     for key, container in delta.containers.items():
@@ -125,6 +126,13 @@ def touched(node_report: NodeReport, delta: Delta) -> frozenset[str] | None:
         names.update({holder.sandbox.lower()} if holder else set())
     names.update(key.split("/")[0].lower() for key in delta.copies)
     return frozenset(names)
+
+
+def _runs_short(node_report: NodeReport, delta: Delta) -> bool:
+    """Whether a delta tells that there is room no more, or again."""
+    if not delta.facts:
+        return False
+    return bool(shortage(node_report)) != bool(shortage(fold_report(node_report, delta)))
 
 
 def sandboxes(observed: Observed) -> frozenset[str]:

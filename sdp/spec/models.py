@@ -264,6 +264,15 @@ class Ports(Model):
     )
 
 
+class Retention(Model):
+    """How long is kept what nothing uses any more."""
+
+    unused: Duration = Field(
+        "24h", description="A built release that no sandbox, container or snapshot refers to."
+    )
+    history: Duration = Field("30d", description="Past deployments with their logs, and events.")
+
+
 class Platform(Model):
     """The company's machines and services."""
 
@@ -272,6 +281,10 @@ class Platform(Model):
     services: dict[ServiceName, Service] = Field(description="The company's services.")
     gateway: Gateway = Field(description="The PHP gateway that every sandbox runs a copy of.")
     ports: Ports = Field(default_factory=Ports, description="Ports it may give out.")
+    retention: Retention = Field(
+        default_factory=lambda: Retention(unused="24h", history="30d"),
+        description="How long is kept what nothing uses any more.",
+    )
     recipients: dict[Identifier, AgeRecipient] = Field(
         default_factory=dict, description="Name → public key of a person who may set secrets."
     )

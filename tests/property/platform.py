@@ -12,6 +12,7 @@ from sdp.reconciler.draft import World
 from sdp.reconciler.history import Attempt, History
 from sdp.reconciler.memory import Memory
 from sdp.reconciler.plan import Plan, Planned
+from sdp.reconciler.sweep import Sweeper
 from sdp.spec.load import Cache, load
 from sdp.spec.tree import Blob, Tree
 from tests.builders import NOW, Simulation, desired
@@ -118,6 +119,14 @@ class Platform:
             self.memory.mend(sandbox, service)
         self.memory.confirm(name)
         self.round()
+
+    def sweep(self) -> None:
+        """Remove at once what nothing refers to."""
+        sweeper = Sweeper()
+        found = sweeper.look(self.world, self.memory.plans.values(), ())
+        sweeper.ask(each.where for each in found.unused)
+        for planned in sweeper.plan(self.world).actions:
+            self.nodes.take_effect(planned.node, planned.action)
 
     def speak(self, nodes: Iterable[str], *, speaks: bool) -> None:
         """Let nodes fall silent, or be heard again."""
