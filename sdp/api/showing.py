@@ -1,5 +1,6 @@
 """The reconciler's values as the API's views. Renames and counts; decides nothing. Pure."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -10,9 +11,12 @@ from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
 from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.draft import Hold, Plan, World
 from sdp.reconciler.finding import Finding
+from sdp.reconciler.garbage import Garbage
 from sdp.reconciler.history import History
 from sdp.reconciler.routing import RouteProblem
 from sdp.reconciler.status import Condition, SandboxStatus
+from sdp.reconciler.sweep import unused_for
+from sdp.spec.models import Platform
 from sdp.spec.tree import Problem
 
 
@@ -144,6 +148,26 @@ def cancelled(sandbox: str, made: Cancellation) -> views.Cancelled:
         services=tuple(each.service for each in made.attempts),
         stopping=tuple(in_flight(each) for each in made.stopping),
         shared=tuple(in_flight(each) for each in made.shared),
+    )
+
+
+def garbage(found: Garbage, platform: Platform | None) -> views.Garbage:
+    """Return what nothing refers to, and when it goes."""
+    grace = unused_for(platform)
+    return views.Garbage(
+        unused=tuple(
+            views.UnusedRelease(
+                node=each.node,
+                repository=each.release.repository,
+                commit=each.release.commit,
+                recipe=each.release.recipe,
+                bytes=each.release.bytes,
+                since=each.since,
+                goes_at=each.since + grace,
+            )
+            for each in found.unused
+        ),
+        doubts=tuple(views.Doubt.model_validate(dataclasses.asdict(e)) for e in found.doubts),
     )
 
 

@@ -13,6 +13,7 @@ from sdp.cli import edit, env, follow, init, plan, ports, serve, show, specs, te
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
+from sdp.cli.gc import gc
 from sdp.cli.logs import logs
 from sdp.cli.nodes import nodes
 
@@ -99,7 +100,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "ports": ports.ports,
         "doctor": doctor,
     },
-    "Act": {"sync": show.sync, "cancel": cancel},
+    "Act": {"sync": show.sync, "cancel": cancel, "gc": gc},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():

@@ -157,17 +157,18 @@ def _blind(whole: World) -> Iterator[Doubt]:
     broken = ", ".join(desired.unreadable)
     if desired.platform is None or desired.emptied:
         broken = broken or "platform.yaml"
-    for node, seen in sorted(whole.observed.items()):
+    meant = {node.id for node in desired.platform.nodes} if desired.platform else set()
+    for node in sorted(meant | whole.observed.keys()):
         if broken:
             said = f"{broken} does not load and could want any release"
             yield Doubt(node, "", said, f"mend {broken}: sdp validate")
-        elif told := _unknown(node, seen):
+        elif told := _unknown(node, whole.observed.get(node)):
             yield Doubt(node, "", *told)
 
 
-def _unknown(node: str, seen: ObservedNode) -> tuple[str, str] | None:
+def _unknown(node: str, seen: ObservedNode | None) -> tuple[str, str] | None:
     """Return why a node can't be asked, and what to do."""
-    if not seen.connected:
+    if seen is None or not seen.connected:
         return f"node {node} does not report", f"look at its agent: sdp nodes, then {node} itself"
     if error := seen.report.engine.error:
         fix = f"start the engine of {node}: systemctl start docker"

@@ -34,6 +34,7 @@ BAD = (
     ("doctor", ["doctor", "--nope"], 64, "No such option"),
     ("sync", ["sync", "NOBODY"], 1, "no sandbox"),
     ("cancel", ["cancel", "NOBODY"], 1, "no sandbox"),
+    ("gc", ["gc"], 1, "nobody is there to answer"),
     ("schema", ["schema", "nope"], 64, "nope"),
     ("serve", ["serve", "--config-repo", "x", "--data-dir", "d", "--port", "70000"], 64, "--port"),
     ("agent", ["agent", "--config", "nowhere.yaml"], 64, "does not exist"),

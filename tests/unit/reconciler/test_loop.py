@@ -8,7 +8,7 @@ from pathlib import Path
 from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
-from sdp.protocol.actions import Action, Build, Fetch, Gate, StartService
+from sdp.protocol.actions import Action, Build, Fetch, Gate, RemoveRelease, StartService
 from sdp.protocol.frames import (
     VERSION,
     Cancel,
@@ -22,7 +22,7 @@ from sdp.protocol.frames import (
     Succeeded,
     ToAgent,
 )
-from sdp.protocol.report import NodeReport, difference
+from sdp.protocol.report import Disk, NodeReport, difference
 from sdp.reconciler.commit import Committed, write
 from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.loop import NodeSend, Reconciler
@@ -560,3 +560,72 @@ async def test_a_newer_commit_supersedes_a_build_that_is_under_way(tmp_path: Pat
         assert len(made.nodes.cancelled) == 1
         stopped = [each for each in made.journal.put.values() if each.status == "STOPPED"]
         assert [(each.commit, each.reason) for each in stopped] == [(old, "Superseded")]
+
+
+MOVED = sandbox("QA-A", "account: {branch: feature/a}")
+
+
+async def test_what_nothing_refers_to_is_removed_when_a_person_asks(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        made.config.sandboxes(a=MOVED)
+        await made.synced("qa-a")
+        (unused,) = made.reconciler.collect().unused
+        assert unused.release.commit == commit("account", "develop")
+        await made.journal.until(lambda: bool(made.journal.of("RELEASES_REMOVED")))
+        assert unused.key not in made.nodes.simulation.observed[MICRO].report.releases
+        assert made.reconciler.garbage().unused == ()
+        await made.synced("qa-a")
+
+
+async def test_what_is_wanted_again_while_it_is_removed_is_built_again(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        made.config.sandboxes(a=MOVED)
+        await made.synced("qa-a")
+        made.nodes.performed.clear()
+        made.nodes.slow = lambda action: isinstance(action, RemoveRelease | Build)
+        made.reconciler.collect()
+        made.config.sandboxes(a=A)
+        await made.journal.until(lambda: len(made.reconciler.flying()) == 2)
+        for flight in made.reconciler.flying():  # the node builds when it has removed
+            await made.nodes.finish(flight)
+        await made.synced("qa-a")
+        assert [type(each) for each in made.nodes.performed[:2]] == [RemoveRelease, Build]
+        assert made.journal.of("RELEASES_REMOVED")
+        assert not made.journal.of("DEPLOY_FAILED")
+
+
+async def test_a_removal_that_fails_is_told_and_harms_no_sandbox(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        made.config.sandboxes(a=MOVED)
+        await made.synced("qa-a")
+        made.nodes.outcome = lambda action: (
+            Failed(reason="ReleaseInUse", message="a container has it")
+            if isinstance(action, RemoveRelease)
+            else Succeeded()
+        )
+        made.reconciler.collect()
+        await made.journal.until(lambda: bool(made.journal.of("ACTION_FAILED")))
+        assert [each.sandbox for each in made.journal.of("ACTION_FAILED")] == [""]
+        assert made.journal.failures == {}
+        await made.synced("qa-a")
+
+
+async def test_a_build_goes_on_by_itself_when_there_is_room_again(tmp_path: Path) -> None:
+    async with platform(tmp_path) as made:
+        disk = Disk(path="/", total_bytes=1 << 40, free=50, inodes=50, writable=False)
+
+        def told(fact: Disk) -> None:
+            before = made.nodes.simulation.observed[MICRO].report
+            facts = {"disk/state": fact}
+            made.nodes.simulation.report(MICRO, before.model_copy(update={"facts": facts}))
+            made.nodes.tell(MICRO, before)
+
+        told(disk)
+        made.config.sandboxes(a=A)
+        await made.journal.until(lambda: "DiskLow" in str(made.reconciler.status("qa-a")))
+        assert not any(isinstance(each, Build | Fetch) for each in made.nodes.performed[:1])
+        told(disk.model_copy(update={"writable": True}))
+        await made.synced("qa-a")
