@@ -45,8 +45,8 @@ unit: setup ## Pure and in-process tests.
 docker: setup ## Tests on a real engine, where one can run.
 	@$(call on_engine,$(PYTEST) -m docker --timeout 300 tests)
 
-e2e: setup ## The whole product, declared scenarios.
-	@$(call on_engine,$(PYTEST) -m e2e --timeout 300 tests/e2e)
+e2e: setup ## The whole product, declared scenarios, in two worlds side by side.
+	@$(call on_engine,$(PYTEST) -m e2e -n 2 --dist loadfile --timeout 300 tests/e2e)
 
 EXAMPLES ?= 100000
 fuzz: setup ## Search for what the planner must never do: EXAMPLES=100000 by default, for a night.

@@ -1,5 +1,7 @@
 """One world for all scenarios; each scenario has sandboxes of its own in it."""
 
+import os
+
 import pytest
 
 from demo.world import World, free_ports, port_is_free, running
@@ -15,8 +17,12 @@ def world(tmp_path_factory):
     engine = ensure_engine(state_folder())
     for tag in images.TAGS:
         images.ensure_image(engine, tag)
-    # Another run on this machine has ports, and an instance, of its own.
-    base = next(base for base in range(21000, 31000, 1000) if port_is_free(base))
+    # Another run on this machine, and another worker of this run, has ports and an instance of
+    # its own; workers look at different bases, so that no two find the same one free.
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    bases = range(21000 + 1000 * mine, 31000, 1000 * workers)
+    base = next(base for base in bases if port_is_free(base))
     root = tmp_path_factory.mktemp("world")
     with running(World(root, f"e2e-{base}", engine, free_ports(base))) as company:
         yield company
