@@ -83,8 +83,10 @@ class Copies:
 
     def sweep(self) -> None:
         """Remove what a crash left unfinished, or behind; once, before the first action."""
-        for place in (self._folder, *self._folder.glob("*"), *self._folder.glob("*/*")):
+        for place in (self._folder, *self._folder.glob("*")):
             durable.sweep(place)
+        for place in self._folder.glob("*/*"):
+            CopyFolder(place).sweep()
         for place in self._folder.glob("*"):
             with contextlib.suppress(OSError):  # copies are there
                 place.rmdir()

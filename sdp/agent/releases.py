@@ -76,7 +76,8 @@ class Releases:
 
     def sweep(self) -> None:
         """Remove what a crash left unfinished, and empty folders; once, before the first build."""
-        for folder in (self._root, *self._root.glob("*"), *self._root.glob("*/*")):
+        folders = (self._root, *self._root.glob("*"), *self._root.glob("*/*"))
+        for folder in (*folders, self._notes.parent):
             durable.sweep(folder)
         for commit in self._root.glob("*/*"):
             with contextlib.suppress(OSError):  # releases are there

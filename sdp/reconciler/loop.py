@@ -182,7 +182,7 @@ class Reconciler:
 
     def garbage(self) -> Garbage:
         """Return what nothing on the nodes refers to, as of now."""
-        return self._sweeper.look(self._world(), self._memory.plans.values(), self.flying())
+        return self._look(self._world())
 
     def collect(self) -> Garbage:
         """Have what nothing refers to removed now, however short a while it is unused."""
@@ -241,7 +241,9 @@ class Reconciler:
             return False
         names = observation.touched(known.report, delta)
         if delta.images:
-            self._cured |= self._memory.lacking_images()
+            self._cured |= self._memory.failed_for("ImageMissing")
+        if observation.has_room_again(known.report, delta):
+            self._cured |= self._memory.failed_for("DiskFull")
         self._memory.fold(node, delta, generation, self._now())
         self._touch(names)
         return True
@@ -384,8 +386,11 @@ class Reconciler:
         """Look for what nothing refers to, where everything is looked at."""
         if not names >= self._memory.every():
             return Plan()
-        self._sweeper.look(whole, self._memory.plans.values(), self.flying())
+        self._look(whole)
         return self._sweeper.plan(whole)
+
+    def _look(self, whole: World) -> Garbage:
+        return self._sweeper.look(whole, self._memory.plans.values(), self.flying())
 
     async def _look_back(self) -> None:
         """Ask the past about sandboxes that nobody desires; more may turn up meanwhile."""

@@ -115,7 +115,7 @@ def touched(node_report: NodeReport, delta: Delta) -> frozenset[str] | None:
     """Return the lower-cased names of sandboxes that a delta is about; None: maybe all."""
     if delta.engine or delta.images or delta.releases or delta.repositories or delta.listeners:
         return None
-    if delta.sealed or _runs_short(node_report, delta):
+    if delta.sealed or _room_changes(node_report, delta):
         return None
     names: set[str] = set()
     for key, container in delta.containers.items():
@@ -128,8 +128,12 @@ def touched(node_report: NodeReport, delta: Delta) -> frozenset[str] | None:
     return frozenset(names)
 
 
-def _runs_short(node_report: NodeReport, delta: Delta) -> bool:
-    """Whether a delta tells that there is room no more, or again."""
+def has_room_again(node_report: NodeReport, delta: Delta) -> bool:
+    """Whether a delta tells that the disk is not low any more."""
+    return bool(shortage(node_report)) and _room_changes(node_report, delta)
+
+
+def _room_changes(node_report: NodeReport, delta: Delta) -> bool:
     if not delta.facts:
         return False
     return bool(shortage(node_report)) != bool(shortage(fold_report(node_report, delta)))

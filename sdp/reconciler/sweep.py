@@ -6,6 +6,7 @@ begun at once, and is never kept: the next look may find somebody who wants the 
 
 import dataclasses
 import datetime
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Final
 
@@ -22,6 +23,8 @@ from sdp.reconciler.garbage import Commit, Garbage, Unused, Where
 from sdp.reconciler.observed import Observed
 from sdp.spec import models, quantities
 
+AT_ONCE: Final = 4
+"""Removals in flight on one node: deployments never wait for cleaning."""
 PAUSE: Final = datetime.timedelta(minutes=5)
 """After a node could not remove something."""
 
@@ -57,6 +60,7 @@ class Sweeper:
         self._asked: set[Where] = set()
         self._later: dict[Where, datetime.datetime] = {}
         self._going: dict[str, Unused] = {}
+        self._busy: Counter[str] = Counter()
         self._removed: dict[str, list[Unused]] = {}
 
     def look(
@@ -81,6 +85,7 @@ class Sweeper:
         there = {each.where for each in self._found.unused}
         self._asked &= there
         self._going = {key: each for key, each in self._going.items() if key in begun}
+        self._busy = Counter(each.node for each in self._going.values())
         self._later = {k: at for k, at in self._later.items() if k in there and at > whole.now}
         return self._found
 
@@ -102,8 +107,12 @@ class Sweeper:
             and (each.node in low or each.where in self._asked or each.since <= whole.now - grace)
         ]
         due.sort(key=lambda each: (-each.release.bytes if each.node in low else 0, each.since))
-        self._going.update({_key(each): each for each in due})
-        return Plan(actions=tuple(_removal(each) for each in due))
+        for each in due:
+            if self._busy[each.node] < AT_ONCE:
+                self._busy[each.node] += 1
+                self._going[_key(each)] = each
+        chosen = (each for each in due if _key(each) in self._going)
+        return Plan(actions=tuple(_removal(each) for each in chosen))
 
     def ended(
         self, done: Planned, outcome: Outcome, flying: Iterable[InFlight], now: datetime.datetime

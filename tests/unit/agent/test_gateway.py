@@ -391,6 +391,15 @@ async def test_what_a_sandbox_that_is_gone_left_behind_goes_at_start(world):
     assert [each.name for each in (world.tmp / "copies").iterdir()] == ["qa"]
 
 
+async def test_what_a_crash_left_beside_a_written_file_is_swept_and_the_file_stays(world):
+    await world.create()
+    left = [folder / ".sdp-tmp-1" for folder in (world.file.parent, world.root / "kept")]
+    for file in left:
+        file.write_bytes(b"half")
+    world.agent()
+    assert [file.exists() for file in (*left, world.file)] == [False, False, True]
+
+
 async def test_no_copy_is_made_of_a_release_that_is_being_removed(world):
     world.going = world.release
     assert reason(await world.create()) == "ReleaseMissing"

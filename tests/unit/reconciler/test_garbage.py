@@ -15,7 +15,7 @@ from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.draft import Plan, World
 from sdp.reconciler.events import Event
 from sdp.reconciler.garbage import Commit, Garbage, find
-from sdp.reconciler.sweep import PAUSE, Sweeper
+from sdp.reconciler.sweep import AT_ONCE, PAUSE, Sweeper
 from tests.builders import GATEWAY, MICRO, NOW, PLATFORM, Simulation, commit, desired, sandbox
 
 A = sandbox("QA", "account: {branch: feature/a}")
@@ -220,6 +220,27 @@ def test_all_that_is_garbage_goes_where_the_disk_is_low_the_largest_first():
     low(simulation, free=0, left_bytes=100 << 20)
     gone = planned(looked(simulation), simulation.world())
     assert [each for _, each in gone] == ["2" * 40, "3" * 40, "1" * 40, OLD]
+
+
+def test_few_are_removed_at_once_so_that_no_deployment_waits():
+    simulation = moved()
+    releases = simulation.observed[MICRO].report.releases
+    more = {
+        f"user/{n:040x}/go": Release(
+            repository="user", commit=f"{n:040x}", recipe="go", defaults={}, problems=()
+        )
+        for n in range(9)
+    }
+    edit(simulation, MICRO, releases={**releases, **more})
+    sweeper, whole = looked(simulation), at(simulation, DAY)
+    sweeper.look(whole, (), ())
+    flying = [flight(each) for each in sweeper.plan(whole).actions]
+    assert len(flying) == AT_ONCE
+    left = dataclasses.replace(whole, observed=sweep.without(whole.observed, flying))
+    sweeper.look(left, (), flying)
+    assert sweeper.plan(left).actions == ()
+    sweeper.look(left, (), flying[1:])
+    assert len(sweeper.plan(left).actions) == 1
 
 
 def flight(planned_one: object) -> InFlight:

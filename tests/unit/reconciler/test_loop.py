@@ -613,19 +613,39 @@ async def test_a_removal_that_fails_is_told_and_harms_no_sandbox(tmp_path: Path)
         await made.synced("qa-a")
 
 
+ROOM = Disk(path="/", total_bytes=1 << 40, free=50, inodes=50, writable=True)
+
+
+def tell_disk(made: Platform, disk: Disk) -> None:
+    before = made.nodes.simulation.observed[MICRO].report
+    after = before.model_copy(update={"facts": {"disk/state": disk}})
+    made.nodes.simulation.report(MICRO, after)
+    made.nodes.tell(MICRO, before)
+
+
 async def test_a_build_goes_on_by_itself_when_there_is_room_again(tmp_path: Path) -> None:
     async with platform(tmp_path) as made:
-        disk = Disk(path="/", total_bytes=1 << 40, free=50, inodes=50, writable=False)
-
-        def told(fact: Disk) -> None:
-            before = made.nodes.simulation.observed[MICRO].report
-            facts = {"disk/state": fact}
-            made.nodes.simulation.report(MICRO, before.model_copy(update={"facts": facts}))
-            made.nodes.tell(MICRO, before)
-
-        told(disk)
+        tell_disk(made, ROOM.model_copy(update={"writable": False}))
         made.config.sandboxes(a=A)
         await made.journal.until(lambda: "DiskLow" in str(made.reconciler.status("qa-a")))
-        assert not any(isinstance(each, Build | Fetch) for each in made.nodes.performed[:1])
-        told(disk.model_copy(update={"writable": True}))
+        tell_disk(made, ROOM)
+        await made.synced("qa-a")
+
+
+async def test_what_failed_for_want_of_room_is_tried_again_when_there_is_some(
+    tmp_path: Path,
+) -> None:
+    full = Failed(reason="DiskFull", message="no space left", terminal=True)  # no retry by itself
+
+    def fills(action: Action) -> Outcome:
+        service = isinstance(action, Build) and action.recipe.kind == "go"
+        return full if service else Succeeded()
+
+    async with platform(tmp_path) as made:
+        made.nodes.outcome = fills
+        made.config.sandboxes(a=A)
+        await made.journal.until(lambda: "DiskFull" in str(made.reconciler.status("qa-a")))
+        tell_disk(made, ROOM.model_copy(update={"writable": False}))
+        made.nodes.outcome = lambda _: Succeeded()
+        tell_disk(made, ROOM)
         await made.synced("qa-a")
