@@ -242,16 +242,14 @@ class Observer:
 
     async def _look_at_disk(self) -> None:
         async with self._scanning:  # a scan that began earlier must not be published later
+            space = await asyncio.to_thread(self._disk.space)
+            self._publish(
+                facts={**self.report.facts, **space}
+            )  # also where the rest can't be read
             releases = await asyncio.to_thread(self._disk.releases.scan)
             copies = await asyncio.to_thread(self._disk.copies.scan)
             sealed = await asyncio.to_thread(self._disk.seals.scan)
-            space = await asyncio.to_thread(self._disk.space)
-            self._publish(
-                releases=dict(releases),
-                copies=dict(copies),
-                sealed=dict(sealed),
-                facts={**self.report.facts, **space},
-            )
+            self._publish(releases=dict(releases), copies=dict(copies), sealed=dict(sealed))
 
     async def _look_at_seals(self) -> None:
         async with self._scanning:

@@ -130,9 +130,11 @@ class Sweeper:
         match outcome:
             case Succeeded() if found is not None:
                 self._removed.setdefault(done.node, []).append(found)
-            case Failed(reason=reason, message=message) if found is not None:
+            case Failed(reason=reason, message=message, fix=fix) if found is not None:
                 self._later[found.where] = now + PAUSE
-                told.append(Event(now, "ACTION_FAILED", reason=reason, message=message))
+                about: dict[str, JsonValue] = {"node": done.node, "fix": fix}
+                failed = Event(now, "ACTION_FAILED", "", "", "", reason, message, about)
+                told.append(failed)
             case Succeeded() | Failed() | Cancelled():
                 pass
         left = (each for each in flying if isinstance(each.planned.action, RemoveRelease))
