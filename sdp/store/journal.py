@@ -80,10 +80,15 @@ def latest(connection: Connection) -> int:
     return connection.scalar(select(func.max(events.c.seq))) or _pruned(connection)
 
 
-def prune(connection: Connection, before: datetime.datetime, limit: int) -> int:
-    """Delete up to so many of the first events, up to the first one not before a time."""
+def prune(
+    connection: Connection, before: datetime.datetime, now: datetime.datetime, limit: int
+) -> int:
+    """Delete up to so many of the first events, up to the first one not before a time.
+
+    What a node with a wrong clock told from the future keeps nothing.
+    """
     at, seq = events.c.at, events.c.seq
-    first = connection.scalar(select(seq).where(at >= before).order_by(seq).limit(1))
+    first = connection.scalar(select(seq).where(at.between(before, now)).order_by(seq).limit(1))
     older = select(seq) if first is None else select(seq).where(seq < first)
     batch = older.order_by(seq).limit(limit).subquery()
     if (last := connection.scalar(select(func.max(batch.c.seq)))) is None:

@@ -130,7 +130,7 @@ class Logs:
 
         def run() -> tuple[str, ...]:
             limit = before.timestamp()
-            files = self._folder.glob("*/*.log")
+            files = (each for each in self._folder.glob("*/*.log") if _NAME.fullmatch(each.stem))
             return tuple(file.stem for file in files if file.stat().st_mtime < limit)
 
         return await self._run(run)

@@ -120,11 +120,13 @@ class Store:
         Events, deployments that ended with their logs, failures of versions that are gone, and
         logs that no deployment is known of.
         """
-        while await self._write(lambda w: journal.prune(w.connection, before, _BATCH)):
+        now = clock.now()
+        while await self._write(lambda w: journal.prune(w.connection, before, now, _BATCH)):
             pass
         while gone := await self._write(lambda w: deployments.prune(w.connection, before, _BATCH)):
             for identifier in gone:
-                await self.logs.remove(identifier)
+                with contextlib.suppress(ValueError):  # an id that names no file has no log
+                    await self.logs.remove(identifier)
         await self._write(lambda write: records.prune_failures(write.connection, before))
         for identifier in await self.logs.untouched(before):
             if await self.deployment(identifier) is None:

@@ -71,6 +71,14 @@ async def test_an_event_that_was_told_late_takes_no_newer_one_with_it(tmp_path):
         assert (await store.oldest(), await store.latest()) == (2, 3)
 
 
+async def test_an_event_from_the_future_keeps_nothing(tmp_path):
+    async with Store.open(tmp_path) as store:
+        ahead = NewEvent(at=NOW + 36_500 * DAY, kind="AHEAD")
+        await store.append([event(), ahead, event(), NewEvent(at=LATER, kind="NEW")])
+        await store.prune(LATER)
+        assert await store.oldest() == 4
+
+
 async def test_failures_of_versions_that_are_gone_go(tmp_path):
     async with Store.open(tmp_path) as store:
         await store.upsert(deployment(1, hash="known", status="FAILED", finished_at=NOW))
@@ -87,10 +95,14 @@ async def test_logs_that_no_deployment_is_known_of_are_swept_when_they_are_old(t
         await store.upsert(deployment(1))
         for identifier in ("d-1", "d-lost", "d-new"):
             await said(store, identifier)
+        strange = tmp_path / "logs" / "d-" / "Not a deployment.log"
+        strange.write_text("")
+        os.utime(strange, (0, 0))
         for identifier in ("d-1", "d-lost"):
             os.utime(tmp_path / "logs" / "d-" / f"{identifier}.log", (0, 0))
         await store.prune(LATER)
-        assert sorted(each.stem for each in tmp_path.glob("logs/*/*.log")) == ["d-1", "d-new"]
+        left = {each.stem for each in tmp_path.glob("logs/*/*.log")}
+        assert left == {"d-1", "d-new", strange.stem}
 
 
 class Shelf:
