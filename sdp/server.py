@@ -7,6 +7,7 @@ on the loopback only.
 import asyncio
 import contextlib
 import dataclasses
+import datetime
 import ipaddress
 import signal
 import socket
@@ -41,7 +42,8 @@ from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Source
 from sdp.reconciler.steady import Moved
-from sdp.store import values
+from sdp.spec import quantities
+from sdp.store import retention, values
 from sdp.store.deployments import BadCursorError
 from sdp.store.logfile import LogLine
 from sdp.store.store import Store
@@ -295,9 +297,17 @@ async def _run(
         server = _Server(config, listening)
         async with asyncio.TaskGroup() as group:
             reconciling = group.create_task(reconciler.run())
+            forgetting = group.create_task(retention.forget(store, lambda: _history(reconciler)))
             await server.serve(sockets=[listener])
+            forgetting.cancel()
             reconciling.cancel()
     log.info("stopped")
+
+
+def _history(reconciler: Reconciler) -> datetime.timedelta | None:
+    """Return how much of the past is kept; None before there is a platform that says so."""
+    platform = reconciler.world().desired.platform
+    return quantities.duration(platform.retention.history) if platform else None
 
 
 class _Server(uvicorn.Server):

@@ -230,6 +230,12 @@ class Containers:
             return Succeeded(note="already gone")
         return Succeeded()
 
+    async def mounted(self) -> frozenset[Path]:
+        """Return the folders of this machine that containers have, stopped ones too."""
+        listed = (await self._engine.containers()).values()
+        sources = [Path(source) for each in listed for source in each.mounts]
+        return await asyncio.to_thread(lambda: frozenset(each.resolve() for each in sources))
+
     async def ensure_network(self, action: actions.EnsureNetwork) -> Outcome:
         await self._engine.create_network(action.name, action.sandbox)
         return Succeeded()

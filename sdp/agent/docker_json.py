@@ -4,7 +4,7 @@ import datetime
 import io
 import tarfile
 from collections.abc import Iterator, Mapping
-from typing import Required, TypedDict
+from typing import NotRequired, Required, TypedDict
 
 from sdp.agent.engine import INSTANCE, NODE, Hint, Inspected, Listed, Publisher
 from sdp.protocol.actions import Limits
@@ -89,6 +89,10 @@ class Port(TypedDict, total=False):
     Type: str
 
 
+class MountPoint(TypedDict):
+    Source: NotRequired[str]
+
+
 class Item(TypedDict):
     Id: str
     Names: list[str]
@@ -97,6 +101,7 @@ class Item(TypedDict):
     State: str
     NetworkSettings: Networks
     Ports: list[Port]
+    Mounts: list[MountPoint]
 
 
 class Network(TypedDict):
@@ -165,6 +170,7 @@ def listed(item: Item) -> Listed:
         name=item["Names"][0].lstrip("/") if item["Names"] else "",
         state=item["State"],
         endpoints=tuple(sorted(f"{name} {e['EndpointID']}" for name, e in endpoints.items())),
+        mounts=tuple(sorted(each["Source"] for each in item["Mounts"] if "Source" in each)),
     )
 
 

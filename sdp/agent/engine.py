@@ -77,11 +77,15 @@ class Draft:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listed:
-    """What the engine's list says of a container: enough to see that it changed."""
+    """What the engine's list says of a container: enough to see that it changed.
+
+    ``mounts`` are the host's folders in it.
+    """
 
     name: str
     state: str
     endpoints: tuple[str, ...]
+    mounts: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

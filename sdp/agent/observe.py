@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import structlog
@@ -67,11 +67,12 @@ class Seals(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Disk:
-    """What is looked at on this machine's disk."""
+    """What is looked at on this machine's disk; ``space`` tells how full it is."""
 
     releases: Releases
     copies: Copies
     seals: Seals
+    space: Callable[[], Mapping[str, Fact]]
 
 
 class Observer:
@@ -125,7 +126,13 @@ class Observer:
         match after:
             case actions.Fetch(repository=name):
                 await self._look_at_clone(name)
-            case actions.Build() | actions.CopyGateway() | actions.Route() | actions.RemoveCopy():
+            case (
+                actions.Build()
+                | actions.CopyGateway()
+                | actions.Route()
+                | actions.RemoveCopy()
+                | actions.RemoveRelease()
+            ):
                 await self._look_at_disk()
             case actions.Unseal():
                 await self._look_at_seals()
@@ -247,6 +254,10 @@ class Observer:
 
     async def _look_at_disk(self) -> None:
         async with self._scanning:  # a scan that began earlier must not be published later
+            space = await asyncio.to_thread(self._disk.space)
+            self._publish(
+                facts={**self.report.facts, **space}
+            )  # also where the rest can't be read
             releases = await asyncio.to_thread(self._disk.releases.scan)
             copies = await asyncio.to_thread(self._disk.copies.scan)
             sealed = await asyncio.to_thread(self._disk.seals.scan)

@@ -8,6 +8,7 @@ from sdp.api import (
     container_logs,
     deployments,
     events,
+    garbage,
     history,
     hooks,
     inventory,
@@ -42,6 +43,7 @@ def create_app(ports: Ports) -> FastAPI:
     for part in (sandboxes, history, inventory, deployments, events, changes, life, hooks):
         api.include_router(part.router(ports))
     api.include_router(nodes.router(ports.plane, VERSION))
+    api.include_router(garbage.router(ports.plane))
     api.include_router(container_logs.router(ports.plane, sessions))
     app.include_router(api)
     app.include_router(agents.router(sessions))

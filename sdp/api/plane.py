@@ -124,6 +124,12 @@ class ReconcilerPlane:
     def in_flight(self) -> Sequence[views.ActionInFlight]:
         return [showing.in_flight(each) for each in self._reconciler.flying()]
 
+    def garbage(self) -> views.Garbage:
+        return showing.garbage(self._reconciler.garbage(), self.platform)
+
+    def collect(self) -> views.Garbage:
+        return showing.garbage(self._reconciler.collect(), self.platform)
+
     def examine(self, version: str) -> Sequence[views.Finding]:
         found = [showing.finding(each) for each in doctor.examine(self._world, version)]
         if (trouble := self._reconciler.trouble) is not None:

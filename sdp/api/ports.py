@@ -15,6 +15,7 @@ from sdp.api.views import (
     DeploymentStatus,
     DeploymentView,
     Finding,
+    Garbage,
     LogLineView,
     PlanView,
     PortList,
@@ -132,6 +133,14 @@ class Plane(Protocol):
 
     def in_flight(self) -> Sequence[ActionInFlight]:
         """Return what nodes are doing now."""
+        ...
+
+    def garbage(self) -> Garbage:
+        """Return what nothing on the nodes refers to."""
+        ...
+
+    def collect(self) -> Garbage:
+        """Have it removed now; return what that is."""
         ...
 
     def examine(self, version: str) -> Sequence[Finding]:

@@ -42,13 +42,6 @@ class PartRequest(BaseModel):
     service: str | None = Field(None, description="This service alone; gateway is one.")
 
 
-class UpdateRequest(BaseModel):
-    """What of a sandbox to update."""
-
-    model_config = ConfigDict(extra="forbid")
-    service: str | None = Field(None, description="This service alone; gateway is one.")
-
-
 def bounded(request: Request) -> None:
     """Refuse a body that is too long, or does not say how long it is."""
     length = request.headers.get("content-length", "")
@@ -162,7 +155,7 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
         return plane.restart(known.name, service or "")
 
     @routes.post("/sandboxes/{name}/update")
-    async def update(name: str, body: UpdateRequest | None = None) -> views.Updated:
+    async def update(name: str, body: PartRequest | None = None) -> views.Updated:
         """Let in the newest commits of branches that are followed by hand; 409 where none is."""
         service = body.service if body else None
         known = service_of(plane, name, service) if service else _known(plane, name)

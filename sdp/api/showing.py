@@ -1,5 +1,6 @@
 """The reconciler's values as the API's views. Renames and counts; decides nothing. Pure."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -10,11 +11,14 @@ from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
 from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.draft import Hold, Plan, World
 from sdp.reconciler.finding import Finding
+from sdp.reconciler.garbage import Garbage
 from sdp.reconciler.history import History
 from sdp.reconciler.lifecycle import Lifecycle
 from sdp.reconciler.routing import RouteProblem
 from sdp.reconciler.status import Condition, SandboxStatus
+from sdp.reconciler.sweep import unused_for
 from sdp.reconciler.updates import Update
+from sdp.spec.models import Platform
 from sdp.spec.tree import Problem
 
 
@@ -171,6 +175,26 @@ def updated(sandbox: str, made: Iterable[Update]) -> views.Updated:
         for each in made
     )
     return views.Updated(sandbox=sandbox, services=services)
+
+
+def garbage(found: Garbage, platform: Platform | None) -> views.Garbage:
+    """Return what nothing refers to, and when it goes."""
+    grace = unused_for(platform)
+    return views.Garbage(
+        unused=tuple(
+            views.UnusedRelease(
+                node=each.node,
+                repository=each.release.repository,
+                commit=each.release.commit,
+                recipe=each.release.recipe,
+                bytes=each.release.bytes,
+                since=each.since,
+                goes_at=each.since + grace,
+            )
+            for each in found.unused
+        ),
+        doubts=tuple(views.Doubt.model_validate(dataclasses.asdict(e)) for e in found.doubts),
+    )
 
 
 def finding(found: Finding) -> views.Finding:

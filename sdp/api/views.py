@@ -492,11 +492,39 @@ class QueuedView(View):
     fix: str
 
 
+class UnusedRelease(View):
+    """A release that nothing refers to; ``bytes`` is 0 where its size was not noted."""
+
+    node: str
+    repository: str
+    commit: str
+    recipe: str
+    bytes: int
+    since: datetime.datetime
+    goes_at: datetime.datetime = Field(description="When it is removed by itself.")
+
+
+class Doubt(View):
+    """Why nothing of a repository, or with "" of all, is removed from a node."""
+
+    node: str
+    repository: str
+    message: str
+    fix: str
+
+
 class QuotaList(View):
     """All quotas, and who waits, in order; both empty where there are none."""
 
     quotas: tuple[QuotaView, ...] = ()
     queue: tuple[QueuedView, ...] = ()
+
+
+class Garbage(View):
+    """What is removed from the nodes, and what is kept because it can't be known."""
+
+    unused: tuple[UnusedRelease, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 class RepositoryView(View):

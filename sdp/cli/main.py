@@ -13,6 +13,7 @@ from sdp.cli import edit, env, follow, init, life, plan, ports, serve, show, spe
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
+from sdp.cli.gc import gc
 from sdp.cli.history import history
 from sdp.cli.logs import logs
 from sdp.cli.nodes import nodes
@@ -112,7 +113,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "quotas": quotas,
         "doctor": doctor,
     },
-    "Act": {"sync": show.sync, "update": update, "restart": restart, "cancel": cancel},
+    "Act": {"sync": show.sync, "update": update, "restart": restart, "cancel": cancel, "gc": gc},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():

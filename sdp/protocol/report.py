@@ -89,7 +89,8 @@ class Release(Value):
     """A built commit on disk. Keyed by ``<repository>/<commit>/<recipe>``.
 
     ``defaults`` holds, for a gateway's release, the routes that were committed: key → URL;
-    ``problems`` what is to be known of entries of its config.php.
+    ``problems`` what is to be known of entries of its config.php. ``bytes`` is what it takes on
+    the disk; 0 where that was not noted.
     """
 
     repository: str
@@ -97,6 +98,7 @@ class Release(Value):
     recipe: str
     defaults: dict[str, str]
     problems: ConfigProblems
+    bytes: int = 0
 
 
 class Repository(Value):
@@ -158,6 +160,7 @@ class Disk(Value):
     """The file system that a folder is on; shares in whole per cent, so that little is news.
 
     ``inodes`` is 100 where they do not run out. ``writable``: the agent may write there.
+    ``left_bytes`` tells what is free more exactly than a share can, once that is little.
     """
 
     kind: Literal["disk"] = "disk"
@@ -166,10 +169,13 @@ class Disk(Value):
     free: int
     inodes: int
     writable: bool
+    left_bytes: int | None = None
 
     @property
     def free_bytes(self) -> int:
         """Return how much is free, as exactly as is told."""
+        if self.left_bytes is not None:
+            return self.left_bytes
         return self.total_bytes * self.free // 100
 
 

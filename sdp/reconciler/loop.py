@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeAlias
 import structlog
 
 from sdp import clock
-from sdp.protocol.actions import Action
+from sdp.protocol.actions import Action, RemoveRelease
 from sdp.protocol.frames import (
     Cancelled,
     Failed,
@@ -32,7 +32,18 @@ from sdp.protocol.frames import (
     ToAgent,
 )
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import cancel, deployments, events, guard, hints, history, restart, updates
+from sdp.reconciler import (
+    cancel,
+    deployments,
+    events,
+    guard,
+    hints,
+    history,
+    restart,
+    snapshots,
+    sweep,
+    updates,
+)
 from sdp.reconciler import observed as observation
 from sdp.reconciler.cancel import Cancellation, Scope
 from sdp.reconciler.departure import departures
@@ -40,6 +51,7 @@ from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.desired import Desired, Revision, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
+from sdp.reconciler.garbage import Garbage
 from sdp.reconciler.history import Attempt, Failure, History
 from sdp.reconciler.lifecycle import Lives, lives
 from sdp.reconciler.memory import Memory, causes
@@ -52,6 +64,7 @@ from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
 from sdp.reconciler.steady import Moved
+from sdp.reconciler.sweep import Sweeper
 from sdp.reconciler.updates import Look, Refusal, Update
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
@@ -138,6 +151,7 @@ class Reconciler:
         self._cured: frozenset[tuple[str, str]] = frozenset()
         self._cancels: list[_Cancel] = []
         self._hinted: set[str] = set()
+        self._sweeper = Sweeper()
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self.trouble: Unavailable | None = None
@@ -262,6 +276,17 @@ class Reconciler:
         """Return what nodes were told to do and have not answered, silent ones too."""
         return (*self._dispatcher, *self._dispatcher.silent)
 
+    def garbage(self) -> Garbage:
+        """Return what nothing on the nodes refers to, as of now."""
+        return self._unused(self._world())
+
+    def collect(self) -> Garbage:
+        """Have what nothing refers to removed now, however short a while it is unused."""
+        found = self.garbage()
+        self._sweeper.ask(each.where for each in found.unused)
+        self._touch(None)
+        return found
+
     def preview(
         self, tree: Tree, selection: Selection = WHOLE, deletes: int = 0
     ) -> tuple[dict[str, Plan], World]:
@@ -312,7 +337,9 @@ class Reconciler:
             return False
         names = observation.touched(known.report, delta)
         if delta.images:
-            self._cured |= self._memory.lacking_images()
+            self._cured |= self._memory.failed_for("ImageMissing")
+        if observation.has_room_again(known.report, delta):
+            self._cured |= self._memory.failed_for("DiskFull")
         self._memory.fold(node, delta, generation, self._now())
         self._touch(names)
         return True
@@ -446,11 +473,11 @@ class Reconciler:
             await self._journal.put_choices(moved)
             memory.choose(moved)
         # From here to the choice nothing is awaited: plans and what is in flight belong together.
-        whole = memory.world(self._now())
+        whole = self._world()
         names |= memory.shifted(whole)
         happened = memory.plan(names, whole)
         flying = tuple(self._dispatcher)
-        chosen = ready(memory.startable(), flying, whole)
+        chosen = ready([*memory.startable(), self._sweep(names, whole)], flying, whole)
         wanted = memory.wanted(whole, {each.planned.sandbox.lower() for each in flying})
         stale = superseded(flying, memory.plans.values(), wanted)
         begun = memory.begin(names, whole, _new_deployment)
@@ -466,6 +493,23 @@ class Reconciler:
         # Only now: a request outlives a round that failed, and one that came meanwhile stays.
         self._requests = {n: x for n, x in self._requests.items() if requests.get(n) != x}
         self._retries &= self._requests.keys()
+
+    def _world(self) -> World:
+        """Return the world as of now; what is being removed is not in it any more."""
+        whole = self._memory.world(self._now())
+        return dataclasses.replace(whole, observed=sweep.without(whole.observed, self.flying()))
+
+    def _sweep(self, names: frozenset[str], whole: World) -> Plan:
+        """Look for what nothing refers to, where everything is looked at."""
+        if not names >= self._memory.every():
+            return Plan()
+        self._unused(whole)
+        return self._sweeper.plan(whole)
+
+    def _unused(self, whole: World) -> Garbage:
+        named = self.tree.snapshots.values() if self.tree else ()
+        pinned = snapshots.commits((each.spec for each in named), whole.desired.platform)
+        return self._sweeper.look(whole, self._memory.plans.values(), self.flying(), pinned)
 
     async def _look_back(self) -> None:
         """Ask the past about sandboxes that nobody desires; more may turn up meanwhile."""
@@ -552,6 +596,11 @@ class Reconciler:
     async def _result(self, result: Result) -> None:
         flight = self._dispatcher.ended(result.action_id)
         if flight is None:
+            return
+        if isinstance(flight.planned.action, RemoveRelease):
+            now, flying = self._now(), self._dispatcher
+            happened = self._sweeper.ended(flight.planned, result.outcome, flying, now)
+            await self._journal.append(happened)
             return
         match result.outcome:
             case Succeeded():

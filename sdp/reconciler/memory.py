@@ -250,11 +250,11 @@ class Memory:
         """Return the services of a sandbox that have failures."""
         return sorted({key[:2] for key in self._failures if key[0].lower() == name})
 
-    def lacking_images(self) -> frozenset[tuple[str, str]]:
-        """Return the sandboxes' services that failed for want of an image."""
+    def failed_for(self, reason: str) -> frozenset[tuple[str, str]]:
+        """Return the sandboxes' services that failed for a reason."""
         failures = self._failures.values()
-        missing = (each.attempt for each in failures if each.reason == "ImageMissing")
-        return frozenset((each.sandbox, each.service) for each in missing)
+        failed = (each.attempt for each in failures if each.reason == reason)
+        return frozenset((each.sandbox, each.service) for each in failed)
 
     def cancelling(
         self, scope: cancel.Scope, flying: Collection[InFlight], whole: World

@@ -11,6 +11,7 @@ from sdp.protocol.frames import VERSION
 from sdp.protocol.report import Container, Copy, Delta, Network, NodeReport
 from sdp.protocol.report import fold as fold_report
 from sdp.reconciler import restarts, usage
+from sdp.reconciler.disk import shortage
 from sdp.reconciler.restarts import Restarts
 from sdp.reconciler.usage import Sample, Usage
 
@@ -150,7 +151,7 @@ def touched(node_report: NodeReport, delta: Delta) -> frozenset[str] | None:
     """Return the lower-cased names of sandboxes that a delta is about; None: maybe all."""
     if delta.engine or delta.images or delta.releases or delta.repositories or delta.listeners:
         return None
-    if delta.sealed:
+    if delta.sealed or _room_changes(node_report, delta):
         return None
     names: set[str] = set()
     for key, container in delta.containers.items():
@@ -161,6 +162,17 @@ def touched(node_report: NodeReport, delta: Delta) -> frozenset[str] | None:
         names.update({holder.sandbox.lower()} if holder else set())
     names.update(key.split("/")[0].lower() for key in delta.copies)
     return frozenset(names)
+
+
+def has_room_again(node_report: NodeReport, delta: Delta) -> bool:
+    """Whether a delta tells that the disk is not low any more."""
+    return bool(shortage(node_report)) and _room_changes(node_report, delta)
+
+
+def _room_changes(node_report: NodeReport, delta: Delta) -> bool:
+    if not delta.facts:
+        return False
+    return bool(shortage(node_report)) != bool(shortage(fold_report(node_report, delta)))
 
 
 def sandboxes(observed: Observed) -> frozenset[str]:

@@ -18,7 +18,7 @@ from sdp.protocol.actions import (
 from sdp.protocol.report import Copy
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp
-from sdp.reconciler.diff import Difference, Place, ServiceDifference, diff, places_of
+from sdp.reconciler.diff import Difference, Place, ServiceDifference, Version, diff, places_of
 from sdp.reconciler.draft import Cause, Draft, Hold, Plan, Planned, World, world
 from sdp.reconciler.drift import with_drifts
 from sdp.reconciler.eviction import RUNS, STOPPED, evict, gives_up
@@ -227,14 +227,18 @@ def _retire(draft: Draft, difference: Difference, service: ServiceDifference, af
 
 
 def _retire_gateway(draft: Draft, difference: Difference, after: Keys) -> None:
-    gateway, node = difference.gateway, difference.gateway.node.id
+    gateway = difference.gateway
     current = gateway.current
-    if current is None or current.state != "running" or current.health != "healthy":
-        return
-    _remove(draft, gateway.others, Cause("replaced by", "", current.commit[:7]), after)
-    if not draft.known(node):
-        return
-    in_use = {current.commit, *(place.container.commit for place in gateway.others)}
+    if current is not None and current.state == "running" and current.health == "healthy":
+        _remove(draft, gateway.others, Cause("replaced by", "", current.commit[:7]), after)
+    if isinstance(gateway.wanted, Version) and draft.known(gateway.node.id):
+        _retire_copies(draft, difference, gateway.wanted)
+
+
+def _retire_copies(draft: Draft, difference: Difference, wanted: Version) -> None:
+    """Remove the copies that no container has and that are not wanted: of updates that failed, too."""
+    gateway, node = difference.gateway, difference.gateway.node.id
+    in_use = {wanted.commit, *(place.container.commit for place in gateway.others)}
     for copy in observation.held(draft.world.observed, node, difference.sandbox).copies:
         if copy.commit not in in_use:
             action = RemoveCopy(sandbox=difference.sandbox, commit=copy.commit)

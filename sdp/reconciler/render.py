@@ -16,6 +16,7 @@ from sdp.protocol.actions import (
     Remove,
     RemoveCopy,
     RemoveNetwork,
+    RemoveRelease,
     Rename,
     Restart,
     Resume,
@@ -276,6 +277,8 @@ def _line(planned: Planned, containers: Mapping[str, str]) -> Line:  # noqa: C90
             return Line("-", "network", f"{short} on {planned.node}", cause)
         case RemoveCopy():
             return Line("-", "copy", short, cause)
+        case RemoveRelease():
+            return Line("-", "release", f"{short} on {planned.node}", cause)
 
 
 def _route(planned: Planned, route: Route) -> str:
@@ -294,7 +297,7 @@ def _shown(action: Action, containers: Mapping[str, str]) -> str:  # noqa: PLR09
     match action:
         case Unseal():
             return action.file.path
-        case Fetch() | Build():
+        case Fetch() | Build() | RemoveRelease():
             return f"{action.repository} @ {action.commit[:7]}"
         case CopyGateway() | RemoveCopy():
             return f"gateway @ {action.commit[:7]}"

@@ -26,6 +26,7 @@ from sdp.reconciler.draft import Cause, Draft, Waiting, gateway_recipe, go_recip
 from sdp.reconciler.eviction import RUNS, STOPPED
 from sdp.reconciler.history import CANCELLED, Failure
 from sdp.reconciler.ports import Claim, blocked
+from sdp.reconciler.room import no_room
 from sdp.reconciler.routing import patchable
 from sdp.spec import models, names
 
@@ -67,6 +68,8 @@ def service_rollout(
         draft.hold_failure(service.service, failure)
         return _fall_back(draft, service)
     node = service.node.id
+    if not _is_built(draft, node, version) and no_room(draft, service.service, node, version):
+        return ()
     built = release(draft, service.service, node, version)
     addresses = _ocp_addresses(draft, difference, service)
     claim = _claim(draft, service, version)
@@ -91,7 +94,17 @@ def gateway_rollout(draft: Draft, difference: Difference, networks: dict[str, Ke
     if failure := draft.failure(gateway.service, version.hash):
         draft.hold_failure(gateway.service, failure)
         return _fall_back(draft, gateway)
+    return _new_gateway(draft, difference, version, networks)
+
+
+def _new_gateway(
+    draft: Draft, difference: Difference, version: Version, networks: dict[str, Keys]
+) -> Keys:
+    gateway = difference.gateway
     node = gateway.node.id
+    made = difference.wanted_copy is not None and _is_built(draft, node, version)
+    if not made and no_room(draft, gateway.service, node, version):
+        return ()
     built = release(draft, gateway.service, node, version)
     claim = Claim(node, draft.sandbox, gateway.service, version.hash, version.pinned)
     host_port = draft.port(claim, _ranges(draft).gateway)
@@ -119,6 +132,10 @@ def gateway_rollout(draft: Draft, difference: Difference, networks: dict[str, Ke
     stopped = _make_way(draft, gateway, host_port, copied)
     after = (*networks[node], *copied, *stopped)
     return _bring_up(draft, gateway, start, _why(draft, gateway, version), after)
+
+
+def _is_built(draft: Draft, node: str, version: Version) -> bool:
+    return version.release in draft.world.observed[node].report.releases
 
 
 def _version(draft: Draft, service: ServiceDifference) -> Version | None:
@@ -339,8 +356,11 @@ def _ocp_addresses(
     if not asks or difference.release is not None:
         return ()
     gateway = difference.gateway
-    if isinstance(gateway.wanted, Version) and draft.known(gateway.node.id):
-        return release(draft, gateway.service, gateway.node.id, gateway.wanted)
+    node, wanted = gateway.node.id, gateway.wanted
+    if isinstance(wanted, Version) and draft.known(node):
+        if not no_room(draft, gateway.service, node, wanted):
+            return release(draft, gateway.service, node, wanted)
+        return None
     draft.hold(
         service.service,
         "WaitingForGateway",

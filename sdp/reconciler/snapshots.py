@@ -93,6 +93,21 @@ def pins_of(snapshot: models.Snapshot) -> Pins:
     return Pins.model_validate(snapshot.model_dump(include={*Pins.model_fields}))
 
 
+def commits(
+    pinned: Iterable[models.Snapshot], platform: models.Platform | None
+) -> frozenset[tuple[str, str]]:
+    """Return the commits that named snapshots pin, each with its repository."""
+    if platform is None:
+        return frozenset()
+    found: set[tuple[str, str]] = set()
+    for each in pinned:
+        found.add((platform.gateway.repository, each.gateway.commit))
+        for name, service in each.services.items():
+            if service.commit is not None and name in platform.services:
+                found.add((platform.services[name].repository, service.commit))
+    return frozenset(found)
+
+
 def _versions(difference: Difference) -> tuple[tuple[str, Mapping[str, str]], ...]:
     wanted = (each.wanted for each in (difference.gateway, *difference.services))
     return tuple((e.commit, e.fingerprints) for e in wanted if isinstance(e, Version))

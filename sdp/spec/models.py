@@ -342,6 +342,15 @@ class Quotas(OwnerQuota):
     )
 
 
+class Retention(Model):
+    """How long is kept what nothing uses any more."""
+
+    unused: Duration = Field(
+        "24h", description="A built release that no sandbox, container or snapshot refers to."
+    )
+    history: Duration = Field("30d", description="Past deployments with their logs, and events.")
+
+
 class Platform(Model):
     """The company's machines and services."""
 
@@ -352,6 +361,10 @@ class Platform(Model):
     ports: Ports = Field(default_factory=Ports, description="Ports it may give out.")
     quotas: Quotas = Field(
         default_factory=Quotas, description="How much may run; who comes later waits for a place."
+    )
+    retention: Retention = Field(
+        default_factory=lambda: Retention(unused="24h", history="30d"),
+        description="How long is kept what nothing uses any more.",
     )
     recipients: dict[Identifier, AgeRecipient] = Field(
         default_factory=dict, description="Name → public key of a person who may set secrets."

@@ -1,9 +1,21 @@
 """The statements of the small tables: failures, applied hashes, leases, outboxes, key and value."""
 
 import dataclasses
+import datetime
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, RowMapping, Table, and_, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from sdp.reconciler.history import Attempt, Choice, Failure
 from sdp.reconciler.ports import Lease
@@ -46,6 +58,14 @@ def failures(connection: Connection) -> tuple[Failure, ...]:
     key = (tables.failures.c.sandbox, tables.failures.c.service, tables.failures.c.version)
     rows = connection.execute(select(tables.failures).order_by(*key)).mappings()
     return tuple(_failure(row) for row in rows)
+
+
+def prune_failures(connection: Connection, before: datetime.datetime) -> None:
+    """Forget failures before a time, of versions that no deployment is known of any more."""
+    table, known = tables.failures, tables.deployments
+    same = (known.c.sandbox == table.c.sandbox, known.c.service == table.c.service)
+    known_of = exists().where(*same, known.c.hash == table.c.version)
+    connection.execute(delete(table).where(table.c.at < before, ~known_of))
 
 
 def set_applied(connection: Connection, done: Applied) -> None:

@@ -5,6 +5,7 @@ A cache of history: deleted, what matters is rebuilt from git, labels and report
 
 import contextlib
 import dataclasses
+import datetime
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar, assert_never
@@ -34,6 +35,7 @@ from sdp.store.values import (
 )
 
 _PAGE = 500
+_BATCH = 500
 
 T = TypeVar("T")
 
@@ -114,9 +116,23 @@ class Store:
         """Return the last number that was given; 0 when none was."""
         return await self._database.read(journal.latest)
 
-    async def prune_events(self, keep: int) -> int:
-        """Delete all but the newest events, and return how many went."""
-        return await self._write(lambda write: journal.prune(write.connection, keep))
+    async def prune(self, before: datetime.datetime) -> None:
+        """Delete the past before a time, in batches between which others write.
+
+        Events, deployments that ended with their logs, failures of versions that are gone, and
+        logs that no deployment is known of.
+        """
+        now = clock.now()
+        while await self._write(lambda w: journal.prune(w.connection, before, now, _BATCH)):
+            pass
+        while gone := await self._write(lambda w: deployments.prune(w.connection, before, _BATCH)):
+            for identifier in gone:
+                with contextlib.suppress(ValueError):  # an id that names no file has no log
+                    await self.logs.remove(identifier)
+        await self._write(lambda write: records.prune_failures(write.connection, before))
+        for identifier in await self.logs.untouched(before):
+            if await self.deployment(identifier) is None:
+                await self.logs.remove(identifier)
 
     async def follow(
         self,

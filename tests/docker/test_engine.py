@@ -159,6 +159,15 @@ async def test_missing_bind_source_is_refused_and_not_created(
     assert not source.exists()
 
 
+async def test_what_containers_have_mounted_is_listed_of_stopped_ones_too(
+    world: World, tmp_path: Path
+) -> None:
+    key = await world.engine.create(world.draft(mounts=(Mount(tmp_path, "/src"),)))
+    other = await world.other.containers()
+    assert (await world.engine.containers())[key].mounts == (str(tmp_path),)
+    assert key not in other
+
+
 async def test_missing_image_is_not_found(world: World) -> None:
     with pytest.raises(NotFound):
         await world.engine.create(world.draft(image="sdp-test/absent:1"))

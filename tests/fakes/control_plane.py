@@ -120,8 +120,20 @@ def deployment(identifier: str = "d-1", **changes: object) -> views.DeploymentVi
     return bare.model_copy(update=changes)
 
 
+UNUSED = views.UnusedRelease(
+    node="micro-92",
+    repository="account",
+    commit="1" * 40,
+    recipe="go-1",
+    bytes=3 << 20,
+    since=NOW,
+    goes_at=NOW + datetime.timedelta(hours=24),
+)
+
+
 class FakePlane:
     def __init__(self) -> None:
+        self.unused = views.Garbage(unused=(UNUSED,))
         self.revision = REVISION
         self.branch = "main"
         self.specs: Tree | None = tree()
@@ -204,6 +216,15 @@ class FakePlane:
         """Return what is being done; each look finds one thing less."""
         self.flights = self.flights[1:]
         return self.flights
+
+    def garbage(self) -> views.Garbage:
+        return self.unused
+
+    def collect(self) -> views.Garbage:
+        """Remove it all at once."""
+        self.asked.append("gc")
+        found, self.unused = self.unused, self.unused.model_copy(update={"unused": ()})
+        return found
 
     def examine(self, version: str) -> Sequence[views.Finding]:
         _ = version

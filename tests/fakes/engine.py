@@ -54,6 +54,7 @@ class FakeEngine:
         self.files: dict[str, dict[str, str]] = {}
         self._containers: dict[str, Inspected] = {}
         self._programs: dict[str, tuple[str, ...]] = {}
+        self._mounts: dict[str, tuple[str, ...]] = {}
         self._logs: dict[str, list[str]] = {}
         self._networks: dict[str, tuple[str, str]] = {}
         self._numbers = itertools.count(1)
@@ -127,7 +128,12 @@ class FakeEngine:
     async def containers(self) -> dict[str, Listed]:
         self._up("containers")
         return {
-            key: Listed(c.name, c.state, tuple(f"{n} {a}" for n, a in c.aliases.items()))
+            key: Listed(
+                c.name,
+                c.state,
+                tuple(f"{n} {a}" for n, a in c.aliases.items()),
+                self._mounts.get(key, ()),
+            )
             for key, c in self._containers.items()
             if (c.labels.get(INSTANCE), c.labels.get(NODE)) == (self.instance, self.node)
         }
@@ -174,6 +180,7 @@ class FakeEngine:
         )
         self.ports[key] = draft.ports
         self._programs[key] = draft.command
+        self._mounts[key] = tuple(sorted(str(each.source) for each in draft.mounts))
         self._logs[key] = []
         await self._set(created)
         return key

@@ -15,6 +15,7 @@ from sdp.reconciler.memory import Memory
 from sdp.reconciler.plan import Plan, Planned
 from sdp.reconciler.restart import Asked
 from sdp.reconciler.steady import Moved
+from sdp.reconciler.sweep import Sweeper
 from sdp.reconciler.updates import Refusal, Update
 from sdp.spec.load import Cache, load
 from sdp.spec.tree import Blob, Tree
@@ -159,6 +160,14 @@ class Platform:
             self.memory.mend(sandbox, service)
         self.memory.confirm(name)
         self.round()
+
+    def sweep(self) -> None:
+        """Remove at once what nothing refers to."""
+        sweeper = Sweeper()
+        found = sweeper.look(self.world, self.memory.plans.values(), ())
+        sweeper.ask(each.where for each in found.unused)
+        for planned in sweeper.plan(self.world).actions:
+            self.nodes.take_effect(planned.node, planned.action)
 
     def speak(self, nodes: Iterable[str], *, speaks: bool) -> None:
         """Let nodes fall silent, or be heard again."""

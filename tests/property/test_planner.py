@@ -35,7 +35,7 @@ from sdp.protocol.actions import (
     StartService,
     Stop,
 )
-from sdp.protocol.report import Container, Listener, NodeReport, Sealed
+from sdp.protocol.report import Container, Disk, Listener, NodeReport, Sealed
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Branch
 from sdp.reconciler.draft import World
@@ -449,7 +449,24 @@ class Planner(RuleBasedStateMachine):
         self.platform.restart(forgetful=forgetful)
         self.look()
 
+    @rule(low=st.booleans())
+    def a_disk_runs_full_or_has_room_again(self, *, low: bool) -> None:
+        disk = Disk(path="/", total_bytes=1 << 40, free=50, inodes=50, writable=not low)
+        report = self.platform.nodes.observed[MICRO].report
+        self.report(MICRO, report, facts={"disk/state": disk})
+
+    @rule()
+    def what_nothing_refers_to_is_removed(self) -> None:
+        self.platform.sweep()
+        self.look()
+
     # What must hold.
+
+    @invariant()
+    def no_container_has_lost_its_release(self) -> None:
+        report = self.platform.nodes.observed[MICRO].report
+        there = {each.commit for each in report.releases.values()}
+        assert {each.commit for each in report.containers.values()} <= there
 
     @invariant()
     def no_two_containers_have_one_port(self) -> None:
@@ -586,6 +603,7 @@ class Planner(RuleBasedStateMachine):
         self.what_fell_stands()
         tips = dict.fromkeys(BRANCHES, f"{1:040x}")
         self.platform.look(MICRO, "account", {**tips, **self.branches()})
+        self.a_disk_runs_full_or_has_room_again(low=False)
         self.mend()
         self.platform.converge()
         self.look()

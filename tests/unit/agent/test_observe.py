@@ -53,7 +53,7 @@ async def test_the_exit_code_of_a_container_that_runs_again_is_told() -> None:
     await engine.create_network("n", "s")
     key = await engine.create(Draft("a", "busybox:test", {}, "n"))
     await engine.start(key)
-    disk = Disk(Releases(), Copies(), Seals())
+    disk = Disk(Releases(), Copies(), Seals(), dict)
     observer = Observer(engine, Nothing(), disk, Strangers(engine), 60)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(observer.run())

@@ -50,7 +50,7 @@ class Origins:
 @contextlib.asynccontextmanager
 async def watching(origins: Origins, poll: float) -> AsyncIterator[Observer]:
     engine = FakeEngine("mine")
-    disk = Disk(Nothing(), NoCopies(), NoSeals())
+    disk = Disk(Nothing(), NoCopies(), NoSeals(), dict)
     observer = Observer(engine, origins, disk, Strangers(engine), poll)
     async with asyncio.timeout(4), asyncio.TaskGroup() as group:
         running = group.create_task(observer.run())

@@ -40,6 +40,7 @@ BAD = (
     ("update", ["update", "NOBODY"], 1, "no sandbox"),
     ("update", ["update", "QA-ONE/nobody"], 1, "no service"),
     ("update", ["update", "QA-ONE", "--timeout", "soon"], 64, "--timeout"),
+    ("gc", ["gc"], 1, "nobody is there to answer"),
     ("schema", ["schema", "nope"], 64, "nope"),
     ("serve", ["serve", "--config-repo", "x", "--data-dir", "d", "--port", "70000"], 64, "--port"),
     ("serve", ["serve", "--config-repo", "x", "--data-dir", "d", "--hook-secret-file",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sdp.protocol.actions import Build
 from sdp.reconciler.diff import diff
-from sdp.reconciler.snapshots import Newest, Snapshot, changes, pins_of
+from sdp.reconciler.snapshots import Newest, Snapshot, changes, commits, pins_of
 from sdp.spec import models
 from tests.builders import NOW, Simulation, commit, desired, sandbox
 from tests.unit.reconciler.test_loop import platform
@@ -104,9 +104,8 @@ def test_what_does_not_run_is_not_taken():
     assert due(Newest(), converged(more="lifecycle: {suspended: true}")) is None
 
 
-def test_a_named_snapshot_equals_the_one_it_was_made_of():
-    made = taken(Newest(), converged(more="environment: qa"))
-    named = models.Snapshot.model_validate(
+def named(made: Snapshot) -> models.Snapshot:
+    return models.Snapshot.model_validate(
         {
             "snapshot": "GOOD",
             "sandbox": "QA-A",
@@ -115,7 +114,19 @@ def test_a_named_snapshot_equals_the_one_it_was_made_of():
             **made.pins.model_dump(exclude_none=True),
         }
     )
-    assert pins_of(named) == made.pins
+
+
+def test_a_named_snapshot_equals_the_one_it_was_made_of():
+    made = taken(Newest(), converged(more="environment: qa"))
+    assert pins_of(named(made)) == made.pins
+
+
+def test_a_named_snapshot_says_which_commits_are_to_be_kept():
+    world = converged()
+    assert commits([named(taken(Newest(), world))], world.desired.platform) == {
+        ("api-gateway", commit("api-gateway", "develop")),
+        ("account", commit("account", "develop")),
+    }
 
 
 async def test_a_sandbox_in_sync_is_remembered_before_each_change(tmp_path: Path) -> None:
