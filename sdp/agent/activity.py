@@ -1,8 +1,8 @@
 """When sandboxes were last used, as their gateways' access logs tell: the sign that expiry needs.
 
-Each sandbox's folder of logs is written by its gateway, so nothing in it is trusted: names, links
-and lines are data. Logs are read once, from where the last look ended, wherever rotation moved
-them; what has been read and grown large is emptied.
+A sandbox's folder of logs is written by its gateway, so names and links in it are data too. Each
+log is read once, from where the last look ended, wherever rotation moved it; one that has grown
+large is emptied when it was read.
 """
 
 import asyncio
@@ -15,46 +15,36 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from sdp.agent import durable
+from sdp.agent import access_log, durable
 from sdp.protocol.actions import Value
 from sdp.protocol.report import Activity
 
 LOOK_SECONDS: Final = 5.0
-MINUTE: Final = datetime.timedelta(minutes=1)
-"""How often, at most, what is known is written down, and a sandbox's traffic is news."""
+SELDOM: Final = datetime.timedelta(minutes=1)
+"""How often, at most, a sandbox's traffic is news, and what is known is written down."""
 LARGE: Final = 10 << 20
-"""Bytes of a log that is emptied once it was read."""
+"""Bytes of a log that is emptied."""
 BLOCK: Final = 1 << 20
-LONGEST_LINE: Final = 16 << 10
 MOST_FILES: Final = 100
-
 _NAME = re.compile(r"(.*[._-])?access[._]log(\.[0-9]+)?")
-_TIME = re.compile(rb"\[(\d\d)/(\w{3})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\]")
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
-_MONTHS: Final = dict(
-    zip(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), range(1, 13), strict=True)
-)
-_PROBE: Final = b"sdp-probe"
-_ITSELF: Final = b"(internal dummy connection)"
-"""How Apache calls itself, when it wakes its own workers."""
 
 log = structlog.get_logger(__name__)
 
 
-class _Kept(Value):
-    """What is known of a sandbox's logs; ``read``: inode → bytes that were read of the file."""
+class _Known(Value):
+    """A sandbox's logs as they were read; ``read``: inode → bytes."""
 
     since: datetime.datetime
-    last: datetime.datetime | None = None
-    read: dict[int, int] = {}  # noqa: RUF012 -- pydantic copies it
+    last: datetime.datetime | None
+    read: dict[int, int]
 
 
-_KEPT = TypeAdapter(dict[str, _Kept])
+_KNOWN = TypeAdapter(dict[str, _Known])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,18 +54,15 @@ class _Told:
 
 
 class AccessLogs:
-    """``folder`` holds a folder for each sandbox; ``record`` is a file of ours."""
+    """``folder`` holds a folder of logs for each sandbox; ``record`` is a file of ours."""
 
-    def __init__(
-        self, folder: Path, record: Path, now: Callable[[], datetime.datetime]
-    ) -> None:
+    def __init__(self, folder: Path, record: Path, now: Callable[[], datetime.datetime]) -> None:
         self._folder = folder
         self._record = record
         self._now = now
-        self._kept = _recorded(record)
-        self._written = dict(self._kept)
-        self._written_at: datetime.datetime | None = None
+        self._known = _recorded(record)
         self._told: dict[str, _Told] = {}
+        self._written: tuple[datetime.datetime, Mapping[str, _Known]] | None = None
 
     async def run(self, used: Callable[[Mapping[str, Activity]], None]) -> None:
         """Look until cancelled, and tell what is found."""
@@ -90,79 +77,106 @@ class AccessLogs:
         """Read what was logged since the last look; return when each sandbox was used. Blocks.
 
         Raises:
-            OSError: the folder, or what is to be remembered of it, can't be read or written.
+            OSError: the folder can't be read, or what is known not be written down.
         """
         now = self._now()
         names = sorted(each.name for each in self._folder.iterdir() if each.is_dir())
-        self._kept = {name: self._kept.get(name) or _Kept(since=now) for name in names}
-        self._told = {name: told for name, told in self._told.items() if name in self._kept}
-        found = {name: self._tell(name, self._read(name, now), now) for name in names}
-        if self._due(now):
+        begun = _Known(since=now, last=None, read={})
+        self._known = {name: self._known.get(name, begun) for name in names}
+        self._told = {name: told for name, told in self._told.items() if name in self._known}
+        errors = {name: self._read(name, now) for name in names}
+        if self._written is None or abs(now - self._written[0]) >= SELDOM:
             self._write(now)
-        return found
+        return {name: self._tell(name, error, now) for name, error in errors.items()}
 
     def _read(self, name: str, now: datetime.datetime) -> str:
-        """Read a sandbox's logs; return why that can't be done, or "" where it can."""
-        known, reached, last = self._kept[name], dict[int, int](), [self._kept[name].last]
+        """Read on in a sandbox's logs; return what keeps it from being known, if anything does."""
+        known, folder = self._known[name], self._folder / name
+        reached: dict[int, int] = {}
+        uses = [known.last]
         try:
-            for file, seen in _opened(self._folder / name):
-                with file:
-                    start = known.read.get(seen.st_ino, 0)
-                    uses = _Uses(file.fileno(), start if start <= seen.st_size else 0)
-                    last += uses
-                    reached[seen.st_ino] = uses.reached
+            for file in _logs(folder):
+                seen = os.fstat(file.fileno())
+                start = known.read.get(seen.st_ino, 0)
+                end, use = _read_on(file, start if start <= seen.st_size else 0)
+                reached[seen.st_ino] = end
+                uses.append(use)
         except OSError as error:
-            return f"{error.filename or name}: {error.strerror}"
-        # A time that is still to come is the time of a clock that was put back since.
-        times = [min(each, now) for each in last if each is not None]
-        self._kept[name] = _Kept(
-            since=min(known.since, now), last=max(times, default=None), read=reached
-        )
-        if not reached:
-            return "its gateway writes no access log"
-        if any(each >= LARGE for each in reached.values()):
+            return f"{folder} can't be read: {error.strerror}"
+        # What is still to come was said by a clock that was put back since.
+        last = max((min(use, now) for use in uses if use is not None), default=None)
+        self._known[name] = _Known(since=min(known.since, now), last=last, read=reached)
+        if any(size >= LARGE for size in reached.values()):
             self._write(now)  # what is emptied can't be read again
-            _empty(self._folder / name, reached)
-        return ""
+            _empty(folder, reached)
+        return "" if reached else f"its gateway writes no access log to {folder}"
 
     def _tell(self, name: str, error: str, now: datetime.datetime) -> Activity:
-        """Return what is to be told: traffic is news once a minute, all else at once."""
-        kept, before = self._kept[name], self._told.get(name)
-        fresh = Activity(last_request_at=kept.last, since=kept.since, error=error)
+        """Return what to tell: more traffic is news once a minute, all else at once."""
+        known, before = self._known[name], self._told.get(name)
+        item = Activity(last_request_at=known.last, since=known.since, error=error)
         if before is not None:
-            same = fresh.model_copy(update={"last_request_at": before.item.last_request_at})
-            first = before.item.last_request_at is None
-            if same == before.item and not first and abs(now - before.at) < MINUTE:
+            known_use = before.item.last_request_at
+            same = before.item == item.model_copy(update={"last_request_at": known_use})
+            if item == before.item or (same and known_use and abs(now - before.at) < SELDOM):
                 return before.item
-        if before is None or fresh != before.item:
-            self._told[name] = _Told(fresh, now)
-        return fresh
-
-    def _due(self, now: datetime.datetime) -> bool:
-        late = self._written_at is None or abs(now - self._written_at) >= MINUTE
-        return late and self._kept != self._written
+        self._told[name] = _Told(item, now)
+        return item
 
     def _write(self, now: datetime.datetime) -> None:
-        durable.write(self._record, _KEPT.dump_json(self._kept))
-        self._written, self._written_at = dict(self._kept), now
+        if self._written is None or self._written[1] != self._known:
+            durable.write(self._record, _KNOWN.dump_json(self._known))
+        self._written = now, dict(self._known)
 
 
-def _recorded(record: Path) -> dict[str, _Kept]:
-    """Return what was written down; without it a sandbox's record begins anew, and is longer."""
-    try:
-        return _KEPT.validate_json(record.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValidationError) as error:
-        log.warning("the record of use is begun anew", record=str(record), error=str(error))
-        return {}
+def _recorded(record: Path) -> dict[str, _Known]:
+    """Return what was written down; where it is lost records begin anew, so nothing expires early."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            return _KNOWN.validate_json(record.read_bytes())
+        except ValidationError as error:
+            log.warning("the record of use begins anew", record=str(record), error=str(error))
+    return {}
 
 
-def _opened(folder: Path) -> Iterator[tuple["_File", os.stat_result]]:
-    """Yield a folder's logs, rotated ones too; links and pipes are none."""
+def _logs(folder: Path) -> Iterator[BinaryIO]:
+    """Open a folder's access logs, one after the other; the rotated ones too, unless compressed."""
     with os.scandir(folder) as entries:
-        names = sorted(itertools.islice(filter(_is_log, (each.name for each in entries)), MOST_FILES))
+        names = (entry.name for entry in entries if _NAME.fullmatch(entry.name))
+        chosen = sorted(itertools.islice(names, MOST_FILES))
+    for name in chosen:
+        with contextlib.suppress(FileNotFoundError):  # rotated: the next look finds its new name
+            with _opened(folder / name, os.O_RDONLY) as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    yield file
+
+
+def _opened(path: Path, how: int) -> BinaryIO:
+    """Open a file that may be anything: a link would lead out of the folder, a pipe wait."""
+    handle = os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.fdopen(handle, "rb" if how == os.O_RDONLY else "r+b", buffering=0)
+
+
+def _read_on(file: BinaryIO, start: int) -> tuple[int, datetime.datetime | None]:
+    """Return how far whole lines go from a position, and the last use that they tell of."""
+    uses: list[datetime.datetime] = []
+    while block := os.pread(file.fileno(), BLOCK, start):
+        end = block.rfind(b"\n") + 1
+        if not end and len(block) < BLOCK:
+            break  # a line that is still being written
+        end = end or len(block)  # a line without end is passed over
+        use = access_log.last_use(block[:end].split(b"\n"))
+        uses += [use] if use is not None else []
+        start += end
+    return start, max(uses, default=None)
+
+
+def _empty(folder: Path, reached: Mapping[int, int]) -> None:
+    """Empty the large logs to which nothing was added since: their writers append."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if reached.get(entry.inode(), 0) >= LARGE]
     for name in names:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with contextlib.suppress(FileNotFoundError):  # rotated meanwhile: the next look finds it
-            file = os.open(folder / name, flags)
+        with contextlib.suppress(OSError), _opened(folder / name, os.O_RDWR) as file:
+            seen = os.fstat(file.fileno())
+            if stat.S_ISREG(seen.st_mode) and reached.get(seen.st_ino) == seen.st_size:
+                os.ftruncate(file.fileno(), 0)
