@@ -1,11 +1,10 @@
 """What an access log says of use: lines of the combined format, written by whoever asks. Pure.
 
-Nothing in a line is trusted. Where it names no user agent it counts as use: rather a sandbox is
-kept too long than stopped while somebody works in it.
+Nothing in a line is trusted. Where it names no user agent, or is too long to be read, it counts as
+use: rather a sandbox is kept too long than stopped while somebody works in it.
 """
 
 import datetime
-import itertools
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -14,7 +13,9 @@ LONGEST_LINE: Final = 16 << 10
 """Bytes of a line that are looked at."""
 
 _TIME = re.compile(rb"\[(\d\d)/(\w{3})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-]\d\d)(\d\d)\] ")
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+_SAID: Final = rb'"((?:[^"\\]|\\.)*)"'
+_ENTRY = re.compile(_SAID + rb" \S+ \S+(?: " + _SAID + rb" " + _SAID + rb")?")
+"""Request, status, size, and of the combined format referer and user agent."""
 _MONTHS: Final = (
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"
 )  # fmt: skip
@@ -34,9 +35,9 @@ def _use(line: bytes) -> datetime.datetime | None:
     told = _TIME.search(line)
     if told is None:
         return None
-    quoted = [each[1] for each in itertools.islice(_QUOTED.finditer(line, told.end()), 3)]
-    request, _, agent = (*quoted, b"", b"", b"")[:3]
-    if request in {b"", b"-"}:  # a connection without a request
+    entry = _ENTRY.match(line, told.end())
+    request, agent = (entry[1], entry[3] or b"") if entry else (b"", b"")
+    if request == b"-":  # a connection that asked for nothing
         return None
     return None if agent.startswith(_PROBE) or _ITSELF in agent else _time(told)
 

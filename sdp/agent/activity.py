@@ -12,7 +12,6 @@ import datetime
 import itertools
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -21,7 +20,6 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from sdp.agent import access_log, durable
-from sdp.protocol.actions import Value
 from sdp.protocol.report import Activity
 
 LOOK_SECONDS: Final = 5.0
@@ -36,7 +34,8 @@ _NAME = re.compile(r"(.*[._-])?access[._]log(\.[0-9]+)?")
 log = structlog.get_logger(__name__)
 
 
-class _Known(Value):
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Known:
     """A sandbox's logs as they were read; ``read``: inode → bytes."""
 
     since: datetime.datetime
@@ -141,20 +140,26 @@ def _recorded(record: Path) -> dict[str, _Known]:
 
 def _logs(folder: Path) -> Iterator[BinaryIO]:
     """Open a folder's access logs, one after the other; the rotated ones too, unless compressed."""
+    for entry in _entries(folder):
+        # A log that was rotated meanwhile is found under its new name at the next look.
+        with (
+            contextlib.suppress(FileNotFoundError),
+            _opened(folder / entry.name, os.O_RDONLY) as file,
+        ):
+            yield file
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        names = (entry.name for entry in entries if _NAME.fullmatch(entry.name))
-        chosen = sorted(itertools.islice(names, MOST_FILES))
-    for name in chosen:
-        with contextlib.suppress(FileNotFoundError):  # rotated: the next look finds its new name
-            with _opened(folder / name, os.O_RDONLY) as file:
-                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    yield file
+        logs = (each for each in entries if _NAME.fullmatch(each.name))
+        files = (each for each in logs if each.is_file(follow_symlinks=False))
+        return list(itertools.islice(files, MOST_FILES))
 
 
 def _opened(path: Path, how: int) -> BinaryIO:
-    """Open a file that may be anything: a link would lead out of the folder, a pipe wait."""
+    """Open what was a file: by now a link may lead out of the folder, or a pipe wait."""
     handle = os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    return os.fdopen(handle, "rb" if how == os.O_RDONLY else "r+b", buffering=0)
+    return os.fdopen(handle, "rb", buffering=0)
 
 
 def _read_on(file: BinaryIO, start: int) -> tuple[int, datetime.datetime | None]:
@@ -164,7 +169,7 @@ def _read_on(file: BinaryIO, start: int) -> tuple[int, datetime.datetime | None]
         end = block.rfind(b"\n") + 1
         if not end and len(block) < BLOCK:
             break  # a line that is still being written
-        end = end or len(block)  # a line without end is passed over
+        end = end or len(block)  # of a line without end, what was read is enough
         use = access_log.last_use(block[:end].split(b"\n"))
         uses += [use] if use is not None else []
         start += end
@@ -173,10 +178,11 @@ def _read_on(file: BinaryIO, start: int) -> tuple[int, datetime.datetime | None]
 
 def _empty(folder: Path, reached: Mapping[int, int]) -> None:
     """Empty the large logs to which nothing was added since: their writers append."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if reached.get(entry.inode(), 0) >= LARGE]
-    for name in names:
-        with contextlib.suppress(OSError), _opened(folder / name, os.O_RDWR) as file:
+    for entry in _entries(folder):
+        if reached.get(entry.inode(), 0) < LARGE:
+            continue
+        # One that is gone, or not ours to write, stays as it is.
+        with contextlib.suppress(OSError), _opened(folder / entry.name, os.O_RDWR) as file:
             seen = os.fstat(file.fileno())
-            if stat.S_ISREG(seen.st_mode) and reached.get(seen.st_ino) == seen.st_size:
+            if reached.get(seen.st_ino) == seen.st_size:
                 os.ftruncate(file.fileno(), 0)
