@@ -98,6 +98,14 @@ Cpu = Annotated[
 ]
 Memory = Annotated[str, Form("amount of memory", quantities.memory, "^[1-9][0-9]{0,8}[KMG]i?B?$")]
 Duration = Annotated[str, Form("duration", quantities.duration, "^[1-9][0-9]{0,5}[smhd]$")]
+Moment = Annotated[
+    str,
+    Form(
+        "date, or time with zone",
+        quantities.moment,
+        r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d))?$",
+    ),
+]
 Port = Annotated[int, Field(ge=1, le=65535)]
 HttpUrl = Annotated[str, Form("http or https address", _url, f"^{_HTTP_URL.pattern}$")]
 RelativePath = Annotated[str, Form("relative path", _relative, "^[^/]")]
