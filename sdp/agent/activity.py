@@ -9,10 +9,9 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
-import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -28,8 +27,9 @@ SELDOM: Final = datetime.timedelta(minutes=1)
 LARGE: Final = 10 << 20
 """Bytes of a log that is emptied."""
 BLOCK: Final = 1 << 20
-MOST_FILES: Final = 100
-_NAME = re.compile(r"(.*[._-])?access[._]log(\.[0-9]+)?")
+MOST_BYTES: Final = 64 << 20
+"""How much of a log is read at once: what was last is at its end."""
+_NAME = re.compile(r"(.*[._-])?access[._]log([.-][0-9]+)*")
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +41,10 @@ class _Known:
     since: datetime.datetime
     last: datetime.datetime | None
     read: dict[int, int]
+
+    def anew(self, now: datetime.datetime) -> "_Known":
+        """Begin again where requests may be missing: nothing is concluded from before."""
+        return _Known(now, None, self.read)
 
 
 _KNOWN = TypeAdapter(dict[str, _Known])
@@ -61,7 +65,7 @@ class AccessLogs:
         self._now = now
         self._known = _recorded(record)
         self._told: dict[str, _Told] = {}
-        self._written: tuple[datetime.datetime, Mapping[str, _Known]] | None = None
+        self._written_at: datetime.datetime | None = None
 
     async def run(self, used: Callable[[Mapping[str, Activity]], None]) -> None:
         """Look until cancelled, and tell what is found."""
@@ -76,84 +80,100 @@ class AccessLogs:
         """Read what was logged since the last look; return when each sandbox was used. Blocks.
 
         Raises:
-            OSError: the folder can't be read, or what is known not be written down.
+            OSError: the folder of all logs can't be read.
         """
         now = self._now()
         names = sorted(each.name for each in self._folder.iterdir() if each.is_dir())
-        begun = _Known(since=now, last=None, read={})
-        self._known = {name: self._known.get(name, begun) for name in names}
-        self._told = {name: told for name, told in self._told.items() if name in self._known}
-        errors = {name: self._read(name, now) for name in names}
-        if self._written is None or abs(now - self._written[0]) >= SELDOM:
-            self._write(now)
-        return {name: self._tell(name, error, now) for name, error in errors.items()}
+        before = {name: self._known.get(name, _Known(now, None, {})) for name in names}
+        found = {name: _read(self._folder / name, before[name], now) for name in names}
+        self._known = {name: known for name, (known, _) in found.items()}
+        large = [name for name, known in self._known.items() if _is_large(known)]
+        # What is emptied can't be read again, so it is written down before.
+        failure = self._write(now) if large or self._is_due(now) else ""
+        for name in large if not failure else ():
+            _empty(self._folder / name, self._known[name].read)
+        self._told = {
+            name: self._tell(name, error or failure, now) for name, (_, error) in found.items()
+        }
+        return {name: told.item for name, told in self._told.items()}
 
-    def _read(self, name: str, now: datetime.datetime) -> str:
-        """Read on in a sandbox's logs; return what keeps it from being known, if anything does."""
-        known, folder = self._known[name], self._folder / name
-        reached: dict[int, int] = {}
-        uses = [known.last]
-        try:
-            for file in _logs(folder):
-                seen = os.fstat(file.fileno())
-                start = known.read.get(seen.st_ino, 0)
-                end, use = _read_on(file, start if start <= seen.st_size else 0)
-                reached[seen.st_ino] = end
-                uses.append(use)
-        except OSError as error:
-            return f"{folder} can't be read: {error.strerror}"
-        # What is still to come was said by a clock that was put back since.
-        last = max((min(use, now) for use in uses if use is not None), default=None)
-        self._known[name] = _Known(since=min(known.since, now), last=last, read=reached)
-        if any(size >= LARGE for size in reached.values()):
-            self._write(now)  # what is emptied can't be read again
-            _empty(folder, reached)
-        return "" if reached else f"its gateway writes no access log to {folder}"
-
-    def _tell(self, name: str, error: str, now: datetime.datetime) -> Activity:
+    def _tell(self, name: str, error: str, now: datetime.datetime) -> _Told:
         """Return what to tell: more traffic is news once a minute, all else at once."""
-        known, before = self._known[name], self._told.get(name)
+        known, told = self._known[name], self._told.get(name)
         item = Activity(last_request_at=known.last, since=known.since, error=error)
-        if before is not None:
-            known_use = before.item.last_request_at
-            same = before.item == item.model_copy(update={"last_request_at": known_use})
-            if item == before.item or (same and known_use and abs(now - before.at) < SELDOM):
-                return before.item
-        self._told[name] = _Told(item, now)
-        return item
+        if told is None:
+            return _Told(item, now)
+        if error:  # when it began anew shows once it is over
+            item = told.item.model_copy(update={"error": error})
+        recent = abs(now - told.at) < SELDOM
+        same = item == told.item or (recent and _is_more_of(told.item, item))
+        return told if same else _Told(item, now)
 
-    def _write(self, now: datetime.datetime) -> None:
-        if self._written is None or self._written[1] != self._known:
+    def _is_due(self, now: datetime.datetime) -> bool:
+        return self._written_at is None or abs(now - self._written_at) >= SELDOM
+
+    def _write(self, now: datetime.datetime) -> str:
+        """Write down what is known; return why that can't be.
+
+        It is written though nothing is new: on a disk that is full gateways log nothing either,
+        and a sandbox that is used looks as if it was not.
+        """
+        try:
             durable.write(self._record, _KNOWN.dump_json(self._known))
-        self._written = now, dict(self._known)
+        except OSError as error:
+            self._known = {name: known.anew(now) for name, known in self._known.items()}
+            return f"{self._record} can't be written: {error.strerror}"
+        self._written_at = now
+        return ""
 
 
 def _recorded(record: Path) -> dict[str, _Known]:
     """Return what was written down; where it is lost records begin anew, so nothing expires early."""
-    with contextlib.suppress(FileNotFoundError):
+    if record.exists():
         try:
             return _KNOWN.validate_json(record.read_bytes())
-        except ValidationError as error:
+        except (OSError, ValidationError) as error:
             log.warning("the record of use begins anew", record=str(record), error=str(error))
     return {}
 
 
-def _logs(folder: Path) -> Iterator[BinaryIO]:
-    """Open a folder's access logs, one after the other; the rotated ones too, unless compressed."""
-    for entry in _entries(folder):
+def _read(folder: Path, known: _Known, now: datetime.datetime) -> tuple[_Known, str]:
+    """Read on in a sandbox's logs; return what is known, and what keeps it from being known."""
+    reached: dict[int, int] = {}
+    uses = [known.last]
+    try:
+        entries = _logs(folder)
+        for file in _each_opened(folder, entries):
+            seen = os.fstat(file.fileno())
+            start = known.read.get(seen.st_ino, 0)
+            start = start if start <= seen.st_size else 0  # it was emptied
+            end, use = _read_on(file, max(start, seen.st_size - MOST_BYTES))
+            reached[seen.st_ino] = end
+            uses.append(use)
+    except OSError as error:
+        return known.anew(now), f"{folder} can't be read: {error.strerror}"
+    if not entries:
+        return known.anew(now), f"its gateway writes no access log to {folder}"
+    # What is still to come was said by a clock that was put back since.
+    last = max((min(use, now) for use in uses if use is not None), default=None)
+    return _Known(min(known.since, now), last, reached), ""
+
+
+def _logs(folder: Path) -> list[os.DirEntry[str]]:
+    """Return a folder's access logs; the rotated ones too, unless compressed."""
+    with os.scandir(folder) as entries:
+        logs = (each for each in entries if _NAME.fullmatch(each.name))
+        return [each for each in logs if each.is_file(follow_symlinks=False)]
+
+
+def _each_opened(folder: Path, entries: Iterable[os.DirEntry[str]]) -> Iterator[BinaryIO]:
+    for entry in entries:
         # A log that was rotated meanwhile is found under its new name at the next look.
         with (
             contextlib.suppress(FileNotFoundError),
             _opened(folder / entry.name, os.O_RDONLY) as file,
         ):
             yield file
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        logs = (each for each in entries if _NAME.fullmatch(each.name))
-        files = (each for each in logs if each.is_file(follow_symlinks=False))
-        return list(itertools.islice(files, MOST_FILES))
 
 
 def _opened(path: Path, how: int) -> BinaryIO:
@@ -178,7 +198,7 @@ def _read_on(file: BinaryIO, start: int) -> tuple[int, datetime.datetime | None]
 
 def _empty(folder: Path, reached: Mapping[int, int]) -> None:
     """Empty the large logs to which nothing was added since: their writers append."""
-    for entry in _entries(folder):
+    for entry in _logs(folder):
         if reached.get(entry.inode(), 0) < LARGE:
             continue
         # One that is gone, or not ours to write, stays as it is.
@@ -186,3 +206,13 @@ def _empty(folder: Path, reached: Mapping[int, int]) -> None:
             seen = os.fstat(file.fileno())
             if reached.get(seen.st_ino) == seen.st_size:
                 os.ftruncate(file.fileno(), 0)
+
+
+def _is_large(known: _Known) -> bool:
+    return any(size >= LARGE for size in known.read.values())
+
+
+def _is_more_of(told: Activity, item: Activity) -> bool:
+    """Whether all that is new is more traffic."""
+    as_told = item.model_copy(update={"last_request_at": told.last_request_at})
+    return as_told == told and None not in {told.last_request_at, item.last_request_at}

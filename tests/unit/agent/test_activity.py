@@ -11,6 +11,7 @@ from sdp.agent.activity import AccessLogs
 from sdp.protocol.report import Activity
 
 NOW = datetime.datetime(2026, 11, 25, 12, 0, tzinfo=datetime.UTC)
+SECOND = datetime.timedelta(seconds=1)
 APP = "Dalvik/2.1 (Linux; Android 14)"
 
 
@@ -155,6 +156,21 @@ def test_rotation_loses_no_request(node) -> None:
     assert node.last() == at(8)
 
 
+@pytest.mark.parametrize(
+    "name", ["access.log.1", "access_log-20261124", "other_vhosts_access.log"]
+)
+def test_logs_of_other_names_count_too(node, name) -> None:
+    node.says(line(1))
+    node.log.with_name(name).write_text(line(8))
+    assert node.last() == at(8)
+
+
+def test_of_a_huge_log_the_end_is_read(node, monkeypatch) -> None:
+    monkeypatch.setattr(activity, "MOST_BYTES", 300)
+    node.says(line(50), *[line(2)] * 100, line(3))
+    assert node.last() == at(3)
+
+
 def test_a_log_that_was_emptied_is_read_from_its_start(node) -> None:
     node.says(line(1), line(2))
     node.look()
@@ -188,16 +204,53 @@ def test_what_is_not_a_log_of_requests_is_left_alone(node, monkeypatch) -> None:
     assert secret.read_text() == line(9)
 
 
-def test_a_sandbox_without_a_log_is_told_as_not_known(node) -> None:
+def test_a_sandbox_without_a_log_is_told_as_not_known_and_no_more_often(node) -> None:
     told = node.look()
     assert (told.last_request_at, told.since) == (None, NOW)
     assert "writes no access log" in told.error
+    assert node.look(3600) == told
 
 
 def test_a_log_that_is_written_again_is_known_at_once(node) -> None:
     node.look()
     node.says(line(9))
     assert node.look() == Activity(last_request_at=at(9), since=NOW)
+
+
+def test_where_requests_may_be_missing_the_record_begins_anew(node) -> None:
+    node.says(line(9))
+    used = node.look()
+    node.log.unlink()
+    lost = node.look(3600)
+    assert lost == used.model_copy(update={"error": lost.error})
+    assert "writes no access log" in lost.error
+    node.says("")
+    assert node.look(5) == Activity(last_request_at=None, since=node.now - SECOND * 5)
+
+
+def test_a_disk_that_takes_nothing_leaves_use_unknown_and_then_begins_anew(node) -> None:
+    node.says(line(9))
+    node.look()
+    node.record.unlink()
+    node.record.mkdir()
+    lost = node.look(61)
+    assert f"{node.record} can't be written: Is a directory" in lost.error
+    assert node.look(5) == lost
+    node.logs = node.restarted()
+    assert node.look().error == lost.error
+    node.record.rmdir()
+    assert node.look(5) == Activity(last_request_at=None, since=node.now - SECOND * 5)
+
+
+def test_a_large_log_is_kept_until_what_it_says_is_written_down(node, monkeypatch) -> None:
+    monkeypatch.setattr(activity, "LARGE", 1)
+    node.says(line(9))
+    node.record.mkdir()
+    assert node.look().error
+    assert node.log.stat().st_size
+    node.record.rmdir()
+    node.look()
+    assert not node.log.stat().st_size
 
 
 def test_a_folder_that_cannot_be_read_concerns_its_sandbox_alone(node, monkeypatch) -> None:
