@@ -13,6 +13,7 @@ from sdp.cli import edit, env, follow, init, life, plan, ports, serve, show, spe
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
+from sdp.cli.extend import extend
 from sdp.cli.logs import logs
 from sdp.cli.nodes import nodes
 from sdp.cli.restart import restart
@@ -82,6 +83,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "resume": life.resume,
         "stop": life.stop,
         "protect": life.protect,
+        "extend": extend,
         "template": template.app,
         "env": env.app,
         "revert": edit.undo,

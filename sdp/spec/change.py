@@ -12,7 +12,8 @@ import pydantic
 
 from sdp.spec import writing, yaml
 from sdp.spec.edit import CannotEditError, document, remove, set_value
-from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Route, Set, Switch, Unset, Write
+from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Extend, Route, Set, Switch, Unset, Write
+from sdp.spec.extend import extend
 from sdp.spec.finding import FOLDERS, MODELS, CannotChangeError, Files, find, new_path, order
 from sdp.spec.load import Cache, is_spec, tree_of
 from sdp.spec.models import TARGET_KEYS
@@ -105,6 +106,8 @@ def _apply(  # noqa: C901, PLR0911 -- a kind each
             return _route(files, edit, past)
         case Switch():
             return switch(files, edit)
+        case Extend():
+            return extend(files, edit)
         case Write():
             return _write(files, edit)
         case _:

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+from sdp.spec.forms import Duration, Moment
 
 Kind: TypeAlias = Literal["sandbox", "template", "environment"]
 
@@ -83,6 +85,19 @@ class Switch(Edit):
     on: bool
 
 
+class Extend(Edit):
+    """Keep a sandbox for longer than until ``ends``: when it would expire, or now.
+
+    ``until`` says until when, ``by`` how much longer; without both it is by its expire_after.
+    """
+
+    edit: Literal["extend"] = "extend"
+    sandbox: str
+    ends: AwareDatetime
+    by: Duration | None = None
+    until: Moment | None = None
+
+
 class Write(Edit):
     """Make a file's content this text; None removes it."""
 
@@ -92,5 +107,6 @@ class Write(Edit):
 
 
 AnyEdit: TypeAlias = Annotated[
-    Create | Clone | Set | Unset | Delete | Route | Switch | Write, Field(discriminator="edit")
+    Create | Clone | Set | Unset | Delete | Route | Switch | Extend | Write,
+    Field(discriminator="edit"),
 ]
