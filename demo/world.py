@@ -145,10 +145,11 @@ class World:
         nodes = self.api("/api/nodes")
         return isinstance(nodes, list) and [node["connected"] for node in nodes] == [True, True]
 
-    def start_control_plane(self) -> None:
-        """Start the control plane and wait until it is ready."""
+    def start_control_plane(self, *more: str) -> None:
+        """Start the control plane, with these words more, and wait until it is ready."""
         argv = [str(SDP), "serve", "--config-repo", str(self.root / "config.git")]
         argv += ["--data-dir", str(self.root / "data"), "--port", str(self.ports.control_plane)]
+        argv += more
         self.run("control-plane", argv)
         self.until(lambda: self.answers("/healthz"), "the control plane answers", 30)
 

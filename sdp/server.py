@@ -7,6 +7,7 @@ on the loopback only.
 import asyncio
 import contextlib
 import dataclasses
+import datetime
 import ipaddress
 import signal
 import socket
@@ -25,6 +26,7 @@ from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.events import encode
+from sdp.api.past import SandboxPast
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, Ports, Send
 from sdp.api.problems import ProblemError, response
@@ -37,8 +39,11 @@ from sdp.reconciler.history import Failure, History
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.ports import Lease
+from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Source
-from sdp.store import values
+from sdp.reconciler.steady import Moved
+from sdp.spec import quantities
+from sdp.store import retention, values
 from sdp.store.deployments import BadCursorError
 from sdp.store.logfile import LogLine
 from sdp.store.store import Store
@@ -55,6 +60,21 @@ class CannotServeError(Exception):
     def __init__(self, message: str, fix: str) -> None:
         super().__init__(message)
         self.fix = fix
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Door:
+    """Where to listen, and whose posts to take.
+
+    Attributes:
+        host: a loopback address.
+        port: 0: any.
+        hook_secret: what Bitbucket signs with; without one, its posts are refused.
+    """
+
+    host: str
+    port: int
+    hook_secret: bytes = dataclasses.field(default=b"", repr=False)
 
 
 class LoopJournal:
@@ -93,6 +113,15 @@ class LoopJournal:
 
     async def forget(self, sandbox: str) -> None:
         await self._store.forget(sandbox)
+
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        await self._store.put_snapshot(snapshot)
+
+    async def newest_snapshots(self) -> Sequence[Snapshot]:
+        return await self._store.newest_snapshots()
+
+    async def put_choices(self, moved: Moved) -> None:
+        await self._store.put_choices(moved)
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()
@@ -194,6 +223,9 @@ class ReconcilerAgents:
     async def timed(self, node: str, skew: Skew) -> None:
         self._reconciler.timed(node, skew)
 
+    async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
+        self._reconciler.measured(node, samples)
+
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         """Store first: what a crash keeps from the reconciler, it finds out by planning anew."""
         new = await self._store.accept(hello.node, hello.outbox, seq, _effects(body))
@@ -208,8 +240,7 @@ async def serve(
     config_repo: str,
     branch: str,
     data_dir: Path,
-    host: str,
-    port: int,
+    door: Door,
     listening: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -218,8 +249,7 @@ async def serve(
         config_repo: path or URL of the config repo.
         branch: the branch that is applied.
         data_dir: folder for history and logs.
-        host: a loopback address.
-        port: to listen on; 0: any.
+        door: where to listen.
         listening: told the port.
 
     Raises:
@@ -229,24 +259,29 @@ async def serve(
         source = Source(config_repo, branch, data_dir)
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
-    with _listener(host, port) as listener:
+    with _listener(door.host, door.port) as listener:
         _log_to_stderr()
         try:
-            await _run(source, data_dir, listener, listening)
+            await _run(source, data_dir, listener, listening, door.hook_secret)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
 
 
 async def _run(
-    source: Source, data_dir: Path, listener: socket.socket, listening: Callable[[int], None]
+    source: Source,
+    data_dir: Path,
+    listener: socket.socket,
+    listening: Callable[[int], None],
+    hook_secret: bytes,
 ) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
         plane = ReconcilerPlane(reconciler)
         agents = ReconcilerAgents(reconciler, store)
         changes = ConfigRepo(source, plane.preview)
-        app = create_app(Ports(plane, ApiJournal(store), agents, changes))
+        past = SandboxPast(source.repository, plane, store.snapshots)
+        app = create_app(Ports(plane, ApiJournal(store), agents, changes, past, hook_secret))
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(
             app,
@@ -262,9 +297,17 @@ async def _run(
         server = _Server(config, listening)
         async with asyncio.TaskGroup() as group:
             reconciling = group.create_task(reconciler.run())
+            forgetting = group.create_task(retention.forget(store, lambda: _history(reconciler)))
             await server.serve(sockets=[listener])
+            forgetting.cancel()
             reconciling.cancel()
     log.info("stopped")
+
+
+def _history(reconciler: Reconciler) -> datetime.timedelta | None:
+    """Return how much of the past is kept; None before there is a platform that says so."""
+    platform = reconciler.world().desired.platform
+    return quantities.duration(platform.retention.history) if platform else None
 
 
 class _Server(uvicorn.Server):

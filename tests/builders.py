@@ -16,6 +16,7 @@ from sdp.protocol.actions import (
     Remove,
     RemoveCopy,
     RemoveNetwork,
+    RemoveRelease,
     Rename,
     Restart,
     Resume,
@@ -305,7 +306,7 @@ class Simulation:
         """Return a container by name or id."""
         return next(c for c in report.containers.values() if name in {c.name, c.id})
 
-    def _after(self, report: NodeReport, action: Action) -> NodeReport:  # noqa: C901, PLR0911, PLR0912
+    def _after(self, report: NodeReport, action: Action) -> NodeReport:  # noqa: C901, PLR0911, PLR0912, PLR0915
         match action:
             case Unseal(file=file):
                 return _with(report, "sealed", file.digest, self.opens(file))
@@ -328,6 +329,8 @@ class Simulation:
                 )
                 return _with(report, "releases", key, release)
             case CopyGateway():
+                key = release_key(action.repository, action.commit, action.recipe)
+                assert key in report.releases, "there is nothing to copy"
                 copy = Copy(
                     sandbox=action.sandbox,
                     commit=action.commit,
@@ -340,12 +343,18 @@ class Simulation:
                 return _with(report, "copies", f"{action.sandbox}/{action.commit}", copy)
             case StartService() | StartGateway():
                 self.started += 1
+                if isinstance(action, StartService):
+                    commit = action.container.commit
+                    key = release_key(action.repository, commit, action.recipe)
+                    assert key in report.releases, "there is nothing to mount"
                 names = {each.name for each in report.containers.values()}
                 assert action.container.name not in names, "the name is taken"
                 identity = f"id{self.started:04}"
                 return _with(report, "containers", identity, container(action.container, identity))
             case Resume():
-                return self._changed(report, action.container, state="running", health="starting")
+                return self._changed(
+                    report, action.container, state="running", health="starting", restarts=0
+                )
             case Restart():
                 again = NOW + datetime.timedelta(seconds=self.restarted)
                 self.restarted += 1
@@ -371,6 +380,9 @@ class Simulation:
                 return _without(report, "networks", action.name)
             case RemoveCopy():
                 return _without(report, "copies", f"{action.sandbox}/{action.commit}")
+            case RemoveRelease():
+                key = f"{action.repository}/{action.commit}/{action.recipe}"
+                return _without(report, "releases", key)
 
     def _changed(self, report: NodeReport, identity: str, /, **changes: object) -> NodeReport:
         found = self.find(report, identity).model_copy(update=changes)

@@ -1,7 +1,7 @@
 """Puts an agent's parts together from its own file, and runs it."""
 
 from sdp import clock
-from sdp.agent import main
+from sdp.agent import durable, main
 from sdp.agent.activity import AccessLogs
 from sdp.agent.apache import ApacheGateways
 from sdp.agent.config import AgentConfig
@@ -45,8 +45,9 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
     engine = DockerEngine(config.docker, config.instance, config.node)
     repositories = Repositories(config.repositories, caches, journal)
     releases = Releases(state, repositories, journal, shop, config.limits.builds)
-    copies = Copies(state / "copies", releases, ApacheGateways(engine), journal, shop, clock.now)
+    copies = Copies(state, releases, ApacheGateways(engine), journal, shop, clock.now)
     identity = IdentityFile(config.identity)
+    durable.sweep(state)
     releases.sweep()
     copies.sweep()
     return main.Parts(

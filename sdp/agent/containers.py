@@ -12,7 +12,18 @@ from pathlib import Path
 
 from sdp import clock
 from sdp.agent import images, listeners, live_environment, probe
-from sdp.agent.engine import PORT, PROBE, Draft, Engine, EngineError, Inspected, Mount, NotFound
+from sdp.agent.drain import drain
+from sdp.agent.engine import (
+    PORT,
+    PROBE,
+    BelowUse,
+    Draft,
+    Engine,
+    EngineError,
+    Inspected,
+    Mount,
+    NotFound,
+)
 from sdp.agent.gate import Gatekeeper, Lines
 from sdp.agent.seals import Plaintext
 from sdp.agent.strangers import Strangers
@@ -20,7 +31,7 @@ from sdp.protocol import actions
 from sdp.protocol.actions import ContainerSpec
 from sdp.protocol.frames import Failed, Outcome, Succeeded
 
-DRAIN_SECONDS = 10
+STOP_SECONDS = 10
 READMIT_SECONDS = 15.0
 LAST_LINES = 200
 STOPPING = "stop container"
@@ -146,7 +157,7 @@ class Containers:
         """Do it once, however often it is asked for: what has started since is left alone."""
         found = await self._engine.inspect(action.container)
         if found is not None and found.started_at == action.started_at:
-            await self._engine.stop(found.id, DRAIN_SECONDS)
+            await self._engine.stop(found.id, STOP_SECONDS)
             found = await self._engine.inspect(found.id)
         return _gone(action.container) if found is None else await self._run(found)
 
@@ -179,7 +190,15 @@ class Containers:
         return Succeeded()
 
     async def set_limits(self, action: actions.SetLimits) -> Outcome:
-        await self._engine.limit(action.container, action.limits)
+        try:
+            await self._engine.limit(action.container, action.limits)
+        except BelowUse as error:
+            return Failed(
+                reason="BelowUse",
+                message=f"the new memory limit is below what is in use: {error}",
+                fix="wait: another container takes its place",
+                terminal=True,
+            )
         return Succeeded()
 
     async def rename(self, action: actions.Rename) -> Outcome:
@@ -191,7 +210,7 @@ class Containers:
         return Succeeded()
 
     async def stop(self, action: actions.Stop) -> Outcome:
-        await self._engine.stop(action.container, DRAIN_SECONDS)
+        await self._engine.stop(action.container, STOP_SECONDS)
         return Succeeded()
 
     async def remove(self, action: actions.Remove) -> Outcome:
@@ -199,7 +218,9 @@ class Containers:
         if found is None:
             return Succeeded(note="already gone")
         try:
-            await self._engine.stop(found.id, DRAIN_SECONDS)
+            if _serves(found):
+                await drain(found.pid)
+            await self._engine.stop(found.id, STOP_SECONDS)
             lines = await self._engine.tail(found.id, LAST_LINES)
             if lines:
                 deployment = found.labels.get("sdp.deployment", "")
@@ -208,6 +229,12 @@ class Containers:
         except NotFound:
             return Succeeded(note="already gone")
         return Succeeded()
+
+    async def mounted(self) -> frozenset[Path]:
+        """Return the folders of this machine that containers have, stopped ones too."""
+        listed = (await self._engine.containers()).values()
+        sources = [Path(source) for each in listed for source in each.mounts]
+        return await asyncio.to_thread(lambda: frozenset(each.resolve() for each in sources))
 
     async def ensure_network(self, action: actions.EnsureNetwork) -> Outcome:
         await self._engine.create_network(action.name, action.sandbox)
@@ -219,6 +246,12 @@ class Containers:
         except NotFound:
             return Succeeded(note="already gone")
         return Succeeded()
+
+
+def _serves(found: Inspected) -> bool:
+    """Whether others may be speaking with a service: it was admitted, and runs."""
+    service = found.labels.get("sdp.service", "")
+    return bool(found.pid) and any(service in known for known in found.aliases.values())
 
 
 def _gone(container: str) -> Failed:

@@ -4,6 +4,7 @@ Beside the tree, out of the container's sight, are ``copy.json`` and ``kept/``: 
 the agent wrote to config.php, by hash, and ``edited-*.php``: what others wrote there.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -99,6 +100,16 @@ class CopyFolder:
         for path in (self.root / "kept").glob("*.php"):
             if path.name not in named:
                 path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what a crash left unfinished, also beside the files that are written."""
+        folders = {self.root, self.root / "kept"}
+        record = self.record()
+        for name in record.written if record else ():
+            with contextlib.suppress(OSError):  # somebody changed the tree
+                folders.add(self.file(name).parent)
+        for folder in folders:
+            durable.sweep(folder)
 
     def keep_edited(self, name: str, content: bytes, now: datetime.datetime) -> Path:
         """Keep what somebody else wrote; return where."""

@@ -4,7 +4,7 @@ import datetime
 import io
 import tarfile
 from collections.abc import Iterator, Mapping
-from typing import Required, TypedDict
+from typing import NotRequired, Required, TypedDict
 
 from sdp.agent.engine import INSTANCE, NODE, Hint, Inspected, Listed, Publisher
 from sdp.protocol.actions import Limits
@@ -31,11 +31,15 @@ BUILT_IN_POOLS = 31
 16 of 192.168.0.0/20 and so on (moby, libnetwork/ipamutils)."""
 NO_MEMORY_LIMIT = 1 << 50
 """The engine can't lift a memory limit in place, only set one: this one stands for none."""
+KERNEL_REFUSES = "unable to set memory limit"
+"""What runc says where the kernel can't free enough memory for a lower limit (cgroup v1)."""
 
 
 class State(TypedDict):
     Status: ContainerState
     ExitCode: int
+    OOMKilled: bool
+    Pid: int
     StartedAt: str
 
 
@@ -70,10 +74,23 @@ class Container(TypedDict):
     NetworkSettings: Networks
 
 
+class Memory(TypedDict, total=False):
+    usage: int
+    stats: dict[str, int]
+
+
+class Stats(TypedDict):
+    memory_stats: Memory
+
+
 class Port(TypedDict, total=False):
     IP: str
     PublicPort: int
     Type: str
+
+
+class MountPoint(TypedDict):
+    Source: NotRequired[str]
 
 
 class Item(TypedDict):
@@ -84,6 +101,7 @@ class Item(TypedDict):
     State: str
     NetworkSettings: Networks
     Ports: list[Port]
+    Mounts: list[MountPoint]
 
 
 class Network(TypedDict):
@@ -125,7 +143,8 @@ def hint(event: Event, instance: str) -> Hint | None:
     told = actor.get("Attributes", {})
     match event.get("Type"):
         case "container" if told.get(INSTANCE) == instance and event.get("Action") in CHANGES:
-            return Hint(actor.get("ID", ""))
+            code = told.get("exitCode", "") if event.get("Action") == "die" else ""
+            return Hint(actor.get("ID", ""), int(code) if code.isdecimal() else None)
         case "network":
             return Hint(told.get("container", ""))
         case "image":
@@ -151,6 +170,7 @@ def listed(item: Item) -> Listed:
         name=item["Names"][0].lstrip("/") if item["Names"] else "",
         state=item["State"],
         endpoints=tuple(sorted(f"{name} {e['EndpointID']}" for name, e in endpoints.items())),
+        mounts=tuple(sorted(each["Source"] for each in item["Mounts"] if "Source" in each)),
     )
 
 
@@ -184,6 +204,8 @@ def inspected(seen: Container) -> Inspected:
         else datetime.datetime.fromisoformat(started),
         limits=limits(seen["HostConfig"]),
         aliases={name: tuple(e["Aliases"] or ()) for name, e in endpoints.items()},
+        oom_killed=seen["State"]["OOMKilled"],
+        pid=seen["State"]["Pid"],
     )
 
 
@@ -193,6 +215,14 @@ def limits(config: HostConfig) -> Limits:
     milli = config["NanoCpus"] // 1_000_000 or max(config["CpuQuota"], 0) * 1000 // period
     memory = config["Memory"]
     return Limits(cpu_milli=milli, memory_bytes=memory if memory < NO_MEMORY_LIMIT else 0)
+
+
+def in_use(seen: Stats) -> int:
+    """Return the bytes of memory that a container can't give back; 0 of one that is stopped."""
+    memory = seen["memory_stats"]
+    details = memory.get("stats", {})
+    idle = details.get("total_inactive_file", details.get("inactive_file", 0))
+    return max(memory.get("usage", 0) - idle, 0)
 
 
 def packed(files: Mapping[str, str]) -> bytes:

@@ -20,9 +20,11 @@ import docker.types
 import requests
 from docker.utils.socket import frames_iter_no_tty
 
-from sdp.agent import container_log
+from sdp import clock
+from sdp.agent import cgroup, container_log
 from sdp.agent.docker_json import (
     CPU_PERIOD,
+    KERNEL_REFUSES,
     NO_MEMORY_LIMIT,
     Container,
     Event,
@@ -30,7 +32,9 @@ from sdp.agent.docker_json import (
     Information,
     Item,
     Network,
+    Stats,
     hint,
+    in_use,
     inspected,
     listed,
     packed,
@@ -44,6 +48,7 @@ from sdp.agent.engine import (
     NODE,
     SANDBOX,
     About,
+    BelowUse,
     Draft,
     EngineError,
     Hint,
@@ -53,6 +58,7 @@ from sdp.agent.engine import (
     NotFound,
     NotOurs,
     Publisher,
+    Used,
 )
 from sdp.agent.streams import Stream, read_stream, translated
 from sdp.protocol.actions import Limits
@@ -161,6 +167,12 @@ class DockerEngine:
         except NotFound:
             return None
 
+    async def used(self, container: Inspected) -> Used | None:
+        counted = await asyncio.get_running_loop().run_in_executor(
+            self._pool, cgroup.used, container.pid, container.id
+        )
+        return Used(clock.now(), *counted) if counted else None
+
     async def published(self) -> dict[int, Publisher]:
         def ask(client: docker.APIClient) -> dict[int, Publisher]:
             items: list[Item] = client.containers()
@@ -214,15 +226,26 @@ class DockerEngine:
         await self._call(lambda client: client.rename(self._own(client, container), name))
 
     async def limit(self, container: str, limits: Limits) -> None:
+        memory = limits.memory_bytes or NO_MEMORY_LIMIT
+
         def ask(client: docker.APIClient) -> None:
-            memory = limits.memory_bytes or NO_MEMORY_LIMIT
-            client.update_container(
-                self._own(client, container),
-                cpu_period=CPU_PERIOD,
-                cpu_quota=quota(limits) or -1,
-                mem_limit=memory,
-                memswap_limit=memory,
-            )
+            key = self._own(client, container)
+            # Under cgroup v1 the kernel refuses; under v2 it would kill processes instead.
+            seen: Stats = client.stats(key, stream=False, one_shot=True)
+            if (used := in_use(seen)) > memory:
+                raise BelowUse(f"{used} bytes of memory are in use")
+            try:
+                client.update_container(
+                    key,
+                    cpu_period=CPU_PERIOD,
+                    cpu_quota=quota(limits) or -1,
+                    mem_limit=memory,
+                    memswap_limit=memory,
+                )
+            except docker.errors.APIError as error:
+                if KERNEL_REFUSES in str(error):
+                    raise BelowUse(error.explanation or str(error)) from error
+                raise
 
         await self._call(ask)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 TEMPORARY = ".sdp-tmp-"
 """Begins the names of what is not finished; whoever owns a folder sweeps them at start."""
 _LOOKS = 100
+_BLOCK = 512
 
 
 def temporary(beside: Path) -> Path:
@@ -76,6 +77,11 @@ def matching(folder: Path, pattern: str) -> list[Path]:
         with contextlib.suppress(FileNotFoundError):  # a folder went between two steps: look again
             return sorted(folder.glob(pattern))
     return sorted(folder.glob(pattern))
+
+
+def size(root: Path) -> int:
+    """Return the bytes that a folder takes on the disk."""
+    return sum(each.lstat().st_blocks * _BLOCK for each in root.rglob("*"))
 
 
 def remove(path: Path) -> None:

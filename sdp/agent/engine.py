@@ -39,6 +39,10 @@ class NotOurs(EngineError):  # noqa: N818 - as above
     """What was named lacks this instance's label: it is somebody else's."""
 
 
+class BelowUse(EngineError):  # noqa: N818 - as above
+    """A memory limit is lower than what is in use."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mount:
     """A folder of the host inside a container; the folder must exist."""
@@ -73,16 +77,23 @@ class Draft:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listed:
-    """What the engine's list says of a container: enough to see that it changed."""
+    """What the engine's list says of a container: enough to see that it changed.
+
+    ``mounts`` are the host's folders in it.
+    """
 
     name: str
     state: str
     endpoints: tuple[str, ...]
+    mounts: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inspected:
-    """A container, whole. ``aliases`` maps a network's name to the container's names in it."""
+    """A container, whole. ``aliases`` maps a network's name to the container's names in it.
+
+    ``process`` is the number of its first one on the engine's machine; 0: it does not run.
+    """
 
     id: str
     name: str
@@ -94,6 +105,18 @@ class Inspected:
     started_at: datetime.datetime | None
     limits: Limits
     aliases: Mapping[str, tuple[str, ...]]
+    oom_killed: bool = False
+    pid: int = 0
+    """Of its first process; 0 while none runs."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Used:
+    """What a container has used: CPU time since it started, and memory at that moment."""
+
+    at: datetime.datetime
+    cpu_nanoseconds: int
+    memory_bytes: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -116,9 +139,14 @@ class Publisher:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hint:
-    """Something happened; the container's id, or empty when it concerns something else."""
+    """Something happened; the container's id, or empty when it concerns something else.
+
+    ``exit_code`` is that of a container that ended: one that is started again at once is not
+    otherwise seen to have.
+    """
 
     container: str
+    exit_code: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,6 +188,10 @@ class Engine(Protocol):
         """Return anybody's container, or None."""
         ...
 
+    async def used(self, container: Inspected) -> Used | None:
+        """Return what a running container has used; None where it does not run any more."""
+        ...
+
     async def published(self) -> dict[int, Publisher]:
         """Return the TCP ports that running containers, anybody's, publish on IPv4."""
         ...
@@ -185,7 +217,11 @@ class Engine(Protocol):
     async def rename(self, container: str, name: str) -> None: ...
 
     async def limit(self, container: str, limits: Limits) -> None:
-        """Change limits in place; 0 lifts one."""
+        """Change limits in place, also of what is stopped; 0 lifts one.
+
+        Raises:
+            BelowUse: it uses more memory; nothing was changed.
+        """
         ...
 
     async def networks(self) -> dict[str, str]:

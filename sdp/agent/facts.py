@@ -20,6 +20,9 @@ from sdp.protocol.report import Archive, Disk, EngineFacts, Fact, Keys, Tool
 
 LOOK_SECONDS: Final = 30.0
 TOOL_SECONDS: Final = 20.0
+LITTLE_BYTES: Final = 2 << 30
+"""Free space from which on down it is told in steps of ``STEP_BYTES``."""
+STEP_BYTES: Final = 16 << 20
 _ASK: Final = {
     "git": "--version",
     "go": "version",
@@ -55,7 +58,7 @@ class Facts:
         found: dict[str, Fact] = {}
         for name in ("git", "go", *(("composer",) if await self._has_composer_json() else ())):
             found[f"tool/{name}"] = await self._tool(name)
-        found |= await asyncio.to_thread(self._disks)
+        found |= await asyncio.to_thread(self.disks)
         found |= await asyncio.to_thread(self._images)
         found["keys"] = await asyncio.to_thread(self._keys)
         if self._about is not None:
@@ -84,7 +87,8 @@ class Facts:
             self._tools[key] = Tool(version=version[0] if version else "")
         return self._tools[key]
 
-    def _disks(self) -> dict[str, Fact]:
+    def disks(self) -> dict[str, Fact]:
+        """Return how full the disks are; cheap enough to be asked every second."""
         found: dict[str, Fact] = {"disk/state": disk(self._state)}
         root = self._about.root if self._about else self._state
         # An engine elsewhere has its disk there; one on the same disk is told already.
@@ -130,12 +134,14 @@ def disk(path: Path) -> Disk:
         seen = os.statvfs(path)
     except OSError:
         return Disk(path=str(path), total_bytes=0, free=0, inodes=0, writable=False)
+    left = seen.f_bavail * seen.f_frsize
     return Disk(
         path=str(path),
         total_bytes=seen.f_blocks * seen.f_frsize,
         free=_share(seen.f_bavail, seen.f_blocks),
         inodes=_share(seen.f_favail, seen.f_files),
         writable=os.access(path, os.W_OK),
+        left_bytes=left - left % STEP_BYTES if left < LITTLE_BYTES else None,
     )
 
 

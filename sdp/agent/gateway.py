@@ -29,6 +29,7 @@ COPY_SECONDS = 600.0
 
 class Releases(Protocol):
     def path(self, repository: str, commit: str, recipe: Recipe) -> Path: ...
+    def held(self, place: Path) -> contextlib.AbstractContextManager[bool]: ...
 
 
 @dataclasses.dataclass(slots=True)
@@ -56,18 +57,22 @@ class _Known:
 
 
 class Copies:
-    """``folder`` holds ``<sandbox>/<commit>/``; see ``copy_folder`` for what is in there."""
+    """``state`` has ``copies/<sandbox>/<commit>/``, and access logs in ``access/<sandbox>/``.
+
+    See ``copy_folder`` for what is in a copy.
+    """
 
     def __init__(
         self,
-        folder: Path,
+        state: Path,
         releases: Releases,
         gateways: Gateways,
         journal: Journal,
         shop: Workshop,
         now: Callable[[], datetime],
     ) -> None:
-        self._folder = folder
+        self._folder = state / "copies"
+        self._access = state / "access"
         self._releases = releases
         self._gateways = gateways
         self._journal = journal
@@ -77,9 +82,16 @@ class Copies:
         self._known: dict[Path, _Known] = {}
 
     def sweep(self) -> None:
-        """Remove what a crash left unfinished; once, before the first action."""
-        for place in (self._folder, *self._folder.glob("*"), *self._folder.glob("*/*")):
+        """Remove what a crash left unfinished, or behind; once, before the first action."""
+        for place in (self._folder, *self._folder.glob("*")):
             durable.sweep(place)
+        for place in self._folder.glob("*/*"):
+            CopyFolder(place).sweep()
+        for place in self._folder.glob("*"):
+            with contextlib.suppress(OSError):  # copies are there
+                place.rmdir()
+        for place in self._access.glob("*"):
+            self._forget(place.name)
 
     async def copy(self, action: CopyGateway, deployment: str) -> Outcome:
         try:
@@ -90,13 +102,16 @@ class Copies:
         async with self._desk(action.sandbox).lock:
             if await asyncio.to_thread(folder.record) is not None:
                 return Succeeded(note="already there")
-            if not await asyncio.to_thread((release / MARKER).is_file):
-                message = f"the release of {action.repository} @ {action.commit[:7]} is not here"
-                return Failed(reason="ReleaseMissing", message=message)
-            try:
-                outcome = await self._create(action, folder, release)
-            except OSError as error:
-                outcome = _from_os(error)
+            with self._releases.held(release) as there:
+                if not (there and await asyncio.to_thread((release / MARKER).is_file)):
+                    said = f"{action.repository} @ {action.commit[:7]}"
+                    return Failed(
+                        reason="ReleaseMissing", message=f"the release of {said} is not here"
+                    )
+                try:
+                    outcome = await self._create(action, folder, release)
+                except OSError as error:
+                    outcome = _from_os(error)
         if isinstance(outcome, Failed):
             self._journal.lines(deployment, STAGE, (outcome.message,))
         return outcome
@@ -132,7 +147,13 @@ class Copies:
             return _hostile(error)
         async with self._desk(action.sandbox).lock:
             await asyncio.to_thread(_remove, folder.root)
+            await asyncio.to_thread(self._forget, folder.root.parent.name)
         return Succeeded()
+
+    def _forget(self, sandbox: str) -> None:
+        """Remove the access log of a sandbox, by folder, that has no copy any more."""
+        if not (self._folder / sandbox).is_dir():
+            durable.remove(self._access / sandbox)
 
     def scan(self) -> dict[str, Copy]:
         """Return the copies on disk by ``<sandbox>/<commit>``; blocks shortly.

@@ -85,7 +85,7 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    disk = Disk(parts.releases, parts.copies, parts.seals)
+    disk = Disk(parts.releases, parts.copies, parts.seals, parts.facts.disks)
     strangers = Strangers(parts.engine)
     observer = Observer(parts.engine, parts.repositories, disk, strangers, parts.poll_seconds)
     containers = Containers(parts.engine, parts.place, journal, strangers)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import structlog
@@ -68,11 +68,12 @@ class Seals(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Disk:
-    """What is looked at on this machine's disk."""
+    """What is looked at on this machine's disk; ``space`` tells how full it is."""
 
     releases: Releases
     copies: Copies
     seals: Seals
+    space: Callable[[], Mapping[str, Fact]]
 
 
 class Observer:
@@ -95,6 +96,7 @@ class Observer:
         self._listed: dict[str, Listed] = {}
         self._seen: dict[str, Inspected] = {}
         self._hinted: set[str] = set()
+        self._exits: dict[str, int] = {}
         self._poke = asyncio.Event()
         self._looking = asyncio.Lock()
         self._scanning = asyncio.Lock()
@@ -104,6 +106,11 @@ class Observer:
         self._unlearned: asyncio.Queue[str] = asyncio.Queue()
         self.report = NodeReport()
         self.changed = asyncio.Event()
+
+    @property
+    def seen(self) -> Mapping[str, Inspected]:
+        """Return this node's containers as they were last looked at, by id."""
+        return self._seen
 
     async def run(self) -> None:
         """Observe until cancelled."""
@@ -120,7 +127,13 @@ class Observer:
         match after:
             case actions.Fetch(repository=name):
                 await self._look_at_clone(name)
-            case actions.Build() | actions.CopyGateway() | actions.Route() | actions.RemoveCopy():
+            case (
+                actions.Build()
+                | actions.CopyGateway()
+                | actions.Route()
+                | actions.RemoveCopy()
+                | actions.RemoveRelease()
+            ):
                 await self._look_at_disk()
             case actions.Unseal():
                 await self._look_at_seals()
@@ -168,6 +181,8 @@ class Observer:
                     async for hint in hints:
                         pause = 0.2
                         self._hinted.add(hint.container)
+                        if hint.exit_code is not None:
+                            self._exits[hint.container] = hint.exit_code
                         self._poke.set()
                 self._down(EngineDown("its event stream ended"))
             except (EngineDown, EngineError) as error:
@@ -207,6 +222,7 @@ class Observer:
             networks = await self._engine.networks()
             images = await self._engine.images()
             self._listed, self._seen = listed, seen
+            self._exits = {key: code for key, code in self._exits.items() if key in listed}
         self._prober.watch(self._seen, clock.now().timestamp())
         self._publish(
             engine=report.Engine(version=version),
@@ -216,12 +232,15 @@ class Observer:
         )
 
     def _containers(self) -> dict[str, Container]:
-        return {key: container(seen, self._prober) for key, seen in self._seen.items()}
+        return {key: self._told(seen) for key, seen in self._seen.items()}
+
+    def _told(self, seen: Inspected) -> Container:
+        return container(seen, self._prober, self._exits.get(seen.id, 0))
 
     def _health_turned(self, key: str) -> None:
         seen = self._seen.get(key)
         if seen is not None:
-            told = container(seen, self._prober)
+            told = self._told(seen)
             self._publish(containers={**self.report.containers, key: told})
             if (told.service, told.health) == (GATEWAY, "healthy"):
                 self._unlearned.put_nowait(told.sandbox)
@@ -241,6 +260,10 @@ class Observer:
 
     async def _look_at_disk(self) -> None:
         async with self._scanning:  # a scan that began earlier must not be published later
+            space = await asyncio.to_thread(self._disk.space)
+            self._publish(
+                facts={**self.report.facts, **space}
+            )  # also where the rest can't be read
             releases = await asyncio.to_thread(self._disk.releases.scan)
             copies = await asyncio.to_thread(self._disk.copies.scan)
             sealed = await asyncio.to_thread(self._disk.seals.scan)
@@ -269,13 +292,19 @@ class Observer:
                 await self._look_at_disk()
 
     async def _watch_repositories(self) -> None:
+        """Look at all origins at every poll, and meanwhile at those that are asked for."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
             wanted, self._wanted = tuple(sorted(self._wanted)), set()
             self._refresh.clear()
+            if loop.time() >= due:
+                wanted = ()
+                due = loop.time() + self._poll_seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
             found = await self._repositories.look(wanted)
-            self._publish(repositories={**self.report.repositories, **found})
+            self._publish(repositories=_looked(self.report.repositories, found))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_seconds * random.uniform(0.9, 1.1)):  # noqa: S311 - spreads load
+                async with asyncio.timeout_at(due):
                     await self._refresh.wait()
 
     async def _look_at_listeners(self) -> None:
@@ -292,8 +321,26 @@ class Observer:
             await asyncio.sleep(LISTENERS_SECONDS)
 
 
-def container(seen: Inspected, prober: Prober) -> Container:
-    """Return what is reported of a container: the engine's facts, the labels, its health."""
+def _looked(
+    known: Mapping[str, Repository], found: Mapping[str, Repository]
+) -> dict[str, Repository]:
+    """Return what is known after a look; where it failed, branches are as they were last seen."""
+    fresh: dict[str, Repository] = {}
+    for name, told in found.items():
+        before = known.get(name)
+        kept = before.branches if before and told.error and not told.branches else told.branches
+        fresh[name] = told.model_copy(update={"branches": kept})
+    return {**known, **fresh}
+
+
+def container(seen: Inspected, prober: Prober, ended: int) -> Container:
+    """Return what is reported of a container: the engine's facts, the labels, its health.
+
+    Args:
+        seen: as the engine says it is.
+        prober: who asks it.
+        ended: its last exit code that was heard of; of what runs again the engine forgets it.
+    """
     port = seen.labels.get(PORT, "")
     health, reason = prober.health(seen)
     service = seen.labels.get("sdp.service", "")
@@ -310,7 +357,7 @@ def container(seen: Inspected, prober: Prober) -> Container:
         deployment=seen.labels.get("sdp.deployment", ""),
         image=seen.image,
         state=seen.state,
-        exit_code=seen.exit_code,
+        exit_code=seen.exit_code or ended,
         restarts=seen.restarts,
         host_port=int(port) if port.isdigit() else 0,
         admitted=any({service, GATEWAY} & set(names) for names in seen.aliases.values()),
@@ -318,4 +365,5 @@ def container(seen: Inspected, prober: Prober) -> Container:
         health=health,
         reason=reason,
         started_at=seen.started_at,
+        oom_killed=seen.oom_killed,
     )

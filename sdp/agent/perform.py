@@ -16,6 +16,7 @@ from sdp.agent.containers import Containers
 from sdp.agent.engine import EngineDown, EngineError
 from sdp.agent.journal import Journal
 from sdp.agent.outbox import Outbox
+from sdp.agent.releases import Mounted
 from sdp.agent.seals import Plaintext
 from sdp.protocol import actions
 from sdp.protocol.actions import Action, Recipe, SealedFile
@@ -31,7 +32,9 @@ class Repositories(Protocol):
 
 class Releases(Protocol):
     def path(self, repository: str, commit: str, recipe: Recipe) -> Path: ...
+    def held(self, place: Path) -> contextlib.AbstractContextManager[bool]: ...
     async def build(self, action: actions.Build, deployment: str) -> Outcome: ...
+    async def remove(self, action: actions.RemoveRelease, mounted: Mounted) -> Outcome: ...
 
 
 class Copies(Protocol):
@@ -108,6 +111,8 @@ class Performers:
                 return await self.containers.remove_network(action)
             case actions.RemoveCopy():
                 return await self.copies.remove(action)
+            case actions.RemoveRelease():
+                return await self.releases.remove(action, self.containers.mounted)
             case _:
                 assert_never(action)
 
@@ -117,7 +122,10 @@ class Performers:
             return opened
         release = self.releases.path(action.repository, action.container.commit, action.recipe)
         try:
-            outcome = await self.containers.start_service(action, release, opened)
+            with self.releases.held(release) as there:
+                if not there:
+                    return Failed(reason="ReleaseMissing", message="its release is being removed")
+                outcome = await self.containers.start_service(action, release, opened)
         except EngineError as error:
             raise EngineError(opened.hidden(str(error))) from None
         if isinstance(outcome, Failed):
@@ -125,7 +133,7 @@ class Performers:
         return outcome
 
 
-def resource(action: Action) -> str:  # noqa: PLR0911 - one flat case per kind
+def resource(action: Action) -> str:  # noqa: C901, PLR0911 - one flat case per kind
     """Return the name of what an action must have for itself."""
     match action:
         case actions.Fetch():
@@ -134,6 +142,8 @@ def resource(action: Action) -> str:  # noqa: PLR0911 - one flat case per kind
             return f"environment {action.file.digest}"
         case actions.Build():
             return f"release {release_key(action.repository, action.commit, action.recipe)}"
+        case actions.RemoveRelease():
+            return f"release {action.repository}/{action.commit}/{action.recipe}"
         case actions.StartService() | actions.StartGateway():
             return f"container {action.container.name}"
         case actions.CopyGateway() | actions.RemoveCopy():

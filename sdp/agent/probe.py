@@ -14,6 +14,9 @@ from sdp.protocol.report import Health
 ANSWER_SECONDS = 2.0
 HEALTHY_EVERY = 5.0
 STARTING_EVERY = 0.25
+UNHEALTHY_EVERY = 1.0
+MISSES = 2
+"""Bad answers in a row that make a healthy container unhealthy: one can be a busy machine's."""
 AT_ONCE = 64
 
 
@@ -71,6 +74,7 @@ class _Watched:
     health: Health = "starting"
     reason: str = ""
     asking: bool = False
+    misses: int = 0
 
 
 class Prober:
@@ -125,15 +129,34 @@ class Prober:
         answer = await ask(watched.port, watched.probe.path)
         now = time.monotonic()
         before = (watched.health, watched.reason)
-        if answer.healthy:
-            watched.health, watched.reason = "healthy", ""
-        elif watched.health != "starting" or now > watched.late_at:
-            watched.health, watched.reason = "unhealthy", answer.said
-        every = HEALTHY_EVERY if watched.health == "healthy" else STARTING_EVERY
-        watched.due = now + every * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
+        _judge(watched, answer, now)
+        watched.due = now + _pause(watched) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
         watched.asking = False
         if before != (watched.health, watched.reason) and self._watched.get(key) is watched:
             self._changed(key)
+
+
+def _judge(watched: _Watched, answer: Answer, now: float) -> None:
+    watched.misses = 0 if answer.healthy else watched.misses + 1
+    match watched.health:
+        case "starting":
+            bad = now > watched.late_at
+        case "healthy":
+            bad = watched.misses >= MISSES
+        case _:
+            bad = True
+    if answer.healthy:
+        watched.health, watched.reason = "healthy", ""
+    elif bad:
+        watched.health = "unhealthy"
+        watched.reason = f"GET {watched.probe.path}: {answer.said}"
+
+
+def _pause(watched: _Watched) -> float:
+    """Return how many seconds later to ask again, or so; what may have turned is asked soon."""
+    if watched.health == "unhealthy":
+        return UNHEALTHY_EVERY
+    return STARTING_EVERY if watched.health == "starting" or watched.misses else HEALTHY_EVERY
 
 
 def _runs(container: Inspected) -> bool:

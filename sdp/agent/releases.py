@@ -10,9 +10,9 @@ import dataclasses
 import errno
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from pydantic import ValidationError
 
@@ -21,7 +21,8 @@ from sdp.agent.git_problem import GitProblem
 from sdp.agent.recipes import COMPOSER, GO_BUILD, Made, Workshop
 from sdp.agent.repositories import Journal, Repositories
 from sdp.agent.runner import Command
-from sdp.protocol.actions import Build, GatewayRecipe, GoRecipe, Recipe, Value
+from sdp.agent.uses import Uses
+from sdp.protocol.actions import Build, GatewayRecipe, GoRecipe, Recipe, RemoveRelease, Value
 from sdp.protocol.frames import Failed, Outcome, Succeeded
 from sdp.protocol.identity import recipe_key
 from sdp.protocol.report import Release
@@ -32,6 +33,10 @@ SYNC_SECONDS = 120.0
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+Mounted: TypeAlias = Callable[[], Awaitable[Collection[Path]]]
+"""Returns the folders of this machine that containers have, with links followed."""
 
 
 class Marker(Value):
@@ -67,11 +72,16 @@ class Releases:
         self._builds = asyncio.Semaphore(at_once)
         self._jobs: dict[Path, _Job] = {}
         self._known: dict[Path, Release] = {}
+        self._uses = Uses()
 
     def sweep(self) -> None:
-        """Remove what a crash left unfinished; once, before the first build."""
-        for folder in (self._root, *self._root.glob("*"), *self._root.glob("*/*")):
+        """Remove what a crash left unfinished, and empty folders; once, before the first build."""
+        folders = (self._root, *self._root.glob("*"), *self._root.glob("*/*"))
+        for folder in (*folders, self._notes.parent):
             durable.sweep(folder)
+        for commit in self._root.glob("*/*"):
+            with contextlib.suppress(OSError):  # releases are there
+                commit.rmdir()
 
     def path(self, repository: str, commit: str, recipe: Recipe) -> Path:
         """Return where a release is, or would be."""
@@ -103,14 +113,31 @@ class Releases:
         self._known = known
         return {"/".join(_names(path)): release for path, release in known.items()}
 
-    async def remove(self, key: str) -> None:
-        """Remove a release that nothing refers to; it is gone at once, its files soon."""
-        place = self._root.joinpath(*key.split("/"))
-        if key not in await asyncio.to_thread(self.scan):
-            return
-        doomed = durable.temporary(place)
-        await asyncio.to_thread(place.rename, doomed)
-        await asyncio.to_thread(durable.remove, doomed)
+    def held(self, place: Path) -> contextlib.AbstractContextManager[bool]:
+        """Keep a release from being removed meanwhile; False: it is being removed."""
+        return self._uses.held(place)
+
+    async def remove(self, action: RemoveRelease, mounted: Mounted) -> Outcome:
+        """Remove a release that nobody uses; it is gone at once, its files soon.
+
+        Args:
+            action: which one.
+            mounted: asks the engine, once nobody can begin to use it any more.
+        """
+        names = (action.repository, action.commit, action.recipe)
+        place = self._root.joinpath(*names)
+        if "/".join(names) not in await asyncio.to_thread(self.scan):
+            return Succeeded(note="already gone")
+        try:
+            with self._uses.going(place) as free:
+                if not free or await asyncio.to_thread(place.resolve) in await mounted():
+                    return _in_use(names)
+                doomed = durable.temporary(place)
+                await asyncio.to_thread(place.rename, doomed)
+            await asyncio.to_thread(durable.remove, doomed)
+        except OSError as error:
+            return _from_os(error)
+        return Succeeded()
 
     @contextlib.asynccontextmanager
     async def _job(self, place: Path) -> AsyncIterator[_Job]:
@@ -153,6 +180,7 @@ class Releases:
                 recipe=recipe_key(action.recipe),
                 defaults=dict(made.defaults),
                 problems=made.problems,
+                bytes=await asyncio.to_thread(durable.size, half),
             )
             marker = Marker(release=release, toolchain=made.toolchain)
             await self._finish(half, place, marker)
@@ -249,6 +277,15 @@ def _read(marker: Path) -> Release | None:
         return Marker.model_validate_json(marker.read_bytes()).release
     except (OSError, ValidationError):
         return None
+
+
+def _in_use(names: tuple[str, str, str]) -> Failed:
+    repository, commit, _ = names
+    return Failed(
+        reason="ReleaseInUse",
+        message=f"{repository} @ {commit[:7]} is used by a container, or by one that begins",
+        fix="nothing needs to be done: it goes when nothing uses it any more",
+    )
 
 
 def _from_os(error: OSError) -> Failed:

@@ -14,9 +14,10 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 
 from sdp import clock
-from sdp.agent import log_desk
+from sdp.agent import log_desk, usage
 from sdp.agent.log_desk import LogDesk
 from sdp.agent.outbox import Outbox
+from sdp.agent.usage import Meter
 from sdp.protocol import frames
 from sdp.protocol.report import NodeReport, difference
 
@@ -29,7 +30,7 @@ KEEP_ALIVE_SECONDS = 10
 log = structlog.get_logger(__name__)
 
 
-class Observer(Protocol):
+class Observer(usage.Observer, Protocol):
     changed: asyncio.Event
     report: NodeReport
 
@@ -39,6 +40,10 @@ class Observer(Protocol):
 class Desk(Protocol):
     def submit(self, frame: frames.Perform) -> None: ...
     def cancel(self, action_id: str) -> None: ...
+
+
+class Engine(log_desk.Containers, usage.Engine, Protocol):
+    """What is looked at while a control plane asks for it."""
 
 
 class RefusedError(Exception):
@@ -63,13 +68,13 @@ class Session:
         outbox: Outbox,
         observer: Observer,
         desk: Desk,
-        containers: log_desk.Containers,
+        engine: Engine,
     ) -> None:
         self._identity = identity
         self._outbox = outbox
         self._observer = observer
         self._desk = desk
-        self._containers = containers
+        self._engine = engine
         self._wake = asyncio.Event()
         self._generation = 0
         self._sent = 0
@@ -103,21 +108,25 @@ class Session:
             ping_timeout=KEEP_ALIVE_SECONDS,
             max_size=frames.MAX_FRAME,
         ) as connection:
-            await self._greet(connection)
+            spoken = await self._greet(connection)
             log.info("connected", url=self._identity.url, node=self._identity.node)
 
             async def send(frame: frames.FromAgent) -> None:
                 await connection.send(frame.model_dump_json())
 
-            logs = LogDesk(self._containers, send)
+            logs = LogDesk(self._engine, send)
+            meter = Meter(self._engine, self._observer, send)
             async with asyncio.TaskGroup() as group:
                 group.create_task(logs.run())
                 group.create_task(self._listen(connection, logs))
                 group.create_task(self._relay(self._observer.changed))
                 group.create_task(self._relay(self._outbox.grown))
                 group.create_task(self._tell(connection))
+                if spoken >= frames.LIFE_SINCE:
+                    group.create_task(meter.run())
 
-    async def _greet(self, connection: ClientConnection) -> None:
+    async def _greet(self, connection: ClientConnection) -> int:
+        """Say who this is; return the protocol that both speak."""
         hello = frames.Hello(
             protocol=frames.VERSION,
             node=self._identity.node,
@@ -129,9 +138,10 @@ class Session:
         async with asyncio.timeout(KEEP_ALIVE_SECONDS):
             answer = frames.to_agent.validate_json(await connection.recv())
         match answer:
-            case frames.Welcome(stored=stored):
+            case frames.Welcome(stored=stored, protocol=protocol):
                 self._outbox.acknowledged(stored)
                 self._sent = stored
+                return protocol
             case frames.Refuse(reason=reason):
                 raise RefusedError(reason)
             case _:

@@ -174,6 +174,8 @@ class Session:
             case frames.Time():
                 if (skew := measured(frame, clock.now())) is not None:
                     await self._agents.timed(node, skew)
+            case frames.Usage():
+                await self._agents.measured(node, frame.samples)
             case frames.Hello():
                 raise EndedError(_POLICY, "a second hello")
 

@@ -8,6 +8,9 @@ from sdp.api import (
     container_logs,
     deployments,
     events,
+    garbage,
+    history,
+    hooks,
     inventory,
     life,
     nodes,
@@ -37,9 +40,10 @@ def create_app(ports: Ports) -> FastAPI:
         },
     )
     sessions = agents.Sessions(ports)
-    for part in (sandboxes, inventory, deployments, events, changes, life):
+    for part in (sandboxes, history, inventory, deployments, events, changes, life, hooks):
         api.include_router(part.router(ports))
     api.include_router(nodes.router(ports.plane, VERSION))
+    api.include_router(garbage.router(ports.plane))
     api.include_router(container_logs.router(ports.plane, sessions))
     app.include_router(api)
     app.include_router(agents.router(sessions))

@@ -12,6 +12,7 @@ from sdp.api.problems import ProblemError
 from sdp.api.requests import ChangeRequest
 from sdp.reconciler import writer
 from sdp.reconciler.commit import Unchanged
+from sdp.reconciler.objects import past_of
 from sdp.reconciler.source import Source
 from sdp.spec.change import CannotChangeError, change
 
@@ -50,7 +51,8 @@ class ConfigRepo:
     def _edit(self, request: ChangeRequest) -> writer.Edit:
         if request.revert:
             return writer.reverting(self._source.repository, request.revert)
-        return lambda files, past: change(files, request.edits, past)
+        environments = past_of(self._source.repository)
+        return lambda files, past: change(files, request.edits, past, environments)
 
     def _place(self) -> writer.Place:
         source = self._source

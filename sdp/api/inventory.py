@@ -1,4 +1,4 @@
-"""What there is besides sandboxes and nodes: templates, environments, ports, repositories."""
+"""What there is besides sandboxes and nodes: templates, environments, ports, quotas, repositories."""
 
 from collections.abc import Iterator, Mapping
 
@@ -32,6 +32,11 @@ def router(ports: Ports) -> APIRouter:
     async def list_ports() -> views.PortList:
         """List the ports that somebody has, what is free, and who is in the way."""
         return plane.ports()
+
+    @routes.get("/quotas")
+    async def list_quotas() -> views.QuotaList:
+        """List how much of each quota is taken, and which sandboxes wait, and why."""
+        return plane.quotas()
 
     @routes.get("/repositories")
     async def list_repositories() -> tuple[views.RepositoryView, ...]:

@@ -2,18 +2,19 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sdp.api import showing, views
+from sdp.api import showing, usage, views
 from sdp.api.port_table import port_list
 from sdp.api.problems import ProblemError
+from sdp.api.quota_table import quota_list
 from sdp.reconciler import doctor
 from sdp.reconciler.draft import Plan, World
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.restart import Refused
 from sdp.reconciler.status import SandboxStatus
-from sdp.spec.load import tree_of
+from sdp.reconciler.updates import Refusal
 from sdp.spec.models import Platform
 from sdp.spec.resolve import problems
 from sdp.spec.select import WHOLE, Selection
@@ -53,6 +54,9 @@ class ReconcilerPlane:
     def ports(self) -> views.PortList:
         return port_list(self._world)
 
+    def quotas(self) -> views.QuotaList:
+        return quota_list(self._world)
+
     def sandboxes(self) -> Sequence[views.SandboxView]:
         whole = self._world
         return [self._shown(each, whole) for each in self._reconciler.statuses().values()]
@@ -64,7 +68,11 @@ class ReconcilerPlane:
     def _shown(self, status: SandboxStatus, whole: World) -> views.SandboxView:
         desired = whole.desired.sandboxes.get(status.name.lower())
         plan = self._reconciler.plan_of(status.name) or Plan()
-        return showing.sandbox(status, desired, plan, whole.history)
+        return showing.sandbox(status, desired, plan, whole)
+
+    def usage(self, name: str) -> views.UsageView | None:
+        status = self._reconciler.status(name)
+        return usage.series(status, self.observed) if status else None
 
     def plan_of(self, name: str) -> views.PlanView | None:
         plan = self._reconciler.plan_of(name)
@@ -78,7 +86,7 @@ class ReconcilerPlane:
     async def preview(
         self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
     ) -> views.PlanView:
-        tree = await asyncio.to_thread(tree_of, files)
+        tree = await asyncio.to_thread(self._reconciler.read, files)
         plans, whole = self._reconciler.preview(tree, selection, deletes)
         desired = dataclasses.replace(whole.desired, revision=self.revision)
         title = f"Against what runs (commit {self.revision[:7] or 'none'} is applied)"
@@ -104,8 +112,23 @@ class ReconcilerPlane:
     async def cancel(self, name: str, service: str) -> views.Cancelled:
         return showing.cancelled(name, await self._reconciler.cancel(name, service))
 
+    async def update(self, name: str, service: str) -> views.Updated:
+        made = await self._reconciler.update(name, service)
+        if isinstance(made, Refusal):
+            raise ProblemError(409, "not-updated", made.reason, made.message, made.fix)
+        return showing.updated(name, made)
+
+    def hint(self, repositories: Collection[str]) -> None:
+        self._reconciler.hint(repositories)
+
     def in_flight(self) -> Sequence[views.ActionInFlight]:
         return [showing.in_flight(each) for each in self._reconciler.flying()]
+
+    def garbage(self) -> views.Garbage:
+        return showing.garbage(self._reconciler.garbage(), self.platform)
+
+    def collect(self) -> views.Garbage:
+        return showing.garbage(self._reconciler.collect(), self.platform)
 
     def examine(self, version: str) -> Sequence[views.Finding]:
         found = [showing.finding(each) for each in doctor.examine(self._world, version)]

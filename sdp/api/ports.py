@@ -1,10 +1,11 @@
 """What the API reads and whom it hands on to, as protocols. The server adapts; fakes stand in."""
 
 import dataclasses
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from sdp.api.requests import ChangeRequest
+from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
 from sdp.api.views import (
     ActionInFlight,
     Cancelled,
@@ -14,13 +15,17 @@ from sdp.api.views import (
     DeploymentStatus,
     DeploymentView,
     Finding,
+    Garbage,
     LogLineView,
     PlanView,
     PortList,
+    QuotaList,
     RestartRequested,
     SandboxView,
+    Updated,
+    UsageView,
 )
-from sdp.protocol.frames import Body, Hello, ToAgent
+from sdp.protocol.frames import Body, Hello, Sample, ToAgent
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
@@ -70,12 +75,20 @@ class Plane(Protocol):
         """Return who has which port of which node."""
         ...
 
+    def quotas(self) -> QuotaList:
+        """Return how much of each quota is taken, and who waits."""
+        ...
+
     def sandboxes(self) -> Sequence[SandboxView]:
         """Return every sandbox, in any order."""
         ...
 
     def sandbox(self, name: str) -> SandboxView | None:
         """Return one sandbox, by its name in any case."""
+        ...
+
+    def usage(self, name: str) -> UsageView | None:
+        """Return what the containers of one sandbox used of late."""
         ...
 
     def plan_of(self, name: str) -> PlanView | None:
@@ -110,8 +123,24 @@ class Plane(Protocol):
         """End what is being brought about of a sandbox, or one service; return what that was."""
         ...
 
+    async def update(self, name: str, service: str) -> Updated:
+        """Let in what is new of a sandbox, or one service; raises ProblemError where nothing is."""
+        ...
+
+    def hint(self, repositories: Collection[str]) -> None:
+        """Look soon at those of these repositories that are ours: something was pushed, it is said."""
+        ...
+
     def in_flight(self) -> Sequence[ActionInFlight]:
         """Return what nodes are doing now."""
+        ...
+
+    def garbage(self) -> Garbage:
+        """Return what nothing on the nodes refers to."""
+        ...
+
+    def collect(self) -> Garbage:
+        """Have it removed now; return what that is."""
         ...
 
     def examine(self, version: str) -> Sequence[Finding]:
@@ -184,6 +213,10 @@ class Agents(Protocol):
         """Take how far a node's clock is from ours."""
         ...
 
+    async def measured(self, node: str, samples: Sequence[Sample]) -> None:
+        """Take what a node's containers use."""
+        ...
+
     async def entry(self, hello: Hello, seq: int, body: Body) -> None:
         """Store an entry exactly once; return when it is on disk."""
         ...
@@ -201,11 +234,29 @@ class Changes(Protocol):
         ...
 
 
+class Past(Protocol):
+    """What sandboxes ran."""
+
+    def named(self, sandbox: str | None = None) -> Sequence[NamedSnapshotView]:
+        """Return the named snapshots, of one sandbox or all, by name."""
+        ...
+
+    async def snapshots(self, name: str) -> Sequence[SnapshotView]:
+        """Return what a sandbox ran, newest first; also of one that is gone."""
+        ...
+
+    async def target(self, name: str, word: str) -> RollbackTarget:
+        """Return what a word for a rollback means; raises ProblemError where it means nothing."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
-    """All of them."""
+    """All of them; ``hook_secret`` signs what Bitbucket posts, and without one nothing is taken."""
 
     plane: Plane
     journal: Journal
     agents: Agents
     changes: Changes
+    past: Past
+    hook_secret: bytes = dataclasses.field(default=b"", repr=False)

@@ -1,4 +1,4 @@
-"""Sandboxes: listed, shown, planned, validated, synced, restarted, cancelled."""
+"""Sandboxes: listed, shown, planned, validated, synced, restarted, updated, cancelled."""
 
 import asyncio
 from typing import Annotated
@@ -59,6 +59,7 @@ def router(ports: Ports) -> APIRouter:
     """Return the routes about sandboxes."""
     routes = APIRouter(tags=["sandboxes"])
     _reading(routes, ports.plane, ports.journal)
+    _checking(routes, ports.plane)
     _asking(routes, ports.plane)
     return routes
 
@@ -110,16 +111,15 @@ def _reading(routes: APIRouter, plane: Plane, journal: Journal) -> None:
         """Show where a sandbox's gateway routes to, wanted and actual."""
         return _known(plane, name).routes
 
-    @routes.get("/sandboxes/{name}/history")
-    async def show_history(
-        name: str, limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: str = ""
-    ) -> views.DeploymentPage:
-        """Show a sandbox's deployments, newest first; also of one that is gone."""
-        known = plane.sandbox(name)
-        return await journal.deployments(known.name if known else name, None, None, limit, cursor)
+    @routes.get("/sandboxes/{name}/usage")
+    async def show_usage(name: str) -> views.UsageView:
+        """Show the CPU and memory that a sandbox's containers used of late."""
+        if (used := plane.usage(name)) is None:
+            raise missing("sandbox", name, "sdp status")
+        return used
 
 
-def _asking(routes: APIRouter, plane: Plane) -> None:
+def _checking(routes: APIRouter, plane: Plane) -> None:
     @routes.post("/validate", dependencies=[Depends(bounded)])
     async def validate(body: Files) -> views.Validation:
         """Check a tree of specs."""
@@ -138,6 +138,8 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
         selection = Selection.of(body.sandboxes, body.services, body.exclude)
         return await plane.preview(body.files, selection, body.allow_deletes)
 
+
+def _asking(routes: APIRouter, plane: Plane) -> None:
     @routes.post("/sandboxes/{name}/cancel")
     async def cancel(name: str, body: PartRequest | None = None) -> views.Cancelled:
         """End what is being brought about, and keep it so until a sync or another version."""
@@ -151,6 +153,13 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
         service = body.service if body else None
         known = service_of(plane, name, service) if service else _known(plane, name)
         return plane.restart(known.name, service or "")
+
+    @routes.post("/sandboxes/{name}/update")
+    async def update(name: str, body: PartRequest | None = None) -> views.Updated:
+        """Let in the newest commits of branches that are followed by hand; 409 where none is."""
+        service = body.service if body else None
+        known = service_of(plane, name, service) if service else _known(plane, name)
+        return await plane.update(known.name, service or "")
 
     @routes.post("/sandboxes/{name}/sync", status_code=202)
     async def sync(name: str) -> views.SyncRequested:

@@ -1,24 +1,29 @@
 """The reconciler's values as the API's views. Renames and counts; decides nothing. Pure."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from sdp.api import views
+from sdp.api import usage, views
 from sdp.reconciler import render, writer
 from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
 from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.draft import Hold, Plan, World
 from sdp.reconciler.finding import Finding
+from sdp.reconciler.garbage import Garbage
 from sdp.reconciler.history import History
 from sdp.reconciler.lifecycle import Lifecycle
 from sdp.reconciler.routing import RouteProblem
 from sdp.reconciler.status import Condition, SandboxStatus
+from sdp.reconciler.sweep import unused_for
+from sdp.reconciler.updates import Update
+from sdp.spec.models import Platform
 from sdp.spec.tree import Problem
 
 
 def sandbox(
-    status: SandboxStatus, desired: DesiredSandbox | None, plan: Plan, history: History
+    status: SandboxStatus, desired: DesiredSandbox | None, plan: Plan, whole: World
 ) -> views.SandboxView:
     """Return a sandbox whole; ``desired`` is None while it goes."""
     counts = Counter(type(each.target) for each in desired.services.values()) if desired else {}
@@ -30,7 +35,10 @@ def sandbox(
         revision=status.revision,
         observed_generation=status.observed_generation,
         health=status.health,
+        health_reason=status.health_reason,
+        health_message=status.health_message,
         sync=status.sync,
+        queued=status.queued,
         gateway_branch=desired.gateway.branch.name if desired else "",
         branches=counts.get(Branch, 0),
         ocp=counts.get(Ocp, 0),
@@ -49,11 +57,16 @@ def sandbox(
                 health=each.health,
                 sync=each.sync,
                 reason=each.reason,
+                message=each.message,
+                fix=each.fix,
+                since=each.since,
+                until=each.until,
                 node=each.node,
                 container=each.container,
                 port=each.port,
                 commit=each.commit,
                 restarts=each.restarts,
+                **usage.newest(status.name, each, whole.observed),
             )
             for each in status.services
         ),
@@ -68,7 +81,7 @@ def sandbox(
             )
             for each in status.routes
         ),
-        conditions=tuple(_condition(each, plan, history) for each in status.conditions),
+        conditions=tuple(_condition(each, plan, whole.history) for each in status.conditions),
     )
 
 
@@ -150,6 +163,37 @@ def cancelled(sandbox: str, made: Cancellation) -> views.Cancelled:
         services=tuple(each.service for each in made.attempts),
         stopping=tuple(in_flight(each) for each in made.stopping),
         shared=tuple(in_flight(each) for each in made.shared),
+    )
+
+
+def updated(sandbox: str, made: Iterable[Update]) -> views.Updated:
+    """Return what of a sandbox is updated."""
+    services = tuple(
+        views.UpdatedService(
+            service=each.service, branch=each.branch, before=each.before, after=each.after
+        )
+        for each in made
+    )
+    return views.Updated(sandbox=sandbox, services=services)
+
+
+def garbage(found: Garbage, platform: Platform | None) -> views.Garbage:
+    """Return what nothing refers to, and when it goes."""
+    grace = unused_for(platform)
+    return views.Garbage(
+        unused=tuple(
+            views.UnusedRelease(
+                node=each.node,
+                repository=each.release.repository,
+                commit=each.release.commit,
+                recipe=each.release.recipe,
+                bytes=each.release.bytes,
+                since=each.since,
+                goes_at=each.since + grace,
+            )
+            for each in found.unused
+        ),
+        doubts=tuple(views.Doubt.model_validate(dataclasses.asdict(e)) for e in found.doubts),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from sdp.api.ports import Plane
+from sdp.api.views import SandboxView
 from sdp.protocol import frames
 from sdp.protocol.report import Container
 
@@ -62,7 +63,7 @@ def standing(plane: Plane, nodes: Nodes, sandbox: str, service: str) -> Standing
         if (container.name, container.sandbox) == (shown.container, known.name):
             return Standing(shown.node, container)
     fix = f"see why: sdp explain {sandbox}; or its build: sdp logs {sandbox}/{service} --build"
-    why = f": {shown.reason}" if shown.reason else ""
+    why = f": {shown.message}" if shown.message else ""
     return Absent("no-container", f"{what} has no container{why}", fix)
 
 
@@ -88,6 +89,10 @@ def silent(node: str) -> Absent:
 def over(plane: Plane, sandbox: str, container: Container) -> Absent:
     """Return that the container that was read has ended, and whether one comes after it."""
     known = plane.sandbox(sandbox)
-    asleep = known is not None and known.suspended
+    asleep = known is not None and (known.suspended or container.service in _suspended(known))
     reason = f"{container.name} is {container.state}"
-    return Absent("ended", f"{reason}: {sandbox} is suspended" if asleep else reason, "", asleep)
+    return Absent("ended", f"{reason}: it is suspended" if asleep else reason, "", asleep)
+
+
+def _suspended(sandbox: SandboxView) -> list[str]:
+    return [each.name for each in sandbox.services if each.health == "Suspended"]

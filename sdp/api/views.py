@@ -45,18 +45,31 @@ class Condition(View):
 
 
 class ServiceView(View):
-    """One service of a sandbox, or its gateway; ``target`` says in words where it is from."""
+    """One service of a sandbox, or its gateway; ``target`` says in words where it is from.
+
+    ``reason`` is one word, which stays while the numbers in ``message`` change; ``until`` says
+    when the health changes by itself. What it uses is None while nobody knows; a limit of 0 is
+    none.
+    """
 
     name: str
     target: str
     health: Health
     sync: Sync
     reason: str = ""
+    message: str = ""
+    fix: str = ""
+    since: datetime.datetime | None = None
+    until: datetime.datetime | None = None
     node: str = ""
     container: str = ""
     port: int | None = None
     commit: str = ""
     restarts: int = 0
+    cpu_milli: int | None = None
+    memory_bytes: int | None = None
+    cpu_limit_milli: int = 0
+    memory_limit_bytes: int = 0
 
 
 class RouteProblem(View):
@@ -81,16 +94,26 @@ class RouteView(View):
 
 
 class LifecycleView(View):
-    """Whether a sandbox is awake: since when, by whom, and why, as git says."""
+    """Whether a sandbox is awake: since when, by whom, and why, as git says.
+
+    ``used_at`` is when it was last used; ``expires_at`` and ``deletes_at`` when it stops and goes
+    if it is not, where that is known.
+    """
 
     state: LifecycleState = "ACTIVE"
     since: datetime.datetime | None = None
     by: str = ""
     why: str = ""
+    used_at: datetime.datetime | None = None
+    expires_at: datetime.datetime | None = None
+    deletes_at: datetime.datetime | None = None
 
 
 class SandboxSummary(View):
-    """A row of the list. Counts are of services: on branches here, on OCP, at other addresses."""
+    """A row of the list. Counts are of services: on branches here, on OCP, at other addresses.
+
+    ``queued`` is its number among those who wait for a quota; 0: it does not.
+    """
 
     name: str
     path: str
@@ -98,7 +121,11 @@ class SandboxSummary(View):
     environment: str
     revision: str
     health: Health
+    health_reason: str = ""
+    health_message: str = ""
+    health_since: datetime.datetime | None = None
     sync: Sync
+    queued: int = 0
     gateway_branch: str
     branches: int
     ocp: int
@@ -119,7 +146,6 @@ class SandboxView(SandboxSummary):
     protect: bool = False
     served: str = ""
     sync_since: datetime.datetime | None = None
-    health_since: datetime.datetime | None = None
     services: tuple[ServiceView, ...] = ()
     routes: tuple[RouteView, ...] = ()
     conditions: tuple[Condition, ...] = ()
@@ -137,6 +163,31 @@ class SandboxPage(View):
     revision: str
     branch: str = ""
     seq: int
+
+
+class UsageSample(View):
+    """What a container used at a moment; CPU in thousandths of a core, since the one before."""
+
+    at: datetime.datetime
+    cpu_milli: int
+    memory_bytes: int
+
+
+class ServiceUsage(View):
+    """What the container of one service used of late, oldest first; a limit of 0 is none."""
+
+    service: str
+    container: str
+    cpu_limit_milli: int
+    memory_limit_bytes: int
+    samples: tuple[UsageSample, ...]
+
+
+class UsageView(View):
+    """What a sandbox's containers used of late: a sample about every ten seconds."""
+
+    sandbox: str
+    services: tuple[ServiceUsage, ...]
 
 
 class ActionView(View):
@@ -278,6 +329,22 @@ class Cancelled(View):
     shared: tuple[ActionInFlight, ...]
 
 
+class UpdatedService(View):
+    """A service that goes from one commit of its branch to the newest."""
+
+    service: str
+    branch: str
+    before: str
+    after: str
+
+
+class Updated(View):
+    """What of a sandbox is updated."""
+
+    sandbox: str
+    services: tuple[UpdatedService, ...]
+
+
 class TemplateView(View):
     """A template and the sandboxes that name it."""
 
@@ -406,6 +473,65 @@ class PortList(View):
     ports: tuple[LeaseView, ...] = ()
     ranges: tuple[RangeView, ...] = ()
     strangers: tuple[StrangerView, ...] = ()
+
+
+class QuotaView(View):
+    """How much of a quota is taken: an owner's, or with null everybody's; memory in bytes."""
+
+    owner: str | None
+    running: int
+    running_limit: int | None
+    memory: int
+    memory_limit: int | None
+    over: bool
+    sandboxes: tuple[str, ...]
+
+
+class QueuedView(View):
+    """A sandbox that waits for a place: why, and what to do; ``number`` 0: it can never fit."""
+
+    number: int
+    sandbox: str
+    owner: str
+    since: datetime.datetime
+    reason: str
+    message: str
+    fix: str
+
+
+class UnusedRelease(View):
+    """A release that nothing refers to; ``bytes`` is 0 where its size was not noted."""
+
+    node: str
+    repository: str
+    commit: str
+    recipe: str
+    bytes: int
+    since: datetime.datetime
+    goes_at: datetime.datetime = Field(description="When it is removed by itself.")
+
+
+class Doubt(View):
+    """Why nothing of a repository, or with "" of all, is removed from a node."""
+
+    node: str
+    repository: str
+    message: str
+    fix: str
+
+
+class QuotaList(View):
+    """All quotas, and who waits, in order; both empty where there are none."""
+
+    quotas: tuple[QuotaView, ...] = ()
+    queue: tuple[QueuedView, ...] = ()
+
+
+class Garbage(View):
+    """What is removed from the nodes, and what is kept because it can't be known."""
+
+    unused: tuple[UnusedRelease, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 class RepositoryView(View):

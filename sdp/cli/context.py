@@ -162,6 +162,8 @@ def summary_row(sandbox: SandboxSummary) -> tuple[str, ...]:
     sync = coloured(sandbox.sync)
     if sandbox.sync == "Synced" and sandbox.revision:
         sync += f" @{sandbox.revision[:7]}"
+    if sandbox.queued:
+        sync += f" queued {sandbox.queued}"
     return (
         sandbox.name,
         coloured(sandbox.lifecycle.state),

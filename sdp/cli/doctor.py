@@ -13,7 +13,7 @@ from sdp.api.views import Examination, Finding, Severity
 from sdp.cli import context as cli
 from sdp.cli.client import Client, ClientError
 from sdp.cli.plan import Directory
-from sdp.cli.specs import read_folder
+from sdp.cli.specs import past_of, read_folder
 from sdp.spec.load import load
 from sdp.spec.resolve import problems
 
@@ -70,7 +70,7 @@ def _near(directory: Path) -> Iterator[Finding]:
         fix = "install it: apt install git"
         yield _here("error", "tool", "git is missing: sdp apply can't push", fix)
     blobs = read_folder(directory)
-    for problem in problems(load(blobs)) if blobs else ():
+    for problem in problems(load(blobs, past=past_of(directory))) if blobs else ():
         fix = "mend it before it is committed: sdp validate"
         yield _here(problem.severity, "spec", str(problem), fix)
 

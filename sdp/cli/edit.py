@@ -28,24 +28,26 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @writing
-def new(
+def new(  # noqa: PLR0913 -- a command's options
     context: typer.Context,
     options: Options,
     name: NewName,
     template: Annotated[
         str | None, typer.Option("--template", "-t", help="The template to start from.")
     ] = None,
+    snapshot: Annotated[str | None, typer.Option(help="The snapshot to run what it pins.")] = None,
     values: Values = None,
+    *,
     owner: Annotated[str | None, typer.Option(help="User name of who answers for it.")] = None,
 ) -> None:
     """Create a sandbox: write its file, commit and push it.
 
     Examples: `sdp new QA-REFUND --template QA-DEFAULT`;
     `sdp new QA-REFUND -t QA-DEFAULT --set services.account.branch=feature/refund --wait`;
-    `sdp new QA-REFUND -t QA-DEFAULT --dry-run`.
+    `sdp new QA-REFUND -t QA-DEFAULT --dry-run`; `sdp new QA-REFUND-2 --snapshot BEFORE-DEMO`.
     """
     given: dict[str, JsonValue] = {} if owner is None else {"owner": owner}
-    made = Create(name=name, template=template, values=given)
+    made = Create(name=name, template=template, snapshot=snapshot, values=given)
     write(context, options, [made, *settings("sandbox", name, values or ())])
 
 
@@ -174,12 +176,17 @@ def remove(context: typer.Context, options: Options, kind: Kind, name: str, *, y
         cli.say(f"{shown.subject}: {', '.join(shown.paths)}")
         if kind == "sandbox":
             cli.say("  its containers, networks, ports and gateway copies go; git keeps the file")
-        if not sys.stdin.isatty():
-            cli.fail("delete asks, and nobody is there to answer", "look at it, then: --yes")
-        if not typer.confirm("Delete it?", err=True):
-            cli.fail("not deleted")
+        agreed("delete", "Delete it?", "not deleted")
 
     write(context, options, [Delete(kind=kind, name=name)], ask)
+
+
+def agreed(command: str, question: str, refused: str) -> None:
+    """Ask a person; end with 1 where the answer is no, or nobody is there."""
+    if not sys.stdin.isatty():
+        cli.fail(f"{command} asks, and nobody is there to answer", "look at it, then: --yes")
+    if not typer.confirm(question, err=True):
+        cli.fail(refused)
 
 
 def _path(key: str) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from sdp.spec.quantities import duration
 _NOT_FOUND = 404
 _STAYS: Final = frozenset({"Protected", "MassDeletion", "EmptyTree", "NotInHistory"})
 """Reasons for which a sandbox stays whose file is gone, until a person lets it go."""
+_NEVER_FITS: Final = frozenset({"LargerThanQuota", "NoMemoryLimit"})
+"""Reasons for which a sandbox would wait for a place for ever."""
 
 
 class Follower:
@@ -164,7 +166,9 @@ def _needs_a_person(found: SandboxView) -> Condition | None:
         return next((c for c in found.conditions if c.failed and c.until is None), None)
     moving = any(each.sync in {"Pending", "Applying"} for each in found.services)
     if found.sync == "Held" and not moving:
-        return next((c for c in found.conditions if c.reason in {"Drift", *_STAYS}), None)
+        return next(
+            (c for c in found.conditions if c.reason in {"Drift", *_NEVER_FITS, *_STAYS}), None
+        )
     return None
 
 

@@ -13,9 +13,15 @@ from sdp.cli import edit, env, follow, init, life, plan, ports, serve, show, spe
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
+from sdp.cli.extend import extend
+from sdp.cli.gc import gc
+from sdp.cli.history import history
 from sdp.cli.logs import logs
 from sdp.cli.nodes import nodes
+from sdp.cli.quotas import quotas
 from sdp.cli.restart import restart
+from sdp.cli.snapshot import rollback, snapshot
+from sdp.cli.update import update
 
 
 class Commands(TyperGroup):
@@ -76,12 +82,15 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "new": edit.new,
         "set": edit.change,
         "clone": edit.clone,
+        "snapshot": snapshot,
+        "rollback": rollback,
         "delete": edit.delete,
         "route": edit.route,
         "suspend": life.suspend,
         "resume": life.resume,
         "stop": life.stop,
         "protect": life.protect,
+        "extend": extend,
         "template": template.app,
         "env": env.app,
         "revert": edit.undo,
@@ -97,14 +106,16 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
     "See": {
         "status": show.status,
         "explain": show.explain,
+        "history": history,
         "logs": logs,
         "events": follow.events,
         "deployments": show.deployments,
         "nodes": nodes,
         "ports": ports.ports,
+        "quotas": quotas,
         "doctor": doctor,
     },
-    "Act": {"sync": show.sync, "restart": restart, "cancel": cancel},
+    "Act": {"sync": show.sync, "update": update, "restart": restart, "cancel": cancel, "gc": gc},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():

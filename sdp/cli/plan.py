@@ -28,7 +28,7 @@ from sdp.cli.markdown import code, page
 from sdp.cli.publish import find_checkout
 from sdp.cli.pull_request import PullRequest, asked, pull_request
 from sdp.cli.saved import saved
-from sdp.reconciler.source import blobs
+from sdp.reconciler.objects import blobs
 from sdp.spec.select import Selection
 from sdp.spec.tree import Blob
 

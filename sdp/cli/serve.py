@@ -9,6 +9,8 @@ import typer
 from sdp.api.app import VERSION
 from sdp.cli import context as cli
 
+SHORTEST_SECRET = 16
+
 
 def serve(
     config_repo: Annotated[
@@ -20,19 +22,42 @@ def serve(
     branch: Annotated[str, typer.Option(help="The branch that is applied.")] = "main",
     host: Annotated[str, typer.Option(help="Address to listen on; loopback.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 3452,
+    hook_secret_file: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="File with the secret that Bitbucket's webhooks are signed with.",
+        ),
+    ] = None,
 ) -> None:
     """Run the control plane until SIGTERM.
 
     Example: `sdp serve --config-repo /srv/sdp/config.git --data-dir /var/lib/sdp`.
     """
+    secret = _hook_secret(hook_secret_file) if hook_secret_file else b""
     # Late: every other command starts faster without a server.
-    from sdp.server import CannotServeError  # noqa: PLC0415
+    from sdp.server import CannotServeError, Door  # noqa: PLC0415
     from sdp.server import serve as run  # noqa: PLC0415
 
     try:
-        asyncio.run(run(config_repo, branch, data_dir, host, port))
+        asyncio.run(run(config_repo, branch, data_dir, Door(host, port, secret)))
     except CannotServeError as error:
         cli.fail(str(error), error.fix)
+
+
+def _hook_secret(path: Path) -> bytes:
+    """Return what a file says that nobody but its owner can read."""
+    try:
+        if path.stat().st_mode & 0o077:
+            cli.fail(f"others can read {path}, which holds a secret", f"chmod 600 {path}")
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        cli.fail(f"{path} can't be read: {error.strerror}", "let its owner run sdp serve")
+    if len(secret) < SHORTEST_SECRET:
+        fix = f"openssl rand -hex 32 > {path}, and give Bitbucket the same"
+        cli.fail(f"the secret in {path} has less than {SHORTEST_SECRET} characters", fix)
+    return secret
 
 
 def agent(

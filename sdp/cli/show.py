@@ -15,6 +15,7 @@ from rich.text import Text
 from sdp import clock
 from sdp.api import views
 from sdp.cli import context as cli
+from sdp.cli import health
 from sdp.cli import watch as watching
 from sdp.cli.client import Client
 
@@ -48,7 +49,7 @@ def status(
                 _show(client, name, as_json=as_json)
             return
         with Live(console=console, auto_refresh=False) as live:
-            for _ in watching.changes(client, name):
+            for _ in watching.beats(client, name):
                 live.update(_drawn(client, name), refresh=True)
 
 
@@ -59,7 +60,7 @@ def explain(context: typer.Context, name: cli.SandboxName, *, as_json: cli.AsJso
     """
     with cli.failures():
         found = watching.sandbox(cli.client(context), name)
-    told = (*found.conditions, *_about_routes(found))
+    told = (*found.conditions, *health.conditions(found), *_about_routes(found))
     if as_json:
         cli.print_json(told)
         return
@@ -175,27 +176,25 @@ def _show(client: Client, name: str | None, *, as_json: bool) -> None:
 
 def _drawn(client: Client, name: str | None) -> RenderableType:
     if name is not None:
-        return _one(watching.sandbox(client, name))
-    found = watching.all_sandboxes(client)
-    if not found:
+        found = watching.sandbox(client, name)
+        path = f"/api/sandboxes/{quote(name, safe='')}/usage"
+        return _one(found, client.get(path, views.UsageView))
+    listed = watching.all_sandboxes(client)
+    if not listed:
         return Text("No sandboxes. Write sandboxes/NAME.yaml, then: sdp apply")
-    return cli.table(cli.SUMMARY, [cli.summary_row(each) for each in found])
+    table = cli.table(cli.SUMMARY, [cli.summary_row(each) for each in listed])
+    complaints = [*health.complaints(listed)]
+    return Group(table, *([""] if complaints else []), *complaints)
 
 
-def _sync(service: views.ServiceView) -> str:
-    """Return a service's sync; why it fails or is held is told in full by a condition below."""
-    told = service.sync in {"Failed", "Held"}
-    return f"{cli.coloured(service.sync)} {'' if told else escape(service.reason)}".rstrip()
-
-
-def _one(found: views.SandboxView) -> RenderableType:
+def _one(found: views.SandboxView, used: views.UsageView) -> RenderableType:
     parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)])]
     parts += [Text(lived(found.lifecycle, clock.now())), ""]
     services = [
         (
             each.name,
             cli.coloured(each.health) if each.node else "-",
-            _sync(each),
+            cli.coloured(each.sync),
             escape(each.target),
             each.node,
             f":{each.port}" if each.port else "",
@@ -205,6 +204,10 @@ def _one(found: views.SandboxView) -> RenderableType:
     parts.append(cli.table(("SERVICE", "HEALTH", "SYNC", "FROM", "NODE", "PORT"), services))
     if found.routes:
         parts += ["", _routes(found.routes)]
+    if (usage := health.usage(used)) is not None:
+        parts += ["", usage]
+    for told in health.paragraphs(found, clock.now()):
+        parts += ["", told]
     for each in found.conditions:
         where = f"{each.service}: " if each.service else ""
         fix = f"\n  fix: {each.fix}" if each.fix else ""
@@ -230,7 +233,7 @@ def _routes(shown: Sequence[views.RouteView]) -> RenderableType:
             each.state,
             escape(each.wanted),
             escape(_actual(each)),
-            _ago(each.verified_at, now),
+            health.ago(each.verified_at, now),
             each.problem.kind if each.problem else "",
         )
         for each in shown
@@ -243,17 +246,6 @@ def _routes(shown: Sequence[views.RouteView]) -> RenderableType:
             told = f"{each.service}: {said}\n  fix: {each.problem.fix}"
             parts += ["", Text(told)]
     return Group(*parts)
-
-
-def _ago(moment: datetime.datetime | None, now: datetime.datetime) -> str:
-    """Return how long ago something was, such as ``12 s ago``; the clocks may differ a little."""
-    if moment is None:
-        return "-"
-    seconds = max(0, int((now - moment).total_seconds()))
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
 
 
 def _about_routes(found: views.SandboxView) -> list[views.Condition]:
@@ -274,12 +266,13 @@ def _about_routes(found: views.SandboxView) -> list[views.Condition]:
 
 def _explain(condition: views.Condition) -> None:
     state = "failed" if condition.failed else "waits"
-    state = "is warned of" if condition.type == "Warning" else state
+    state = {"Warning": "is warned of", "Notice": "is told of"}.get(condition.type, state)
+    state = f"is {condition.type}" if condition.type in health.WRONG else state
     typer.echo(f"{condition.service or 'sandbox'} {state}: {condition.reason}")
     typer.echo(f"  {condition.message}")
     if condition.fix:
         typer.echo(f"  fix: {condition.fix}")
-    if condition.until:
+    if condition.until and condition.type not in health.WRONG:
         typer.echo(f"  tried again at {condition.until:%H:%M:%S} UTC")
     for line in condition.lines:
         typer.echo(f"  | {cli.inert(line)}")

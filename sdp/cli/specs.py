@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from dulwich.errors import NotGitRepository
+from dulwich.repo import Repo
 from rich.cells import cell_len
 
 from sdp.cli import context as cli
+from sdp.cli import limited
+from sdp.reconciler import objects
 from sdp.spec import reference, yaml
 from sdp.spec.explain import unknown
-from sdp.spec.load import FOLDERS, is_spec, load
+from sdp.spec.load import FOLDERS, Past, is_spec, load
+from sdp.spec.models import Platform
 from sdp.spec.resolve import Resolved, Unresolved, problems, resolve
 from sdp.spec.schema import KINDS
 from sdp.spec.schema import schema as schema_of
@@ -34,7 +39,7 @@ _DirectoryOption = Annotated[
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-_Kind = Literal["platform", "sandbox", "template", "environment"]
+_Kind = Literal["platform", "sandbox", "template", "environment", "snapshot"]
 
 
 def read_folder(directory: Path) -> list[Blob]:
@@ -49,6 +54,15 @@ def read_folder(directory: Path) -> list[Blob]:
     return [_blob(directory, path) for path in sorted(found) if _is_regular(directory, path)]
 
 
+def past_of(directory: Path) -> Past | None:
+    """Return who looks up environments of the past; None where a folder is in no repository."""
+    try:
+        with Repo.discover(str(directory)) as repo:
+            return objects.past_of(Path(repo.path))
+    except NotGitRepository:
+        return None
+
+
 def validate(directory: _Directory = Path(), *, as_json: _Json = False) -> None:
     """Check all specs of a folder, and show every problem with its place.
 
@@ -57,7 +71,7 @@ def validate(directory: _Directory = Path(), *, as_json: _Json = False) -> None:
     Examples: `sdp validate` here; `sdp validate ~/config --json` for programs.
     """
     blobs = read_folder(directory)
-    found = problems(load(blobs))
+    found = problems(load(blobs, past=past_of(directory)))
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
     else:
@@ -75,12 +89,13 @@ def render(
 ) -> None:
     """Show a sandbox with its template and the platform's defaults, and where each part is from.
 
-    The output is a sandbox file itself, without a template.
+    The output is a sandbox file itself, without a template; comments below it tell the limits of
+    its containers.
 
     Examples: `sdp render QA-LIMITS`; `sdp render sandboxes/qa-limits.yaml --json`.
     """
     blobs = read_folder(directory)
-    tree = load(blobs)
+    tree = load(blobs, past=past_of(directory))
     path = _path_of(sandbox, tree)
     if path is None:
         known = [file.spec.sandbox for file in tree.sandboxes.values()]
@@ -91,7 +106,10 @@ def render(
             _print_problems(found, blobs, to_stderr=True)
             raise typer.Exit(1)
         case Resolved() as resolved:
-            typer.echo(_as_json(resolved) if as_json else rendered(resolved), nl=as_json)
+            assert tree.platform is not None  # noqa: S101 -- nothing is resolved without
+            platform = tree.platform.spec
+            text = rendered(resolved) + limited.shown(resolved, platform)
+            typer.echo(_as_json(resolved, platform) if as_json else text, nl=as_json)
 
 
 def schema(
@@ -209,7 +227,7 @@ def _rows(
             yield f"{text} {scalar(value)}", str(resolved.origins.get(f"{prefix}{key}", ""))
 
 
-def _as_json(resolved: Resolved) -> str:
+def _as_json(resolved: Resolved, platform: Platform) -> str:
     body = resolved.body.model_dump(exclude_unset=True, exclude_none=True)
     origins = {key: dataclasses.asdict(origin) for key, origin in resolved.origins.items()}
     return json.dumps(
@@ -219,6 +237,7 @@ def _as_json(resolved: Resolved) -> str:
             "template": resolved.template,
             "body": body,
             "origins": origins,
+            "limits": limited.told(resolved, platform),
         },
         indent=2,
     )

@@ -7,6 +7,7 @@ from sdp.api.views import SandboxPage, SandboxSummary, SandboxView
 from sdp.cli.client import Client, Message
 
 _PAGE = "500"
+_SERVES = frozenset({"Restarted", "MemoryHigh", "CpuHigh"})
 
 
 def sandbox(client: Client, name: str) -> SandboxView:
@@ -41,11 +42,8 @@ def changes(
         name: only this sandbox, as it is written.
         deadline: by ``time.monotonic``; None: never.
     """
-    cursor = str(moment(client).seq)
-    yield None
-    query = f"?{urlencode({'sandbox': name})}" if name else ""
-    for message in client.follow(f"/api/events{query}", cursor, deadline):
-        if message.event != "ping":
+    for message in beats(client, name, deadline):
+        if message is None or message.event != "ping":
             yield message
 
 
@@ -65,6 +63,20 @@ def served(client: Client, name: str, nonce: str, deadline: float) -> bool:
     return False
 
 
+def beats(
+    client: Client, name: str | None = None, deadline: float | None = None
+) -> Generator[Message | None, None, None]:
+    """Yield as ``changes`` does, and every 15 seconds although nothing happened."""
+    cursor = str(moment(client).seq)
+    yield None
+    query = f"?{urlencode({'sandbox': name})}" if name else ""
+    yield from client.follow(f"/api/events{query}", cursor, deadline)
+
+
 def converged(found: SandboxSummary) -> bool:
-    """Whether a sandbox is as its spec wants it; a suspended one sleeps as wanted."""
-    return found.sync == "Synced" and found.health in {"Healthy", "Suspended"}
+    """Whether a sandbox is as its spec wants it; a suspended one sleeps as wanted.
+
+    One that serves, but fell a while ago or is near a limit, has nothing more to wait for.
+    """
+    serves = found.health == "Degraded" and found.health_reason in _SERVES
+    return found.sync == "Synced" and (serves or found.health in {"Healthy", "Suspended"})

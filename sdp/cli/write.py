@@ -26,7 +26,7 @@ from sdp.cli.fold import folded
 from sdp.cli.follower import Follower, seconds
 from sdp.cli.plan import show
 from sdp.cli.publish import Checkout, checkout, refuse_elsewhere
-from sdp.reconciler import writer
+from sdp.reconciler import objects, writer
 from sdp.reconciler.commit import Unchanged
 from sdp.reconciler.desired import desire, differing
 from sdp.reconciler.revisions import files_at
@@ -46,7 +46,7 @@ Ask: TypeAlias = Callable[[ChangeView], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """What every writing command can be told."""
+    """What every writing command can be told; ``undo`` says what undoing would be."""
 
     directory: Path
     why: str
@@ -54,6 +54,7 @@ class Options:
     wait: bool
     timeout: str
     as_json: bool
+    undo: str = "undo it"
 
 
 def writing(  # type: ignore[explicit-any]  # typer reads the signature that is made here
@@ -129,7 +130,8 @@ def write(
             ask,
         )
     else:
-        land(context, options, tree, lambda files, past: change(files, edits, past), ask)
+        environments = objects.past_of(tree.directory)
+        land(context, options, tree, lambda f, past: change(f, edits, past, environments), ask)
 
 
 def revert(context: typer.Context, options: Options, commit: str) -> None:
@@ -275,7 +277,7 @@ def _told(options: Options, made: ChangeView, tree: Checkout | None) -> None:
         where = f"{tree.branch}, pushed to {tree.remote}" if tree and tree.remote else "the branch"
         print_diff(made.diff)
         cli.say(f"committed {made.commit[:7]} to {where}: {made.subject}")
-        cli.say(f"  undo it: sdp revert {made.commit[:7]}")
+        cli.say(f"  {options.undo}: sdp revert {made.commit[:7]}")
 
 
 def _follow(

@@ -255,6 +255,15 @@ class RemoveCopy(Value):
     commit: str
 
 
+class RemoveRelease(Value):
+    """Remove a release that nothing refers to; refused while something on the node uses it."""
+
+    kind: Literal["remove-release"] = "remove-release"
+    repository: str
+    commit: str
+    recipe: str
+
+
 Action: TypeAlias = Annotated[
     Unseal
     | EnsureNetwork
@@ -273,6 +282,7 @@ Action: TypeAlias = Annotated[
     | Stop
     | Remove
     | RemoveNetwork
-    | RemoveCopy,
+    | RemoveCopy
+    | RemoveRelease,
     Field(discriminator="kind"),
 ]

@@ -162,6 +162,21 @@ class LogEnd(Value):
     message: str = ""
 
 
+class Sample(Value):
+    """What a container uses: CPU since it was measured before, in thousandths of a core."""
+
+    container: str
+    cpu_milli: int
+    memory_bytes: int
+
+
+class Usage(Value):
+    """What running containers use. Neither stored nor sent again."""
+
+    frame: Literal["usage"] = "usage"
+    samples: tuple[Sample, ...]
+
+
 class Time(Value):
     """What time it is on the node; ``asked`` is the question's own time, as it came."""
 
@@ -255,7 +270,7 @@ class AskTime(Value):
 
 
 FromAgent: TypeAlias = Annotated[
-    Hello | Report | Change | Entry | LogPart | LogEnd | Time, Field(discriminator="frame")
+    Hello | Report | Change | Entry | LogPart | LogEnd | Time | Usage, Field(discriminator="frame")
 ]
 ToAgent: TypeAlias = Annotated[
     Welcome | Refuse | Ack | Perform | Cancel | Refresh | FollowLog | MoreLog | EndLog | AskTime,

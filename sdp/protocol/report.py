@@ -27,7 +27,10 @@ class Engine(Value):
 
 
 class Container(Value):
-    """A container with this instance's label. Keyed by id."""
+    """A container with this instance's label. Keyed by id.
+
+    ``exit_code`` and ``oom_killed`` are of its last end, as far as that was seen.
+    """
 
     id: str
     name: str
@@ -49,6 +52,7 @@ class Container(Value):
     health: Health
     reason: str
     started_at: datetime.datetime | None
+    oom_killed: bool = False
 
 
 class Network(Value):
@@ -85,7 +89,8 @@ class Release(Value):
     """A built commit on disk. Keyed by ``<repository>/<commit>/<recipe>``.
 
     ``defaults`` holds, for a gateway's release, the routes that were committed: key → URL;
-    ``problems`` what is to be known of entries of its config.php.
+    ``problems`` what is to be known of entries of its config.php. ``bytes`` is what it takes on
+    the disk; 0 where that was not noted.
     """
 
     repository: str
@@ -93,6 +98,7 @@ class Release(Value):
     recipe: str
     defaults: dict[str, str]
     problems: ConfigProblems
+    bytes: int = 0
 
 
 class Repository(Value):
@@ -166,6 +172,7 @@ class Disk(Value):
     """The file system that a folder is on; shares in whole per cent, so that little is news.
 
     ``inodes`` is 100 where they do not run out. ``writable``: the agent may write there.
+    ``left_bytes`` tells what is free more exactly than a share can, once that is little.
     """
 
     kind: Literal["disk"] = "disk"
@@ -174,10 +181,13 @@ class Disk(Value):
     free: int
     inodes: int
     writable: bool
+    left_bytes: int | None = None
 
     @property
     def free_bytes(self) -> int:
         """Return how much is free, as exactly as is told."""
+        if self.left_bytes is not None:
+            return self.left_bytes
         return self.total_bytes * self.free // 100
 
 

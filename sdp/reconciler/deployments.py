@@ -19,6 +19,8 @@ Key: TypeAlias = tuple[str, str, str]
 _MAKES = frozenset({"fetch", "build", "copy", "start-service", "start-gateway"})
 STEPS = _MAKES | {"gate", "admit"}
 """Kinds of actions whose failure is the failure of a deployment."""
+REMOVED = "Removed"
+"""The reason of an end after which nothing of the service is wanted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def settled(
                 if service.service in done and deployment.status != "RUNNING":
                     yield _running(deployment, now)
             elif _over(deployment, service, stands):
-                yield _stopped(deployment, "Superseded" if version else "Removed", now)
+                yield _stopped(deployment, "Superseded" if version else REMOVED, now)
 
 
 def _over(deployment: Deployment, service: ServiceDifference, stands: set[str]) -> bool:
@@ -169,9 +171,7 @@ def _over(deployment: Deployment, service: ServiceDifference, stands: set[str]) 
 def removed(sandbox: str, known: Known, now: datetime.datetime) -> list[Deployment]:
     """Return the ends of all deployments of a sandbox that is gone."""
     live = (each for each in known.values() if each.sandbox.lower() == sandbox)
-    return [
-        _stopped(each, "Removed", now) for each in live if each.status in {"QUEUED", "RUNNING"}
-    ]
+    return [_stopped(each, REMOVED, now) for each in live if each.status in {"QUEUED", "RUNNING"}]
 
 
 def adopted(whole: World, known: Known, new_id: Callable[[], str]) -> list[Deployment]:

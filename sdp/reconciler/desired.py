@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter
 from pydantic.main import IncEx
@@ -16,17 +16,39 @@ from pydantic.main import IncEx
 from sdp.protocol.actions import Limits, Probe, SealedFile
 from sdp.protocol.identity import digest
 from sdp.reconciler import environments
-from sdp.spec import models, quantities
-from sdp.spec.resolve import Resolved, resolve
+from sdp.spec import limits, models, names, quantities
+from sdp.spec.resolve import Resolved, environments_named, resolve
 from sdp.spec.tree import File, Problem, Tree
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Stay:
+    """The commit that a branch stands for although no spec pins it, and why.
+
+    Attributes:
+        why: newer ones wait for a person (manual), or the branch was deleted, or its origin can't
+            be looked at (unseen).
+        tip: the newest commit, where it is known.
+    """
+
+    commit: str
+    why: Literal["manual", "deleted", "unseen"]
+    tip: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Branch:
-    """The sandbox runs it itself: the branch's tip, or one commit of it."""
+    """The sandbox runs it itself: the branch's tip, or one commit of it.
+
+    Attributes:
+        manual: a newer commit waits until a person asks for it.
+        stay: set by ``steady`` alone.
+    """
 
     name: str
     commit: str | None
+    manual: bool = False
+    stay: Stay | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,7 +70,8 @@ Target: TypeAlias = Branch | Ocp | Address
 class DesiredService:
     """One service of a sandbox.
 
-    ``sealed`` are environment files that its node must open; ``suspended``: it is stopped alone.
+    ``sealed`` are environment files that its node must open; ``suspended``: it is stopped alone;
+    ``environment`` names the one that it has for itself, if any.
     """
 
     name: str
@@ -62,6 +85,7 @@ class DesiredService:
     limits: Limits
     probe: Probe
     suspended: bool = False
+    environment: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +107,7 @@ class DesiredSandbox:
     Attributes:
         revision: the config commit it was taken from; older than the newest one while the file
             has ``problems``.
+        environment_revision: the config commit whose environments it takes; "" for its own.
         services: every service of the platform, by name.
         keep_until: it does not expire before, however long nobody used it.
         expired_at: since when it sleeps because nobody used it; no spec says so, the world does.
@@ -96,9 +121,11 @@ class DesiredSandbox:
     environment: str
     gateway: DesiredGateway
     services: Mapping[str, DesiredService]
+    ceiling: Limits
     suspended: bool
     protect: bool
     heal: models.Heal = "auto"
+    environment_revision: str = ""
     problems: tuple[Problem, ...] = ()
     expire_after: datetime.timedelta | None = None
     delete_after: datetime.timedelta | None = None
@@ -132,11 +159,13 @@ class DesiredSandbox:
 
 _JSON = TypeAdapter(DesiredSandbox)
 _SAID = {"path", "revision", "problems"}
-_KEPT = {"protect", "expire_after", "delete_after", "keep_until"}
-_NOT_RUN = {"owner", "environment", "heal", *_KEPT}
+_FOLLOWING = {"manual", "stay"}
+_KEPT = {"protect", "expire_after", "delete_after", "keep_until", "expired_at"}
+_NOT_RUN = {"owner", "environment", "environment_revision", "ceiling", "heal", *_KEPT}
 _UNTOLD: Mapping[str, IncEx | bool] = {
     **dict.fromkeys(_SAID | _NOT_RUN, True),
-    "services": {"__all__": {"sealed"}},
+    "gateway": {"branch": _FOLLOWING},
+    "services": {"__all__": {"sealed": True, "environment": True, "target": _FOLLOWING}},
 }
 
 
@@ -270,7 +299,9 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         return None
     platform, body = tree.platform.spec, resolved.body
     lifecycle = body.lifecycle or models.Lifecycle()
-    sealed = {name: environments.sealed(file) for name, file in _named(body, tree).items()}
+    files = _named(body, tree)
+    sealed = {name: environments.sealed(file) for name, file in files.items()}
+    limited = limits.limits(body, platform)
     return DesiredSandbox(
         name=resolved.name,
         path=path,
@@ -278,11 +309,19 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         instance=platform.platform,
         owner=body.owner or "",
         environment=body.environment or "",
-        gateway=_gateway(body.gateway or models.GatewayTarget(), platform),
-        services={name: _service(name, body, tree, sealed) for name in sorted(platform.services)},
+        gateway=_gateway(body, platform, limited),
+        services={
+            name: _service(name, body, platform, files, sealed, limited)
+            for name in sorted(platform.services)
+        },
+        ceiling=Limits(
+            cpu_milli=limits.CPU.said(body.resources),
+            memory_bytes=limits.MEMORY.said(body.resources),
+        ),
         suspended=bool(lifecycle.suspended),
         protect=bool(lifecycle.protect),
         heal=body.heal or "auto",
+        environment_revision=body.environment_revision or "",
         expire_after=_duration(lifecycle.expire_after),
         delete_after=_duration(lifecycle.delete_after),
         keep_until=quantities.moment(lifecycle.keep_until) if lifecycle.keep_until else None,
@@ -293,73 +332,80 @@ def _duration(text: str | None) -> datetime.timedelta | None:
     return quantities.duration(text) if text else None
 
 
-def _gateway(target: models.GatewayTarget, platform: models.Platform) -> DesiredGateway:
-    spec = platform.gateway
+def _gateway(
+    body: models.Body, platform: models.Platform, limited: Mapping[str, limits.Limit]
+) -> DesiredGateway:
+    target, spec = body.gateway or models.GatewayTarget(), platform.gateway
     return DesiredGateway(
-        branch=Branch(target.branch or "develop", target.commit),
+        branch=Branch(target.branch or "develop", target.commit, _manual(target, body)),
         spec=spec,
         node=_node(spec.node, platform),
         port=target.port,
-        limits=_limits(target.resources, spec.resources),
+        limits=_limits(limited[names.GATEWAY]),
         probe=_probe(spec.health),
     )
 
 
 def _named(body: models.Body, tree: Tree) -> dict[str, File[models.Environment]]:
-    """Return the environment files that a sandbox names, by name."""
-    targets = [target for target in (body.services or {}).values() if target is not None]
-    named = (body.environment, *(target.environment for target in targets))
-    return {name: tree.environments[name] for name in named if name is not None}
+    """Return the environment files that a sandbox names, by name.
+
+    None of them where a commit is named that nobody could look up.
+    """
+    known = tree.environments_at(body.environment_revision)
+    named = environments_named(body)
+    return {} if known is None else {name: known[name] for _, name in named}
 
 
 def _service(
-    name: str, body: models.Body, tree: Tree, sealed: Mapping[str, SealedFile | None]
+    name: str,
+    body: models.Body,
+    platform: models.Platform,
+    files: Mapping[str, File[models.Environment]],
+    sealed: Mapping[str, SealedFile | None],
+    limited: Mapping[str, limits.Limit],
 ) -> DesiredService:
-    assert tree.platform is not None  # noqa: S101 -- the caller has looked
-    spec = tree.platform.spec.services[name]
+    spec = platform.services[name]
     said = (body.services or {}).get(name) or models.ServiceTarget()
-    layers = [
-        tree.environments[each]
-        for each in (body.environment, said.environment)
-        if each is not None
-    ]
+    named = [each for each in (body.environment, said.environment) if each is not None]
+    layers = [files[each] for each in named if each in files]
     given = environments.injected(layers, sealed)
-    target = _target(said)
+    target = _target(said, body)
     return DesiredService(
         name=name,
         target=target,
         spec=spec,
-        node=_node(spec.node, tree.platform.spec),
+        node=_node(spec.node, platform),
         port=said.port,
         variables=given.variables,
         files=given.files,
         sealed=given.sealed,
-        limits=_limits(said.resources, spec.resources),
+        limits=_limits(limited.get(name)),
         probe=_probe(spec.health, said.health),
         suspended=bool(said.suspended) and isinstance(target, Branch),
+        environment=said.environment or "",
     )
 
 
-def _target(said: models.ServiceTarget) -> Target:
+def _target(said: models.ServiceTarget, body: models.Body) -> Target:
     if said.branch is not None or said.commit is not None:
-        return Branch(said.branch or "", said.commit)
+        return Branch(said.branch or "", said.commit, _manual(said, body))
     if said.url is not None:
         return Address(said.url)
     return Ocp()
+
+
+def _manual(said: models.ServiceTarget | models.GatewayTarget, body: models.Body) -> bool:
+    return (said.update or body.update) == "manual"
 
 
 def _node(node_id: str, platform: models.Platform) -> models.Node:
     return next(node for node in platform.nodes if node.id == node_id)
 
 
-def _limits(said: models.Resources | None, default: models.Resources | None) -> Limits:
-    layers = [each for each in (said, default) if each is not None]
-    cpu = next((each.cpu for each in layers if each.cpu), None)
-    memory = next((each.memory for each in layers if each.memory), None)
-    return Limits(
-        cpu_milli=quantities.cpu(cpu) if cpu else 0,
-        memory_bytes=quantities.memory(memory) if memory else 0,
-    )
+def _limits(found: limits.Limit | None) -> Limits:
+    if found is None:  # it does not run here
+        return Limits()
+    return Limits(cpu_milli=found.cpu.value, memory_bytes=found.memory.value)
 
 
 def _probe(health: models.Health, over: models.Health | None = None) -> Probe:

@@ -268,8 +268,8 @@ def resolve_commit(
     target: Branch, repository: str, node: str, observed: Observed
 ) -> str | Obstacle:
     """Return the commit that a branch stands for, as its node sees the repository's origin."""
-    if target.commit is not None:
-        return target.commit
+    if (fixed := target.commit or (target.stay.commit if target.stay else None)) is not None:
+        return fixed
     seen = observed.get(node)
     known = seen.report.repositories.get(repository) if seen else None
     if seen is None or not seen.connected:

@@ -25,6 +25,7 @@ _TIMEOUTS: Final = {
     "fetch": 600.0,
     "build": 1800.0,
     "copy": 120.0,
+    "remove-release": 600.0,
     "start-service": 120.0,
     "start-gateway": 120.0,
 }

@@ -20,6 +20,7 @@ from sdp.reconciler.history import Failure, History
 from sdp.reconciler.lifecycle import NO_LIVES, Lives
 from sdp.reconciler.observed import Observed
 from sdp.reconciler.ports import Claim, Conflict, Lease, Leases, Pins, pin, pins, take
+from sdp.reconciler.quota import NO_QUOTAS, Admission
 from sdp.spec import models
 
 Restarts: TypeAlias = Mapping[str, datetime.datetime | None]
@@ -148,6 +149,7 @@ class World:
         healing: lower-cased names whose drift a person asked to heal, whatever their specs say.
         restarts: what a person asked to restart, as long as that is not seen.
         lives: what git says of how sandboxes live; plans do not depend on it.
+        admission: who may run by the quotas, and who waits.
     """
 
     desired: Desired
@@ -160,6 +162,7 @@ class World:
     healing: frozenset[str] = frozenset()
     restarts: Restarts = dataclasses.field(default_factory=dict)
     lives: Lives = NO_LIVES
+    admission: Admission = NO_QUOTAS
 
 
 def world(

@@ -10,6 +10,7 @@ from sdp.protocol.actions import Gate, Restart, Route, StartGateway, StartServic
 from sdp.protocol.frames import Noticed, StageEvent
 from sdp.reconciler.draft import Drift, Plan, Planned
 from sdp.reconciler.history import Attempt
+from sdp.reconciler.updates import Update
 
 
 def _nothing() -> Mapping[str, JsonValue]:
@@ -69,6 +70,13 @@ def of_cancel(attempt: Attempt, deployment: str, now: datetime.datetime) -> Even
     """Return the event of what a person cancelled."""
     about = (attempt.sandbox, attempt.service, deployment)
     return Event(now, "CANCELLED", *about, message=f"{attempt.action} of {attempt.service}")
+
+
+def of_update(update: Update, now: datetime.datetime) -> Event:
+    """Return the event of a newer commit that a person let in."""
+    about = (update.sandbox, update.service)
+    message = f"{update.branch} {update.before[:7]} → {update.after[:7]}"
+    return Event(now, "UPDATE", *about, message=message)
 
 
 def of_plan(plan: Plan, sandbox: str, now: datetime.datetime) -> Event:

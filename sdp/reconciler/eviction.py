@@ -1,13 +1,14 @@
-"""Eviction: which containers have to move because of their port. Pure.
+"""Eviction: which containers have to make room for another of their version. Pure.
 
 A container that stopped, and whose port a stranger took meanwhile, can't start again; an allocated
 port that somebody pins is given up; and what had to start elsewhere moves to its pinned port as
 soon as that is free. Such a container is not the one to keep any more: another one takes its place
-on another port, beside it as in any update.
+on another port, beside it as in any update; so it does where limits can't be changed in place.
 """
 
 import dataclasses
 
+from sdp.reconciler import limits
 from sdp.reconciler.diff import Difference, Place, ServiceDifference, Version, rank
 from sdp.reconciler.draft import World
 from sdp.reconciler.ports import Claim, Conflict, Lease, pin, preempted, stranger
@@ -43,6 +44,7 @@ def _evict(service: ServiceDifference, whole: World) -> ServiceDifference:
         for each in every
         if (each.node, each.container.hash) == (node, version.hash)
         and not _moves(each, version.pinned, whole, alone=alone)
+        and not limits.outgrown(each.container, service.limits, whole)
     ]
     current = min(kept, key=lambda place: rank(place.container), default=None)
     return dataclasses.replace(

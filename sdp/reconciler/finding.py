@@ -95,7 +95,7 @@ def needs_of(node: str, desired: Desired) -> Needs:
             needs.builds |= service != names.GATEWAY
             needs.images.setdefault(spec.image, []).append(party)
             needs.repositories.setdefault(spec.repository, []).append(party)
-            if target.commit is None:
+            if target.commit is None and target.stay is None:
                 branch = (spec.repository, target.name)
                 needs.branches.setdefault(branch, []).append(party)
         for wanted in sandbox.services.values():

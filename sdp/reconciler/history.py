@@ -6,6 +6,7 @@ Values and how they follow from results; the store keeps them.
 import dataclasses
 import datetime
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from sdp.protocol.frames import Failed
 
@@ -48,16 +49,30 @@ class Failure:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """The commit of a branch that a service is at: found healthy, or chosen by a person."""
+
+    branch: str
+    commit: str
+
+
+Chosen: TypeAlias = Mapping[tuple[str, str], Choice]
+"""By sandbox, as it is written, and service."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class History:
     """What the planner needs to know of the past.
 
     Attributes:
         applied: (sandbox, service) → the version that last converged.
         failures: (sandbox, service, version) → its failure.
+        chosen: at which commit of a branch a service is, as far as it follows one.
     """
 
     applied: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     failures: Mapping[tuple[str, str, str], Failure] = dataclasses.field(default_factory=dict)
+    chosen: Chosen = dataclasses.field(default_factory=dict)
 
     def failure(self, sandbox: str, service: str, version: str) -> Failure | None:
         """Return why a version does not stand, if it was tried and failed."""

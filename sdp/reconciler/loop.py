@@ -11,13 +11,13 @@ import datetime
 import itertools
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import structlog
 
 from sdp import clock
-from sdp.protocol.actions import Action
+from sdp.protocol.actions import Action, RemoveRelease
 from sdp.protocol.frames import (
     Cancelled,
     Failed,
@@ -26,12 +26,24 @@ from sdp.protocol.frames import (
     Noticed,
     Refresh,
     Result,
+    Sample,
     StageEvent,
     Succeeded,
     ToAgent,
 )
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import cancel, deployments, events, guard, history, restart
+from sdp.reconciler import (
+    cancel,
+    deployments,
+    events,
+    guard,
+    hints,
+    history,
+    restart,
+    snapshots,
+    sweep,
+    updates,
+)
 from sdp.reconciler import observed as observation
 from sdp.reconciler.cancel import Cancellation, Scope
 from sdp.reconciler.departure import departures
@@ -39,6 +51,7 @@ from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.desired import Desired, Revision, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
+from sdp.reconciler.garbage import Garbage
 from sdp.reconciler.history import Attempt, Failure, History
 from sdp.reconciler.lifecycle import Lives, lives
 from sdp.reconciler.memory import Memory, causes
@@ -47,14 +60,20 @@ from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.restart import Asked, Refused
 from sdp.reconciler.revisions import moments
+from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
+from sdp.reconciler.steady import Moved
+from sdp.reconciler.sweep import Sweeper
+from sdp.reconciler.updates import Look, Refusal, Update
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
 RESYNC: Final = 30.0
 """Seconds after which everything is looked at again, whether or not anything was heard."""
 LONGEST_BACKOFF: Final = 30.0
+LOOK_SECONDS: Final = 20.0
+"""How long a person's word waits for a fresh look at the origins."""
 
 NodeSend: TypeAlias = Callable[[ToAgent], Awaitable[None]]
 """Sends a frame over a node's session; loses it when the session has ended."""
@@ -89,11 +108,20 @@ class Journal(Protocol):
     async def forget(self, sandbox: str) -> None:
         """Forget what a sandbox converged to and how it failed."""
 
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Record what a sandbox runs; the oldest beyond those that are kept goes."""
+
+    async def newest_snapshots(self) -> Sequence[Snapshot]:
+        """Return the newest snapshot of each sandbox, also of those that are gone."""
+
     async def leases(self) -> Sequence[Lease]:
         """Return all leases."""
 
     async def replace_leases(self, leases: Iterable[Lease]) -> None:
         """Make these the leases."""
+
+    async def put_choices(self, moved: Moved) -> None:
+        """Record at which commits services are; None: at none any more."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +150,10 @@ class Reconciler:
         self._serving: frozenset[str] = frozenset()
         self._cured: frozenset[tuple[str, str]] = frozenset()
         self._cancels: list[_Cancel] = []
+        self._hinted: set[str] = set()
+        self._sweeper = Sweeper()
         self._wake = asyncio.Event()
+        self._news = asyncio.Event()
         self.trouble: Unavailable | None = None
         self.revision = ""
         """The config revision that statuses speak of."""
@@ -150,6 +181,10 @@ class Reconciler:
     def tree(self) -> Tree | None:
         """The specs of the revision that is applied."""
         return next(iter(self._memory.trees), None)
+
+    def read(self, files: Mapping[str, str]) -> Tree:
+        """Return the specs in texts by path, with the past as the config repo has it. Blocks."""
+        return self._source.read(files)
 
     def world(self) -> World:
         """Return what plans are made from, as of now."""
@@ -198,9 +233,59 @@ class Reconciler:
         self._touch([name.lower()])
         return await asked.answer
 
+    async def update(self, name: str, service: str = "") -> tuple[Update, ...] | Refusal:
+        """Let in what is new, by a look at the origins now, of branches that are followed by hand.
+
+        Args:
+            name: a sandbox, in any case.
+            service: one of its services, or its gateway; "" means all.
+        """
+        unseen = await self._look(updates.looks(self._memory.desired, name, service))
+        made = updates.updates(self.world(), name, service, unseen)
+        if isinstance(made, Refusal):
+            return made
+        moved = updates.choices(made)
+        await self._journal.put_choices(moved)
+        self._memory.choose(moved)
+        for each in made:
+            await self._mend(each.sandbox, each.service)
+        await self._journal.append([events.of_update(each, self._now()) for each in made])
+        self._touch([name.lower()])
+        return made
+
+    async def _look(self, looks: Collection[Look]) -> frozenset[Look]:
+        """Have origins looked at; return those that were not in time."""
+        before = self._memory.looked(looks)
+        for each in looks:
+            await self._to_node(each.node, Refresh(repositories=(each.repository,)))
+        asked = {each for each in looks if each.node in self._sessions}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                while asked := {e for e in asked if self._memory.looked([e])[e] == before[e]}:
+                    await self._news.wait()
+        return frozenset(asked)
+
+    def hint(self, names: Collection[str]) -> None:
+        """Take it that somebody pushed to repositories of these names, which may not be ours."""
+        if hints.is_named(self._source.location, names):
+            self._source.refresh()
+        self._hinted.update(names)
+        self._wake.set()
+
     def flying(self) -> tuple[InFlight, ...]:
         """Return what nodes were told to do and have not answered, silent ones too."""
         return (*self._dispatcher, *self._dispatcher.silent)
+
+    def garbage(self) -> Garbage:
+        """Return what nothing on the nodes refers to, as of now."""
+        return self._unused(self._world())
+
+    def collect(self) -> Garbage:
+        """Have what nothing refers to removed now, however short a while it is unused."""
+        found = self.garbage()
+        self._sweeper.ask(each.where for each in found.unused)
+        self._touch(None)
+        return found
 
     def preview(
         self, tree: Tree, selection: Selection = WHOLE, deletes: int = 0
@@ -252,7 +337,9 @@ class Reconciler:
             return False
         names = observation.touched(known.report, delta)
         if delta.images:
-            self._cured |= self._memory.lacking_images()
+            self._cured |= self._memory.failed_for("ImageMissing")
+        if observation.has_room_again(known.report, delta):
+            self._cured |= self._memory.failed_for("DiskFull")
         self._memory.fold(node, delta, generation, self._now())
         self._touch(names)
         return True
@@ -260,6 +347,11 @@ class Reconciler:
     def timed(self, node: str, skew: Skew) -> None:
         """Take how far a node's clock is from ours; plans do not depend on it."""
         self._memory.timed(node, skew)
+
+    def measured(self, node: str, samples: Iterable[Sample]) -> None:
+        """Take what a node's containers use; plans do not depend on it, health may."""
+        if turned := self._memory.measured(node, samples, self._now()):
+            self._touch(turned)
 
     async def entry(self, node: str, body: Result | StageEvent | Noticed | LogLines) -> None:
         """Take what must not be lost. The caller sees to it that each comes once."""
@@ -283,6 +375,7 @@ class Reconciler:
             await self._journal.leases(),
             await self._journal.deployments(),
         )
+        self._memory.snapshots.remember(await self._journal.newest_snapshots())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow())
             group.create_task(self._rounds())
@@ -317,12 +410,16 @@ class Reconciler:
                 pause = min(pause * 2, LONGEST_BACKOFF)
 
     def _touch(self, names: Iterable[str] | None) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
         self._dirty.update(self._memory.every() if names is None else names)
         self._wake.set()
 
     def _take(self) -> frozenset[str]:
         """Return what to look at: what is dirty; after a quiet while, everything."""
-        names = frozenset(self._dirty) if self._wake.is_set() else self._memory.every()
+        names = self._memory.every()
+        if self._wake.is_set():
+            names = self._memory.turning(self._now()) | self._dirty
         self._wake.clear()
         self._dirty.clear()
         return names
@@ -367,15 +464,20 @@ class Reconciler:
             await self._mend(*about)
         self._cured = frozenset()
         await self._refresh(requests)
+        await self._follow_hints()
         await self._look_back()
         self._dispatcher.expire(now)
         for asked in tuple(self._cancels):
             await self._cancel(asked)
+        if moved := memory.moved(names):
+            await self._journal.put_choices(moved)
+            memory.choose(moved)
         # From here to the choice nothing is awaited: plans and what is in flight belong together.
-        whole = memory.world(self._now())
+        whole = self._world()
+        names |= memory.shifted(whole)
         happened = memory.plan(names, whole)
         flying = tuple(self._dispatcher)
-        chosen = ready(memory.startable(), flying, whole)
+        chosen = ready([*memory.startable(), self._sweep(names, whole)], flying, whole)
         wanted = memory.wanted(whole, {each.planned.sandbox.lower() for each in flying})
         stale = superseded(flying, memory.plans.values(), wanted)
         begun = memory.begin(names, whole, _new_deployment)
@@ -391,6 +493,23 @@ class Reconciler:
         # Only now: a request outlives a round that failed, and one that came meanwhile stays.
         self._requests = {n: x for n, x in self._requests.items() if requests.get(n) != x}
         self._retries &= self._requests.keys()
+
+    def _world(self) -> World:
+        """Return the world as of now; what is being removed is not in it any more."""
+        whole = self._memory.world(self._now())
+        return dataclasses.replace(whole, observed=sweep.without(whole.observed, self.flying()))
+
+    def _sweep(self, names: frozenset[str], whole: World) -> Plan:
+        """Look for what nothing refers to, where everything is looked at."""
+        if not names >= self._memory.every():
+            return Plan()
+        self._unused(whole)
+        return self._sweeper.plan(whole)
+
+    def _unused(self, whole: World) -> Garbage:
+        named = self.tree.snapshots.values() if self.tree else ()
+        pinned = snapshots.commits((each.spec for each in named), whole.desired.platform)
+        return self._sweeper.look(whole, self._memory.plans.values(), self.flying(), pinned)
 
     async def _look_back(self) -> None:
         """Ask the past about sandboxes that nobody desires; more may turn up meanwhile."""
@@ -435,6 +554,12 @@ class Reconciler:
         for node, wanted in guard.repositories(self._memory.desired, names).items():
             await self._to_node(node, Refresh(repositories=wanted))
 
+    async def _follow_hints(self) -> None:
+        names, self._hinted = self._hinted, set()
+        if names and (platform := self._memory.desired.platform) is not None:
+            for node, hinted in hints.repositories(platform, names).items():
+                await self._to_node(node, Refresh(repositories=hinted))
+
     async def _persist(self, begun: Iterable[Deployment]) -> None:
         if self._memory.leases_changed():
             await self._journal.replace_leases(self._memory.leases.values())
@@ -458,6 +583,9 @@ class Reconciler:
                 await self._journal.set_applied(sandbox, service, version)
                 if (sandbox, service) in self._memory.failing(name):
                     await self._mend(sandbox, service)
+            if (taken := self._memory.snapshot(name, whole)) is not None:
+                await self._journal.put_snapshot(taken)
+                self._memory.snapshots.kept(taken)
             ended, happened = self._memory.end(name, whole)
             for deployment in ended:
                 await self._journal.put_deployment(deployment)
@@ -468,6 +596,11 @@ class Reconciler:
     async def _result(self, result: Result) -> None:
         flight = self._dispatcher.ended(result.action_id)
         if flight is None:
+            return
+        if isinstance(flight.planned.action, RemoveRelease):
+            now, flying = self._now(), self._dispatcher
+            happened = self._sweeper.ended(flight.planned, result.outcome, flying, now)
+            await self._journal.append(happened)
             return
         match result.outcome:
             case Succeeded():

@@ -11,10 +11,11 @@ from typing import Final
 
 from pydantic import JsonValue, TypeAdapter
 
-from sdp.protocol.frames import Hello
+from sdp.protocol.frames import Hello, Sample
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import cancel, deployments, desired, events, guard, restart
+from sdp.reconciler import cancel, deployments, desired, events, guard, quota, restart, steady
 from sdp.reconciler import observed as observation
+from sdp.reconciler.admission import admission
 from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.departure import Departure
 from sdp.reconciler.deployments import Deployment, Key
@@ -25,12 +26,16 @@ from sdp.reconciler.draft import Hold, Plan, Planned, Restarts, World, world
 from sdp.reconciler.drift import INTENT
 from sdp.reconciler.events import Event
 from sdp.reconciler.guard import Word
-from sdp.reconciler.history import Attempt, Failure, History
+from sdp.reconciler.history import Attempt, Choice, Failure, History
 from sdp.reconciler.lifecycle import NO_LIVES
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
 from sdp.reconciler.ports import Lease, rebuild
-from sdp.reconciler.status import SandboxStatus, status
+from sdp.reconciler.quota import NO_QUOTAS, Admission
+from sdp.reconciler.snapshots import Newest, Snapshot
+from sdp.reconciler.status import SandboxStatus, status, turns_at
+from sdp.reconciler.steady import Moved
+from sdp.reconciler.updates import Look
 from sdp.spec.tree import Problem, Tree
 
 PATIENCE: Final = 20
@@ -59,6 +64,7 @@ class Memory:
         self._saved_leases: dict[tuple[str, int], Lease] = {}
         self._applied: dict[tuple[str, str], str] = {}
         self._failures: dict[Key, Failure] = {}
+        self._chosen: dict[tuple[str, str], Choice] = {}
         self._served: dict[str, str] = {}
         self._synced_spec: dict[str, DesiredSandbox] = {}
         self._healing: set[str] = set()
@@ -69,6 +75,9 @@ class Memory:
         self._too_many: frozenset[str] = frozenset()
         self._confirmed: set[str] = set()
         self._planned_at: datetime.datetime | None = None
+        self.snapshots = Newest()
+        self._admission: Admission = NO_QUOTAS
+        self._moved: frozenset[str] = frozenset()
 
     # What is told.
 
@@ -78,6 +87,7 @@ class Memory:
         """Take what outlived the process."""
         self._applied = dict(history.applied)
         self._failures = dict(history.failures)
+        self._chosen = dict(history.chosen)
         self.leases = {(lease.node, lease.port): lease for lease in leases}
         self._saved_leases = dict(self.leases)
         self.deployments = {each.key: each for each in known}
@@ -131,6 +141,13 @@ class Memory:
         """Take how far a node's clock is from ours."""
         self.observed = observation.timed(self.observed, node, skew)
 
+    def measured(
+        self, node: str, samples: Iterable[Sample], now: datetime.datetime
+    ) -> frozenset[str]:
+        """Take what containers use; return whose health that may change."""
+        self.observed, turned = observation.measured(self.observed, node, samples, now)
+        return turned
+
     def silence(self, node: str) -> None:
         """Take it that a node is not heard any more."""
         self.observed = observation.silent(self.observed, node)
@@ -149,6 +166,27 @@ class Memory:
         """Forget a service's failures."""
         about = (sandbox, service)
         self._failures = {k: each for k, each in self._failures.items() if k[:2] != about}
+
+    def moved(self, names: Iterable[str]) -> Moved:
+        """Return at which commits services of these sandboxes are now, where that is news."""
+        found: dict[tuple[str, str], Choice | None] = {}
+        for name in self.desired.sandboxes.keys() & names:
+            found |= steady.moved(self.desired.sandboxes[name], self.observed, self._chosen)
+        return found
+
+    def choose(self, moved: Moved) -> None:
+        """Take choices."""
+        known = {**self._chosen, **moved}
+        self._chosen = {key: choice for key, choice in known.items() if choice is not None}
+
+    def looked(self, looks: Iterable[Look]) -> dict[Look, datetime.datetime | None]:
+        """Return when nodes last looked at origins."""
+        found: dict[Look, datetime.datetime | None] = {}
+        for each in looks:
+            seen = self.observed.get(each.node)
+            known = seen.report.repositories.get(each.repository) if seen else None
+            found[each] = known.checked_at if known else None
+        return found
 
     def confirm(self, name: str) -> None:
         """Take a person's word for a sandbox: it may be tried again or healed, or it may go."""
@@ -184,28 +222,39 @@ class Memory:
         """Return the world as of now, or as it would be with another intent."""
         history = History(dict(self._applied), dict(self._failures))
         leases = rebuild(self.leases, self.observed)
-        made = world(meant or self.desired, self.observed, history, leases, now)
-        restarts = restart.pending(self.restarts, self.observed)
+        meant = steady.steady(meant or self.desired, self.observed, self._chosen)
+        made = world(meant, self.observed, history, leases, now)
         return dataclasses.replace(
-            made, healing=frozenset(self._healing), restarts=restarts, lives=self.lives
+            made,
+            healing=frozenset(self._healing),
+            restarts=restart.pending(self.restarts, self.observed),
+            lives=self.lives,
+            admission=admission(made.desired, self.observed, self._admission.places, now),
         )
 
     def patience(self, now: datetime.datetime, most: float) -> float:
         """Return the seconds until something is due by itself."""
         due = [each.retry_at for each in self._failures.values() if each.retry_at is not None]
         since = self._planned_at or now
+        turns = [at for made in self.statuses.values() if (at := turns_at(made))]
         waits = [(at - now).total_seconds() for at in due if at > since]
+        waits += [(at - now).total_seconds() for at in turns]
         return max(0.05, min([most, *waits]))
+
+    def turning(self, now: datetime.datetime) -> frozenset[str]:
+        """Return the sandboxes whose health was to change by itself by now."""
+        statuses = self.statuses.items()
+        return frozenset(n for n, made in statuses if (at := turns_at(made)) and at <= now)
 
     def failing(self, name: str) -> list[tuple[str, str]]:
         """Return the services of a sandbox that have failures."""
         return sorted({key[:2] for key in self._failures if key[0].lower() == name})
 
-    def lacking_images(self) -> frozenset[tuple[str, str]]:
-        """Return the sandboxes' services that failed for want of an image."""
+    def failed_for(self, reason: str) -> frozenset[tuple[str, str]]:
+        """Return the sandboxes' services that failed for a reason."""
         failures = self._failures.values()
-        missing = (each.attempt for each in failures if each.reason == "ImageMissing")
-        return frozenset((each.sandbox, each.service) for each in missing)
+        failed = (each.attempt for each in failures if each.reason == reason)
+        return frozenset((each.sandbox, each.service) for each in failed)
 
     def cancelling(
         self, scope: cancel.Scope, flying: Collection[InFlight], whole: World
@@ -255,6 +304,10 @@ class Memory:
         """Return the plans without those that do not converge; their keys still block others."""
         return [Plan() if self._stuck(name) else each for name, each in sorted(self.plans.items())]
 
+    def shifted(self, whole: World) -> frozenset[str]:
+        """Return the sandboxes that quotas tell something else than before."""
+        return self._moved | quota.moved(self._admission, whole.admission)
+
     def leases_changed(self) -> bool:
         """Whether the leases are others than at the last call."""
         changed = self.leases != self._saved_leases
@@ -265,7 +318,8 @@ class Memory:
 
     def plan(self, names: Collection[str], whole: World) -> list[Event]:
         """Make the plans of these sandboxes; return what is new in them, and the drifts."""
-        self._planned_at = whole.now
+        self._moved = self.shifted(whole) - set(names)
+        self._planned_at, self._admission = whole.now, whole.admission
         self.restarts = whole.restarts
         word = self._word(whole)
         held = guard.held_deletions(whole, word)
@@ -323,6 +377,13 @@ class Memory:
         self._applied.update({(sandbox, each): version for sandbox, each, version in done})
         return done
 
+    def snapshot(self, name: str, whole: World) -> Snapshot | None:
+        """Return the snapshot that is due of a sandbox, now that it is in sync."""
+        meant, made = whole.desired.sandboxes.get(name), self.plans.get(name)
+        if meant is None or made is None or not made.empty:
+            return None
+        return self.snapshots.due(diff(meant, whole.observed), whole.now)
+
     def _in_sync(self, name: str, meant: DesiredSandbox) -> list[Key]:
         """Return as what a sandbox is in sync, where that is news."""
         if desired.intent(self._synced_spec.get(name)) == desired.intent(meant):
@@ -360,6 +421,7 @@ class Memory:
         self._synced_spec.pop(name, None)
         self._applied = {k: v for k, v in self._applied.items() if k[0].lower() != name}
         self._failures = {k: v for k, v in self._failures.items() if k[0].lower() != name}
+        self._chosen = {k: v for k, v in self._chosen.items() if k[0].lower() != name}
         known = self.deployments.items()
         self.deployments = {k: each for k, each in known if k[0].lower() != name}
         return True

@@ -3,12 +3,17 @@
 import dataclasses
 import datetime
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+from sdp.protocol import frames
 from sdp.protocol.frames import VERSION
 from sdp.protocol.report import Container, Copy, Delta, Network, NodeReport
 from sdp.protocol.report import fold as fold_report
+from sdp.reconciler import restarts, usage
+from sdp.reconciler.disk import shortage
+from sdp.reconciler.restarts import Restarts
+from sdp.reconciler.usage import Sample, Usage
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class ObservedNode:
         held: what it holds, by lower-cased sandbox name.
         skew: its clock's; None until it was asked.
         protocol: the version that its agent speaks; of an older one, not everything can be asked.
+        restarts: of those of its containers that the engine had to start again, by id.
+        used: what its containers used of late, by id; measured beside the report.
     """
 
     report: NodeReport
@@ -48,6 +55,8 @@ class ObservedNode:
     held: Mapping[str, Held]
     skew: Skew | None = None
     protocol: int = VERSION
+    restarts: Mapping[str, Restarts] = dataclasses.field(default_factory=dict)
+    used: Mapping[str, Usage] = dataclasses.field(default_factory=dict)
 
     @property
     def known(self) -> bool:
@@ -67,6 +76,7 @@ def report(
 ) -> Observed:
     """Return the observation with a node's full report in place of what was known of it."""
     known = observed.get(node)
+    before = known.report.containers if known else {}
     fresh = ObservedNode(
         new,
         generation,
@@ -76,6 +86,8 @@ def report(
         held=_held(new),
         skew=known.skew if known else None,
         protocol=known.protocol if known else VERSION,
+        restarts=restarts.fold(known.restarts if known else {}, before, new.containers, now),
+        used=known.used if known else {},
     )
     return {**observed, node: fresh}
 
@@ -87,13 +99,38 @@ def fold(
     known = observed[node]
     merged = fold_report(known.report, delta)
     moved = delta.containers or delta.copies or delta.networks
-    held = _held(merged) if moved else known.held
-    return {
-        **observed,
-        node: dataclasses.replace(
-            known, report=merged, generation=generation, heard_at=now, held=held
-        ),
-    }
+    fresh = dataclasses.replace(known, report=merged, generation=generation, heard_at=now)
+    if moved:
+        before, after = known.report.containers, merged.containers
+        fallen = restarts.fold(known.restarts, before, after, now)
+        fresh = dataclasses.replace(fresh, held=_held(merged), restarts=fallen)
+    return {**observed, node: fresh}
+
+
+def measured(
+    observed: Observed, node: str, samples: Iterable[frames.Sample], now: datetime.datetime
+) -> tuple[Observed, frozenset[str]]:
+    """Return the observation with what containers use, and whose strain began or ended.
+
+    Returns:
+        Of a node that never reported nothing is taken; else the lower-cased names of sandboxes.
+    """
+    if node not in observed:
+        return observed, frozenset()
+    known = observed[node]
+    containers = known.report.containers
+    used = {key: each for key, each in known.used.items() if key in containers}
+    turned: set[str] = set()
+    for told in samples:
+        if (container := containers.get(told.container)) is None:
+            continue
+        before = used.get(container.id, Usage())
+        sample = Sample(now, told.cpu_milli, told.memory_bytes)
+        used[container.id] = usage.fold(before, sample, container.limits)
+        if before.strains.keys() != used[container.id].strains.keys():
+            turned.add(container.sandbox.lower())
+    fresh = dataclasses.replace(known, used=used, heard_at=now)
+    return {**observed, node: fresh}, frozenset(turned)
 
 
 def timed(observed: Observed, node: str, skew: Skew) -> Observed:
@@ -114,7 +151,7 @@ def touched(node_report: NodeReport, delta: Delta) -> frozenset[str] | None:
     """Return the lower-cased names of sandboxes that a delta is about; None: maybe all."""
     if delta.engine or delta.images or delta.releases or delta.repositories or delta.listeners:
         return None
-    if delta.sealed:
+    if delta.sealed or _room_changes(node_report, delta):
         return None
     names: set[str] = set()
     for key, container in delta.containers.items():
@@ -126,6 +163,17 @@ def touched(node_report: NodeReport, delta: Delta) -> frozenset[str] | None:
     names.update(key.split("/")[0].lower() for key in delta.copies)
     names.update(delta.activity)
     return frozenset(names)
+
+
+def has_room_again(node_report: NodeReport, delta: Delta) -> bool:
+    """Whether a delta tells that the disk is not low any more."""
+    return bool(shortage(node_report)) and _room_changes(node_report, delta)
+
+
+def _room_changes(node_report: NodeReport, delta: Delta) -> bool:
+    if not delta.facts:
+        return False
+    return bool(shortage(node_report)) != bool(shortage(fold_report(node_report, delta)))
 
 
 def sandboxes(observed: Observed) -> frozenset[str]:

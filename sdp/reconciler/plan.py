@@ -18,7 +18,7 @@ from sdp.protocol.actions import (
 from sdp.protocol.report import Copy
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp
-from sdp.reconciler.diff import Difference, Place, ServiceDifference, diff, places_of
+from sdp.reconciler.diff import Difference, Place, ServiceDifference, Version, diff, places_of
 from sdp.reconciler.draft import Cause, Draft, Hold, Plan, Planned, World, world
 from sdp.reconciler.drift import with_drifts
 from sdp.reconciler.eviction import RUNS, STOPPED, evict, gives_up
@@ -63,6 +63,10 @@ def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
         places = places_of(desired.name, whole.observed)
         _suspend(draft, places, Cause("lifecycle.suspended", "", "true"))
         return draft.plan()
+    if (queued := whole.admission.queue.get(desired.name.lower())) is not None:
+        draft.hold("", queued.note.reason, queued.note.message, queued.note.fix)
+        _give_up_ports(draft, places_of(desired.name, whole.observed))
+        return draft.plan()
     networks = _networks(draft, desired)
     restarting = restart(draft, difference.gateway)
     gateway = restarting or gateway_rollout(draft, difference, networks)
@@ -94,10 +98,11 @@ def _hold_unknown(draft: Draft, node: str) -> None:
     """Say why what a node holds is unknown and left as it is, where that is so."""
     seen = draft.world.observed.get(node)
     if seen is None or not seen.connected:
+        heard = f" (last heard at {seen.heard_at:%H:%M:%S} UTC)" if seen else ""
         draft.hold(
             "",
             "NodeSilent",
-            f"node {node} does not report; what it holds is unknown and left as it is",
+            f"node {node} does not report{heard}; what it holds is unknown and left as it is",
             f"look at its agent: sdp nodes, then {node} itself",
         )
     elif seen.report.engine.error:
@@ -119,15 +124,19 @@ def _suspend_service(draft: Draft, service: ServiceDifference) -> None:
 
 def _suspend(draft: Draft, places: tuple[Place, ...], cause: Cause) -> None:
     """Stop containers and keep them; only one that has to give its port up can't be kept."""
+    _give_up_ports(draft, places)
     for place in places:
-        if not draft.known(place.node):
-            continue
-        if place.container.state in STOPPED and gives_up(place, draft.world):
-            pinned = Cause("its port is pinned by", "", _pinners(place, draft.world))
-            _remove(draft, (place,), pinned, ())
-        elif place.container.state in RUNS:
+        if draft.known(place.node) and place.container.state in RUNS:
             stop = Stop(sandbox=draft.sandbox, container=place.container.id)
             draft.do(place.node, place.container.service, stop, cause, key=_key(place, "stop"))
+
+
+def _give_up_ports(draft: Draft, places: tuple[Place, ...]) -> None:
+    """Remove what is stopped on a port that somebody pinned; it comes back on another one."""
+    for place in places:
+        if place.container.state in STOPPED and gives_up(place, draft.world):
+            cause = Cause("its port is pinned by", "", _pinners(place, draft.world))
+            _remove(draft, (place,), cause, ())
 
 
 def _pinners(place: Place, whole: World) -> str:
@@ -218,14 +227,18 @@ def _retire(draft: Draft, difference: Difference, service: ServiceDifference, af
 
 
 def _retire_gateway(draft: Draft, difference: Difference, after: Keys) -> None:
-    gateway, node = difference.gateway, difference.gateway.node.id
+    gateway = difference.gateway
     current = gateway.current
-    if current is None or current.state != "running" or current.health != "healthy":
-        return
-    _remove(draft, gateway.others, Cause("replaced by", "", current.commit[:7]), after)
-    if not draft.known(node):
-        return
-    in_use = {current.commit, *(place.container.commit for place in gateway.others)}
+    if current is not None and current.state == "running" and current.health == "healthy":
+        _remove(draft, gateway.others, Cause("replaced by", "", current.commit[:7]), after)
+    if isinstance(gateway.wanted, Version) and draft.known(gateway.node.id):
+        _retire_copies(draft, difference, gateway.wanted)
+
+
+def _retire_copies(draft: Draft, difference: Difference, wanted: Version) -> None:
+    """Remove the copies that no container has and that are not wanted: of updates that failed, too."""
+    gateway, node = difference.gateway, difference.gateway.node.id
+    in_use = {wanted.commit, *(place.container.commit for place in gateway.others)}
     for copy in observation.held(draft.world.observed, node, difference.sandbox).copies:
         if copy.commit not in in_use:
             action = RemoveCopy(sandbox=difference.sandbox, commit=copy.commit)

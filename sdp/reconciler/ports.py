@@ -49,13 +49,17 @@ class Conflict:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
-    """What a container needs a port for."""
+    """What a container needs a port for.
+
+    ``avoids``: ports of the same version's, which it has to stand beside.
+    """
 
     node: str
     sandbox: str
     service: str
     hash: str
     pinned: int | None
+    avoids: frozenset[int] = frozenset()
 
     @property
     def party(self) -> str:
@@ -157,7 +161,7 @@ def blocked(node: str, port: int, observed: Observed) -> Conflict | None:
 
 def _same(lease: Lease, claim: Claim) -> bool:
     mine = (lease.node, lease.sandbox, lease.service)
-    if mine != (claim.node, claim.sandbox, claim.service):
+    if mine != (claim.node, claim.sandbox, claim.service) or lease.port in claim.avoids:
         return False
     return lease.hash == claim.hash or claim.service == names.GATEWAY
 

@@ -1,7 +1,7 @@
 """Render: plans as text for people and as values for programs. Pure; colour is the CLI's."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import JsonValue
 
@@ -16,6 +16,7 @@ from sdp.protocol.actions import (
     Remove,
     RemoveCopy,
     RemoveNetwork,
+    RemoveRelease,
     Rename,
     Restart,
     Resume,
@@ -27,6 +28,7 @@ from sdp.protocol.actions import (
     Unseal,
 )
 from sdp.protocol.identity import digest
+from sdp.reconciler import steady
 from sdp.reconciler.draft import Cause, Hold, Plan, Planned, Waiting, World
 from sdp.spec import names
 
@@ -69,6 +71,8 @@ def text(plans: Mapping[str, Plan], whole: World, title: str = "") -> str:
             blocks.append(_sandbox(name, plan, whole))
     if holds := [hold for _, plan in sorted(plans.items()) for hold in plan.holds]:
         blocks.append(["  Held", *(line for hold in holds for line in _hold(hold))])
+    if updates := [each for name in sorted(plans) for each in _updates(name, whole)]:
+        blocks.append(["  Updates", *updates])
     total = summary(plans, whole)
     if total == Summary(0, 0, 0, 0):
         revision = whole.desired.revision[:7]
@@ -77,6 +81,14 @@ def text(plans: Mapping[str, Plan], whole: World, title: str = "") -> str:
         changes = f"{total.add} to add, {total.change} to change, {total.destroy} to destroy"
         blocks.append([f"Plan: {changes}, {total.held} held."])
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _updates(name: str, whole: World) -> Iterator[str]:
+    """Yield the newer commits that wait for a person."""
+    if (sandbox := whole.desired.sandboxes.get(name)) is not None:
+        for note in steady.notes(sandbox, whole.observed):
+            if note.reason == "UpdateAvailable":
+                yield f"    sandbox {sandbox.name} {note.service}   {note.message}: {note.fix}"
 
 
 def lines(name: str, plan: Plan, whole: World) -> tuple[str, ...]:
@@ -265,6 +277,8 @@ def _line(planned: Planned, containers: Mapping[str, str]) -> Line:  # noqa: C90
             return Line("-", "network", f"{short} on {planned.node}", cause)
         case RemoveCopy():
             return Line("-", "copy", short, cause)
+        case RemoveRelease():
+            return Line("-", "release", f"{short} on {planned.node}", cause)
 
 
 def _route(planned: Planned, route: Route) -> str:
@@ -283,7 +297,7 @@ def _shown(action: Action, containers: Mapping[str, str]) -> str:  # noqa: PLR09
     match action:
         case Unseal():
             return action.file.path
-        case Fetch() | Build():
+        case Fetch() | Build() | RemoveRelease():
             return f"{action.repository} @ {action.commit[:7]}"
         case CopyGateway() | RemoveCopy():
             return f"gateway @ {action.commit[:7]}"

@@ -1,5 +1,6 @@
 """Revisions: what commits of the config repo hold, read from git's object store. Writes nothing."""
 
+import contextlib
 import dataclasses
 import datetime
 import difflib
@@ -16,7 +17,7 @@ from dulwich.objectspec import parse_commit
 from dulwich.repo import Repo
 
 from sdp.reconciler.lifecycle import LastChange, Moment
-from sdp.reconciler.source import blobs
+from sdp.reconciler.objects import blobs, commit_of
 from sdp.spec.change import CannotChangeError, Files
 from sdp.spec.load import is_spec
 
@@ -169,6 +170,16 @@ def named(repo: Path, commit: str) -> tuple[str, str, str]:
             ) from error
         parent = found.parents[0].decode() if found.parents else ""
         return found.id.decode(), parent, _summary(found).subject
+
+
+def summaries(repo: Path, shas: Iterable[str]) -> dict[str, CommitSummary]:
+    """Return what commits are, by SHA, of those that are there."""
+    found: dict[str, CommitSummary] = {}
+    with Repo(str(repo)) as opened:
+        for sha in shas:
+            with contextlib.suppress(KeyError):
+                found[sha] = _summary(commit_of(opened, sha))
+    return found
 
 
 def between(repo: Path, base: str, tip: str, paths: Iterable[str]) -> tuple[CommitSummary, ...]:

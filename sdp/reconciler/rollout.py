@@ -12,7 +12,6 @@ from sdp.protocol.actions import (
     Remove,
     Rename,
     Resume,
-    SetLimits,
     StartGateway,
     StartService,
     Stop,
@@ -20,12 +19,14 @@ from sdp.protocol.actions import (
 )
 from sdp.protocol.identity import digest
 from sdp.protocol.report import Container, NodeReport
+from sdp.reconciler import limits
 from sdp.reconciler.desired import Address, Branch, Ocp
 from sdp.reconciler.diff import Difference, Obstacle, Place, ServiceDifference, Unread, Version
 from sdp.reconciler.draft import Cause, Draft, Waiting, gateway_recipe, go_recipe, release
 from sdp.reconciler.eviction import RUNS, STOPPED
 from sdp.reconciler.history import CANCELLED, Failure
 from sdp.reconciler.ports import Claim, blocked
+from sdp.reconciler.room import no_room
 from sdp.reconciler.routing import patchable
 from sdp.spec import models, names
 
@@ -67,9 +68,11 @@ def service_rollout(
         draft.hold_failure(service.service, failure)
         return _fall_back(draft, service)
     node = service.node.id
+    if not _is_built(draft, node, version) and no_room(draft, service.service, node, version):
+        return ()
     built = release(draft, service.service, node, version)
     addresses = _ocp_addresses(draft, difference, service)
-    claim = Claim(node, draft.sandbox, service.service, version.hash, version.pinned)
+    claim = _claim(draft, service, version)
     host_port = draft.port(claim, _ranges(draft).services)
     if host_port is None or addresses is None:
         return ()
@@ -91,7 +94,17 @@ def gateway_rollout(draft: Draft, difference: Difference, networks: dict[str, Ke
     if failure := draft.failure(gateway.service, version.hash):
         draft.hold_failure(gateway.service, failure)
         return _fall_back(draft, gateway)
+    return _new_gateway(draft, difference, version, networks)
+
+
+def _new_gateway(
+    draft: Draft, difference: Difference, version: Version, networks: dict[str, Keys]
+) -> Keys:
+    gateway = difference.gateway
     node = gateway.node.id
+    made = difference.wanted_copy is not None and _is_built(draft, node, version)
+    if not made and no_room(draft, gateway.service, node, version):
+        return ()
     built = release(draft, gateway.service, node, version)
     claim = Claim(node, draft.sandbox, gateway.service, version.hash, version.pinned)
     host_port = draft.port(claim, _ranges(draft).gateway)
@@ -119,6 +132,10 @@ def gateway_rollout(draft: Draft, difference: Difference, networks: dict[str, Ke
     stopped = _make_way(draft, gateway, host_port, copied)
     after = (*networks[node], *copied, *stopped)
     return _bring_up(draft, gateway, start, _why(draft, gateway, version), after)
+
+
+def _is_built(draft: Draft, node: str, version: Version) -> bool:
+    return version.release in draft.world.observed[node].report.releases
 
 
 def _version(draft: Draft, service: ServiceDifference) -> Version | None:
@@ -155,10 +172,20 @@ def _ranges(draft: Draft) -> models.Ports:
     return platform.ports
 
 
+def _claim(draft: Draft, service: ServiceDifference, version: Version) -> Claim:
+    """Return what a new container needs a port for: not the one of a twin that it stands beside."""
+    node = service.node.id
+    twins = (each.container for each in service.others if each.node == node)
+    taken = frozenset(each.host_port for each in twins if each.hash == version.hash)
+    return Claim(node, draft.sandbox, service.service, version.hash, version.pinned, taken)
+
+
 def _why(draft: Draft, service: ServiceDifference, version: Version) -> Cause:
     """Return why a container is started: its port, drift, another version, or a new service."""
     applied = draft.world.history.applied.get((draft.sandbox, service.service))
     wanted = f"{version.branch} @ {version.commit[:7]}".lstrip(" @")
+    if cause := limits.replacing(service, draft.world):
+        return cause
     for place in service.others:
         if (place.node, place.container.hash) == (service.node.id, version.hash):
             port = draft.leased(service.service)
@@ -231,16 +258,14 @@ def _tend(draft: Draft, service: ServiceDifference, current: Container, version:
         resume = Resume(sandbox=draft.sandbox, container=current.id)
         cause = Cause(_since_sync(draft), "stopped", "running")
         after = draft.do(node, service.service, resume, cause, version=version.hash, after=stopped)
-    if after or current.health == "starting" or _unproven(current):
+    starting = current.health == "starting" and not _fell(draft, service, current)
+    if after or starting or _unproven(current):
         gate = Gate(sandbox=draft.sandbox, container=current.id, probe=version.probe)
         cause = Cause("started", "", current.name)
         after = draft.do(node, service.service, gate, cause, version=version.hash, after=after)
     if not current.admitted:
         after = _admit(draft, service, current.id, version.hash, after)
-    if current.limits != service.limits:
-        limits = SetLimits(sandbox=draft.sandbox, container=current.id, limits=service.limits)
-        cause = Cause("resources", _amount(current), _wanted_amount(service))
-        draft.do(node, service.service, limits, cause, version=digest(service.limits.model_dump()))
+    limits.adjust(draft, service, current)
     _name(draft, service, current)
     return after
 
@@ -258,17 +283,15 @@ def _is_given_up(service: ServiceDifference, current: Container, failure: Failur
     return current.health != "healthy" or cancelled
 
 
+def _fell(draft: Draft, service: ServiceDifference, current: Container) -> bool:
+    """Whether a version that converged before fell: its engine starts it again, and no plan."""
+    applied = draft.world.history.applied.get((draft.sandbox, service.service))
+    return current.restarts > 0 and applied == current.hash
+
+
 def _unproven(current: Container) -> bool:
     """Whether a container has yet to be found healthy for the first time."""
     return not current.admitted and current.health != "healthy"
-
-
-def _amount(container: Container) -> str:
-    return f"{container.limits.cpu_milli}m/{container.limits.memory_bytes}"
-
-
-def _wanted_amount(service: ServiceDifference) -> str:
-    return f"{service.limits.cpu_milli}m/{service.limits.memory_bytes}"
 
 
 def _name(draft: Draft, service: ServiceDifference, current: Container) -> None:
@@ -333,8 +356,11 @@ def _ocp_addresses(
     if not asks or difference.release is not None:
         return ()
     gateway = difference.gateway
-    if isinstance(gateway.wanted, Version) and draft.known(gateway.node.id):
-        return release(draft, gateway.service, gateway.node.id, gateway.wanted)
+    node, wanted = gateway.node.id, gateway.wanted
+    if isinstance(wanted, Version) and draft.known(node):
+        if not no_room(draft, gateway.service, node, wanted):
+            return release(draft, gateway.service, node, wanted)
+        return None
     draft.hold(
         service.service,
         "WaitingForGateway",

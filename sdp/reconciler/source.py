@@ -19,17 +19,15 @@ from dulwich.client import get_transport_and_path
 from dulwich.config import ConfigDict
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.gc import maybe_auto_gc
-from dulwich.object_store import BaseObjectStore
-from dulwich.objects import S_ISGITLINK, Commit, ObjectID
-from dulwich.objects import Blob as GitBlob
-from dulwich.objects import Tree as GitTree
+from dulwich.objects import Commit, ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from urllib3.exceptions import HTTPError
 from watchfiles._rust_notify import RustNotify
 
 from sdp.reconciler.desired import Revision
-from sdp.spec.load import FOLDERS, Cache, is_spec, load
+from sdp.reconciler.objects import blobs, commit_of, environments
+from sdp.spec.load import Cache, load, tree_of
 from sdp.spec.tree import Blob, Tree
 
 LOCAL_RECHECK: Final = 5.0
@@ -83,6 +81,7 @@ class Source:
         self._path = data / "config.git" if self._remote else Path(location)
         self._ref = Ref(b"refs/heads/" + branch.encode())
         self._cache = Cache()
+        self._past: dict[str, tuple[Blob, ...]] = {}
         self._reading = threading.Lock()
         self._look = threading.Event()
 
@@ -139,7 +138,16 @@ class Source:
             KeyError: the repository has no such commit.
         """
         with self._reading, Repo(str(self._path)) as repo:
-            return self._tree(repo, _commit(repo, revision))
+            return self._tree(repo, commit_of(repo, revision))
+
+    def read(self, files: Mapping[str, str]) -> Tree:
+        """Return the specs in texts by path, with the past as the repository has it. Blocks."""
+        try:
+            repo = Repo(str(self._path))
+        except (NotGitRepository, OSError):
+            return tree_of(files)
+        with self._reading, repo:
+            return tree_of(files, past=lambda each: self._environments(repo, each))
 
     def history(self, revision: str) -> Iterator[Revision]:
         """Yield a commit and its ancestors, newest first. Blocks.
@@ -148,7 +156,7 @@ class Source:
             KeyError: the repository has no such commit.
         """
         with self._reading, Repo(str(self._path)) as repo:
-            newest = self._revision(repo, _commit(repo, revision))
+            newest = self._revision(repo, commit_of(repo, revision))
         yield newest
         yield from self.ancestors(revision)
 
@@ -159,10 +167,10 @@ class Source:
         """
         for _ in range(MOST_ANCESTORS):
             with self._reading, Repo(str(self._path)) as repo:
-                parents = _commit(repo, revision).parents
+                parents = commit_of(repo, revision).parents
                 if not parents or parents[0] not in repo.object_store:
                     return
-                older = self._revision(repo, _commit(repo, parents[0].decode()))
+                older = self._revision(repo, commit_of(repo, parents[0].decode()))
             yield older
             revision = older.sha
 
@@ -171,7 +179,16 @@ class Source:
         return Revision(commit.id.decode(), self._tree(repo, commit), message)
 
     def _tree(self, repo: Repo, commit: Commit) -> Tree:
-        return load(blobs(repo, commit), self._cache)
+        tree = load(blobs(repo, commit), self._cache, lambda each: self._environments(repo, each))
+        self._past = {each: files for each, files in self._past.items() if each in tree.past}
+        return tree
+
+    def _environments(self, repo: Repo, revision: str) -> tuple[Blob, ...] | None:
+        """Return the environment files of a commit; those that the last tree wants are held."""
+        found = self._past.get(revision) or environments(repo, revision)
+        if found is not None:
+            self._past[revision] = found
+        return found
 
     def _pause(self, watcher: RustNotify | None) -> Callable[[], object]:
         """Return what to do in a thread until it is time to look again."""
@@ -257,13 +274,6 @@ class Source:
         )
 
 
-def blobs(repo: Repo, commit: Commit) -> Iterator[Blob]:
-    """Yield the specs of a commit."""
-    root = repo.object_store[commit.tree]
-    assert isinstance(root, GitTree)  # noqa: S101 -- a commit's tree is one
-    yield from _blobs(repo.object_store, root, "")
-
-
 def is_remote(location: str) -> bool:
     """Tell whether a config repo's location is a URL rather than a path."""
     return "://" in location or _SCP_LIKE.fullmatch(location) is not None
@@ -273,26 +283,3 @@ def has_credentials(url: str) -> bool:
     """Tell whether a URL carries a secret; ssh's user name alone is none."""
     parts = urlsplit(url)
     return bool(parts.password or (parts.username and parts.scheme in {"http", "https"}))
-
-
-def _commit(repo: Repo, revision: str) -> Commit:
-    found = repo.object_store[ObjectID(revision.encode())]
-    assert isinstance(found, Commit)  # noqa: S101 -- revisions are commits
-    return found
-
-
-def _blobs(store: BaseObjectStore, tree: GitTree, folder: str) -> Iterator[Blob]:
-    for name, mode, sha in tree.iteritems():
-        assert name is not None  # noqa: S101 -- entries of a read tree have both
-        assert sha is not None  # noqa: S101
-        path = folder + name.decode(errors="surrogateescape")
-        if folder or path in FOLDERS or is_spec(path):
-            if S_ISGITLINK(mode):
-                continue  # a submodule's commit is in another repository
-            match found := store[sha]:
-                case GitTree():
-                    yield from _blobs(store, found, f"{path}/")
-                case GitBlob() if is_spec(path):
-                    yield Blob(path, sha.decode(), found.as_raw_string())
-                case _:
-                    continue

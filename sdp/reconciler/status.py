@@ -6,31 +6,19 @@ sandbox shows this; nobody computes it a second time.
 
 import dataclasses
 import datetime
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, TypeAlias
 
-from sdp.protocol.report import Container
+from sdp.reconciler import health, steady
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp, Target
 from sdp.reconciler.diff import Difference, ServiceDifference, Version, diff, places_of
 from sdp.reconciler.draft import Hold, Plan, World
-from sdp.reconciler.lifecycle import (
-    AWAKE,
-    UNTOLD,
-    Life,
-    Lifecycle,
-    lifecycle,
-    of_service,
-    words,
-)
-from sdp.reconciler.rollout import routed, serving
-from sdp.reconciler.routing import RouteProblem, problem
+from sdp.reconciler.health import Health, Verdict
+from sdp.reconciler.lifecycle import AWAKE, UNTOLD, Lifecycle, lifecycle
+from sdp.reconciler.routes import RouteStatus, routes
 from sdp.spec import names
 
 Sync: TypeAlias = Literal["Synced", "Pending", "Applying", "Held", "Failed", "Unknown"]
-Health: TypeAlias = Literal[
-    "Healthy", "Progressing", "Degraded", "Unhealthy", "Suspended", "Expired", "Unknown"
-]
-RouteState: TypeAlias = Literal["Verified", "Drift", "Unverified"]
 
 _SYNC_FROM_WORST: tuple[Sync, ...] = (
     "Unknown",
@@ -59,7 +47,10 @@ class ServiceStatus:
 
     Attributes:
         target: where it comes from, in words.
-        health: Unknown, too, of what is not run here; the reason says who serves it.
+        health: Unknown, too, of what is not run here; the message says who serves it.
+        reason: why, in one word that stays the same while the numbers in the message change.
+        since: when health or reason became what they are.
+        until: when the health changes by itself, if nothing else happens.
     """
 
     name: str
@@ -67,27 +58,15 @@ class ServiceStatus:
     sync: Sync
     health: Health
     reason: str
+    message: str
+    fix: str
+    since: datetime.datetime
+    until: datetime.datetime | None
     node: str
     container: str
     port: int | None
     commit: str
     restarts: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RouteStatus:
-    """One route of the gateway: what config.php should say, what it was read to say, and when.
-
-    Attributes:
-        problem: what is to be known of its entry, also where it is in nobody's way now.
-    """
-
-    service: str
-    wanted: str
-    actual: str
-    verified_at: datetime.datetime | None
-    state: RouteState
-    problem: RouteProblem | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,6 +79,7 @@ class SandboxStatus:
         url: where its gateway answers; "" while it has no port.
         served: nonce of the last sync request that was served.
         lifecycle: whether it is awake, since when, by whom and why.
+        queued: its number among those who wait for a quota; 0: it does not.
     """
 
     name: str
@@ -113,11 +93,14 @@ class SandboxStatus:
     sync_since: datetime.datetime
     health: Health
     health_since: datetime.datetime
+    health_reason: str
+    health_message: str
     services: tuple[ServiceStatus, ...]
     routes: tuple[RouteStatus, ...]
     conditions: tuple[Condition, ...]
     served: str = ""
     lifecycle: Lifecycle = AWAKE
+    queued: int = 0
 
 
 def status(
@@ -146,14 +129,27 @@ def status(
     return _since(dataclasses.replace(made, served=served), previous)
 
 
+def turns_at(made: SandboxStatus) -> datetime.datetime | None:
+    """Return when a sandbox's health changes by itself."""
+    return min((each.until for each in made.services if each.until is not None), default=None)
+
+
 def _standing(
     desired: DesiredSandbox, whole: World, plan: Plan, busy: Collection[str]
 ) -> SandboxStatus:
     difference = diff(desired, whole.observed)
+    led = routes(difference, whole.observed)
+    route_of = {each.service: each for each in led}
+    verdicts = {
+        each.service: health.health(each, desired, plan, whole, route_of.get(each.service))
+        for each in (difference.gateway, *difference.services)
+    }
+    queued = whole.admission.queue.get(desired.name.lower())
     services = tuple(
-        _service(each, difference, whole, plan, busy)
+        _service(each, verdicts[each.service], difference, whole, _sync(plan, each.service, busy))
         for each in (difference.gateway, *difference.services)
     )
+    whole_health = health.overall(verdicts, desired, whole)
     return SandboxStatus(
         name=desired.name,
         owner=desired.owner,
@@ -164,17 +160,16 @@ def _standing(
         url=_url(desired, difference, whole, plan),
         sync=_sync(plan, "", busy),
         sync_since=whole.now,
-        health="Suspended" if desired.suspended else _overall(services, desired),
+        health=whole_health.health,
         health_since=whole.now,
+        health_reason=whole_health.reason,
+        health_message=whole_health.message,
         services=services,
-        routes=_routes(difference, whole),
+        routes=led,
         conditions=_conditions(desired, whole, plan),
-        lifecycle=lifecycle(desired, _life(desired, whole)),
+        lifecycle=lifecycle(desired, whole.lives.of.get(desired.name.lower(), UNTOLD)),
+        queued=queued.number if queued else 0,
     )
-
-
-def _life(desired: DesiredSandbox, whole: World) -> Life:
-    return whole.lives.of.get(desired.name.lower(), UNTOLD)
 
 
 def _leaving(sandbox: str, whole: World, plan: Plan, busy: Collection[str]) -> SandboxStatus:
@@ -192,6 +187,8 @@ def _leaving(sandbox: str, whole: World, plan: Plan, busy: Collection[str]) -> S
         sync_since=whole.now,
         health="Unknown" if sync == "Unknown" else "Progressing",
         health_since=whole.now,
+        health_reason="Leaving",
+        health_message="nobody desires it any more",
         services=(),
         routes=(),
         conditions=_held(plan.holds, whole.now),
@@ -214,42 +211,28 @@ def _sync(plan: Plan, service: str, busy: Collection[str]) -> Sync:
 
 
 def _service(
-    service: ServiceDifference,
-    difference: Difference,
-    whole: World,
-    plan: Plan,
-    busy: Collection[str],
+    service: ServiceDifference, verdict: Verdict, difference: Difference, whole: World, sync: Sync
 ) -> ServiceStatus:
-    target = _target(service.service, difference.desired)
-    known = _known(whole, service.node.id)
-    container = _shown(service)
+    target = health.target_of(service.service, difference.desired)
+    container = health.shown(service)
     runs = isinstance(target, Branch)
-    health, reason = _health(service, plan) if runs else _elsewhere(target)
-    if runs and difference.desired.sleeps(service.service):
-        asleep = of_service(difference.desired, service.service, _life(difference.desired, whole))
-        health, reason = "Suspended", f"suspended {words(asleep)}".rstrip()
-    sync = _sync(plan, service.service, busy)
-    if runs and not known:
-        health, reason = "Unknown", f"node {service.node.id} does not report"
-        sync = "Unknown"
+    known = not runs or health.known(whole, service.node.id)
     return ServiceStatus(
         name=service.service,
         target=_words(target, service.wanted),
-        sync=sync,
-        health=health,
-        reason=reason,
+        sync=sync if known else "Unknown",
+        health=verdict.health,
+        reason=verdict.reason,
+        message=verdict.message,
+        fix=verdict.fix,
+        since=whole.now,
+        until=verdict.until,
         node=service.node.id if runs or container else "",
         container=container.name if container else "",
         port=(container.host_port or None) if container else None,
         commit=container.commit if container else "",
         restarts=container.restarts if container else 0,
     )
-
-
-def _target(service: str, desired: DesiredSandbox) -> Target:
-    if service == names.GATEWAY:
-        return desired.gateway.branch
-    return desired.services[service].target
 
 
 def _words(target: Target, wanted: object) -> str:
@@ -264,106 +247,15 @@ def _words(target: Target, wanted: object) -> str:
             return f"{branch} @ {at[:7]}".removesuffix(" @ ")
 
 
-def _elsewhere(target: Target) -> tuple[Health, str]:
-    return "Unknown", "OCP serves it" if isinstance(target, Ocp) else "another address serves it"
-
-
-def _known(whole: World, node: str) -> bool:
-    seen = whole.observed.get(node)
-    return seen is not None and seen.known
-
-
-def _stands(service: ServiceDifference) -> Container | None:
-    """Return the container that answers now, of whichever version."""
-    if service.service != names.GATEWAY:
-        return serving(service)
-    places = [place.container for place in service.others if place.node == service.node.id]
-    mine = [service.current, *places] if service.current else places
-    return next((c for c in mine if c.state == "running" and c.health == "healthy"), None)
-
-
-def _shown(service: ServiceDifference) -> Container | None:
-    others = next((place.container for place in service.others), None)
-    return _stands(service) or service.current or others
-
-
-def _health(service: ServiceDifference, plan: Plan) -> tuple[Health, str]:
-    stands, current = _stands(service), service.current
-    failed = next((h for h in plan.holds if h.service == service.service and h.failed), None)
-    if stands is not None and stands is current:
-        return "Healthy", ""
-    if stands is not None:
-        why = failed.message if failed else "a newer version is on its way"
-        return "Degraded" if failed else "Progressing", f"{stands.commit[:7]} serves: {why}"
-    if failed is not None:
-        return "Unhealthy", failed.message
-    if current is not None and current.admitted and current.health != "starting":
-        return "Unhealthy", current.reason or f"{current.name} is {current.state}"
-    if plan.actions:
-        return "Progressing", "it is being brought up"
-    held = next((h for h in plan.holds if h.service in {"", service.service}), None)
-    return "Unhealthy", held.message if held else "nothing runs"
-
-
-def _overall(services: Iterable[ServiceStatus], desired: DesiredSandbox) -> Health:
-    """Return the worst health that matters: what runs elsewhere does not."""
-    run = {
-        each.name: each.health
-        for each in services
-        if isinstance(_target(each.name, desired), Branch)
-    }
-    found = set(run.values()) - {"Suspended"}
-    if "Unknown" in found:
-        return "Unknown"
-    if run[names.GATEWAY] == "Unhealthy" or found == {"Unhealthy"}:
-        return "Unhealthy"
-    if found & {"Unhealthy", "Degraded"}:
-        return "Degraded"
-    return "Progressing" if "Progressing" in found else "Healthy"
-
-
 def _url(desired: DesiredSandbox, difference: Difference, whole: World, plan: Plan) -> str:
     gateway = desired.gateway
-    stands = _shown(difference.gateway)
+    stands = health.shown(difference.gateway)
     leases = [*plan.leases, *whole.leases.values()]
     leased = next(
         (x.port for x in leases if (x.sandbox, x.service) == (desired.name, names.GATEWAY)), None
     )
     port = (stands.host_port if stands else None) or leased or gateway.port
     return f"http://{gateway.node.ip_address}:{port}{gateway.spec.path}" if port else ""
-
-
-def _routes(difference: Difference, whole: World) -> tuple[RouteStatus, ...]:
-    known = _known(whole, difference.gateway.node.id)
-    routes = (_route(service, difference) for service in difference.services)
-    return tuple(
-        route if known else dataclasses.replace(route, state="Unverified") for route in routes
-    )
-
-
-def _route(service: ServiceDifference, difference: Difference) -> RouteStatus:
-    key = difference.desired.gateway.spec.key.replace("{service}", service.service)
-    copy = difference.serving_copy
-    actual = copy.routes.get(key, "") if copy else ""
-    wanted = _wanted_url(service, difference, copy.defaults.get(key, "") if copy else "")
-    state: RouteState = "Verified" if wanted == actual else "Drift"
-    found = problem(key, difference.desired.gateway.spec.config, copy) if copy else None
-    doubtful = found is not None and found.blocking and state == "Verified"
-    if copy is None or not wanted or doubtful:
-        state = "Unverified"
-    verified_at = copy.verified_at if copy else None
-    return RouteStatus(service.service, wanted, actual, verified_at, state, found)
-
-
-def _wanted_url(service: ServiceDifference, difference: Difference, default: str) -> str:
-    match _target(service.service, difference.desired):
-        case Ocp():
-            return default
-        case Address(url):
-            return url
-        case Branch():
-            stands = routed(difference, service)
-            return f"http://{service.node.ip_address}:{stands.host_port}" if stands else ""
 
 
 def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Condition, ...]:
@@ -377,7 +269,16 @@ def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Cond
         )
         for problem in desired.problems
     )
-    return (*spec, *_held(plan.holds, whole.now))
+    followed = (
+        Condition(n.kind, n.reason, f"{n.service}: {n.message}", n.fix, whole.now)
+        for n in steady.notes(desired, whole.observed)
+    )
+    return (*spec, *_held(plan.holds, whole.now), *_over_quota(desired, whole), *followed)
+
+
+def _over_quota(desired: DesiredSandbox, whole: World) -> Iterator[Condition]:
+    if (note := whole.admission.over.get(desired.name.lower())) is not None:
+        yield Condition("Warning", note.reason, note.message, note.fix, whole.now)
 
 
 def _held(holds: Iterable[Hold], now: datetime.datetime) -> tuple[Condition, ...]:
@@ -402,6 +303,7 @@ def _since(new: SandboxStatus, old: SandboxStatus | None) -> SandboxStatus:
         new,
         sync_since=old.sync_since if new.sync == old.sync else new.sync_since,
         health_since=old.health_since if new.health == old.health else new.health_since,
+        services=tuple(_service_since(each, old) for each in new.services),
         conditions=tuple(
             dataclasses.replace(
                 each, since=began.get((each.type, each.reason, each.message), each.since)
@@ -409,3 +311,9 @@ def _since(new: SandboxStatus, old: SandboxStatus | None) -> SandboxStatus:
             for each in new.conditions
         ),
     )
+
+
+def _service_since(new: ServiceStatus, old: SandboxStatus) -> ServiceStatus:
+    before = next((each for each in old.services if each.name == new.name), None)
+    same = before is not None and (before.health, before.reason) == (new.health, new.reason)
+    return dataclasses.replace(new, since=before.since) if before and same else new

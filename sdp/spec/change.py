@@ -10,12 +10,25 @@ from typing import Final, TypeAlias, assert_never
 
 import pydantic
 
-from sdp.spec import writing, yaml
+from sdp.spec import load, rollback, writing, yaml
 from sdp.spec.edit import CannotEditError, document, remove, set_value
-from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Route, Set, Switch, Unset, Write
+from sdp.spec.edits import (
+    AnyEdit,
+    Clone,
+    Create,
+    Delete,
+    Extend,
+    Rollback,
+    Route,
+    Set,
+    Switch,
+    Unset,
+    Write,
+)
+from sdp.spec.extend import extend
 from sdp.spec.finding import FOLDERS, MODELS, CannotChangeError, Files, find, new_path, order
 from sdp.spec.load import Cache, is_spec, tree_of
-from sdp.spec.models import TARGET_KEYS
+from sdp.spec.models import TARGET_KEYS, Snapshot
 from sdp.spec.resolve import Resolved, problems, resolve
 from sdp.spec.switch import switch
 from sdp.spec.tree import Problem
@@ -44,13 +57,19 @@ class Changed:
     lines: tuple[str, ...] = ()
 
 
-def change(files: Files, edits: Sequence[AnyEdit], past: Past = lambda _: ()) -> Changed:
+def change(
+    files: Files,
+    edits: Sequence[AnyEdit],
+    past: Past = lambda _: (),
+    environments: load.Past | None = None,
+) -> Changed:
     """Return what edits, one after the other, make of the files.
 
     Args:
         files: all specs of a commit.
         edits: at least one.
         past: asked for the branch that a sandbox ran before.
+        environments: looks up those that a sandbox wants as they stood at a commit.
 
     Raises:
         CannotChangeError: one can't be made, or specs would no longer load.
@@ -64,7 +83,7 @@ def change(files: Files, edits: Sequence[AnyEdit], past: Past = lambda _: ()) ->
             raise CannotChangeError(str(error), "edit the file by hand") from error
         now = {path: text for path, text in {**now, **made}.items() if text is not None}
         lines.append(line)
-    _refuse_worse(files, now)
+    _refuse_worse(files, now, environments)
     differs = {
         path: now.get(path)
         for path in sorted(files.keys() | now.keys())
@@ -105,6 +124,10 @@ def _apply(  # noqa: C901, PLR0911 -- a kind each
             return _route(files, edit, past)
         case Switch():
             return switch(files, edit)
+        case Rollback():
+            return _rollback(files, edit)
+        case Extend():
+            return extend(files, edit)
         case Write():
             return _write(files, edit)
         case _:
@@ -127,10 +150,29 @@ def _create(files: Files, edit: Create) -> tuple[Mapping[str, str | None], str]:
     if edit.template is not None:
         head["template"] = edit.template
     text = "".join(f"{line}\n" for line in writing.mapping(head))
-    for key, value in edit.values.items():
+    pins = rollback.values(_snapshot(files, edit.snapshot)) if edit.snapshot else {}
+    for key, value in {**pins, **edit.values}.items():
         text = set_value(text, [key], _frozen(value), order(edit.kind))
+    if edit.kind == "snapshot":
+        return {path: text}, f"Take snapshot {edit.name} of {edit.values.get('sandbox')}"
     start = f" from template {edit.template}" if edit.template else ""
+    start += f" from snapshot {edit.snapshot}" if edit.snapshot else ""
     return {path: text}, f"Create {edit.kind} {edit.name}{start}"
+
+
+def _snapshot(files: Files, name: str) -> Snapshot:
+    path, text = find(files, "snapshot", name)
+    try:
+        return Snapshot.model_validate(document(text))
+    except pydantic.ValidationError as error:
+        message = f"snapshot {name} does not load: see {path}"
+        raise CannotChangeError(message, "correct it: sdp validate") from error
+
+
+def _rollback(files: Files, edit: Rollback) -> tuple[Mapping[str, str | None], str]:
+    path, _ = find(files, "sandbox", edit.sandbox)
+    text = edit.text if edit.pins is None else rollback.pinned(files, path, edit.pins)
+    return {path: text}, f"Roll {edit.sandbox} back to {edit.to}"
 
 
 def _clone(files: Files, edit: Clone) -> tuple[Mapping[str, str | None], str]:
@@ -254,11 +296,11 @@ def _write(files: Files, edit: Write) -> tuple[Mapping[str, str | None], str]:
     return {edit.path: edit.text}, f"{verb} {edit.path}"
 
 
-def _refuse_worse(before: Files, after: Files) -> None:
+def _refuse_worse(before: Files, after: Files, past: load.Past | None) -> None:
     """Refuse what would not load: errors that were there before are somebody else's."""
     cache = Cache()
-    known = {(each.path, each.message) for each in _errors(before, cache)}
-    new = tuple(e for e in _errors(after, cache) if (e.path, e.message) not in known)
+    known = {(each.path, each.message) for each in _errors(before, cache, past)}
+    new = tuple(e for e in _errors(after, cache, past) if (e.path, e.message) not in known)
     if new:
         raise CannotChangeError(
             "\n".join(("the specs would no longer load:", *(f"  {each}" for each in new))),
@@ -267,8 +309,8 @@ def _refuse_worse(before: Files, after: Files) -> None:
         )
 
 
-def _errors(files: Files, cache: Cache) -> list[Problem]:
-    return [each for each in problems(tree_of(files, cache)) if each.severity == "error"]
+def _errors(files: Files, cache: Cache, past: load.Past | None) -> list[Problem]:
+    return [each for each in problems(tree_of(files, cache, past)) if each.severity == "error"]
 
 
 def _short(value: yaml.Value) -> str:

@@ -4,17 +4,20 @@ Each file alone is already well-formed here. What follows only from a sandbox to
 template and the defaults is checked by ``sdp.spec.resolve``.
 """
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from sdp.sops import metadata
 from sdp.sops.form import is_encrypted
 from sdp.sops.problem import SopsError
 from sdp.spec import explain, names, yaml
-from sdp.spec.models import Body, Environment, Model, Platform
+from sdp.spec.models import Body, Environment, Model, Platform, Snapshot
 from sdp.spec.tree import PLATFORM_PATH, File, Problem, Tree
 
 NOT_ENFORCED = ("expire_after", "delete_after")
 """Keys of a lifecycle that the models take and the loop does not act on yet."""
+_UNSEEN: Final[Mapping[str, File[Environment]]] = {}
 
 
 def repeated(kind: str, named: Sequence[tuple[str, File[Model]]]) -> Iterator[Problem]:
@@ -46,10 +49,16 @@ def across(tree: Tree) -> Iterator[Problem]:
             yield from _named(tree, file, ("template",), file.spec.template, known)
     for template in tree.templates.values():
         yield from _body(tree, template, template.spec, ())
-    for environment in tree.environments.values():
-        yield from _environment(environment)
+    yield from _environments(tree)
+    for snapshot in tree.snapshots.values():
+        yield from _snapshot(tree, snapshot)
+
+
+def _environments(tree: Tree) -> Iterator[Problem]:
+    for file in tree.environments.values():
+        yield from environment(file)
         if tree.platform is not None:
-            yield from _readers(environment, tree.platform.spec)
+            yield from _readers(file, tree.platform.spec)
 
 
 def _again(kind: str, file: File[Model]) -> str:
@@ -82,7 +91,9 @@ def _node(file: File[Platform], loc: yaml.Loc, name: str, wanted: str) -> Iterat
 
 
 def _body(tree: Tree, file: File[Model], body: Body, loc: yaml.Loc) -> Iterator[Problem]:
-    yield from _environments_of(tree, file, body, loc)
+    yield from _no_commit(tree, file, body.environment_revision, loc)
+    if tree.revision_for(body) is None:  # else only what a sandbox comes to says which are meant
+        yield from _environments_of(tree, file, body, loc)
     if tree.platform is not None:
         known = tree.platform.spec.services
         for name in body.services or {}:
@@ -91,6 +102,26 @@ def _body(tree: Tree, file: File[Model], body: Body, loc: yaml.Loc) -> Iterator[
                     (*loc, "services", name), explain.unknown(f"service '{name}'", name, known)
                 )
     yield from _not_enforced(file, body, loc)
+
+
+def _no_commit(
+    tree: Tree, file: File[Model], revision: str | None, loc: yaml.Loc
+) -> Iterator[Problem]:
+    if revision is not None and tree.past.get(revision, _UNSEEN) is None:
+        message = f"the config repo has no commit {revision[:7]}"
+        yield file.problem((*loc, "environment_revision"), message)
+
+
+def _snapshot(tree: Tree, file: File[Snapshot]) -> Iterator[Problem]:
+    """Yield why a sandbox could not be brought back to it: the world has moved on."""
+    found = [*_no_commit(tree, file, file.spec.environment_revision, ())]
+    known = tree.platform.spec.services if tree.platform else file.spec.services
+    found += [
+        file.key_problem(("services", name), explain.unknown(f"service '{name}'", name, known))
+        for name in file.spec.services
+        if name not in known
+    ]
+    yield from (dataclasses.replace(each, severity="warning") for each in found)
 
 
 def _environments_of(
@@ -131,7 +162,8 @@ def _not_enforced(file: File[Model], body: Body, loc: yaml.Loc) -> Iterator[Prob
             yield Problem(file.path, *where, message, "warning")
 
 
-def _environment(file: File[Environment]) -> Iterator[Problem]:
+def environment(file: File[Environment]) -> Iterator[Problem]:
+    """Yield what is wrong with an environment by itself."""
     spec = file.spec
     for name, value in spec.secrets.items():
         if name in spec.variables:

@@ -2,9 +2,12 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-Kind: TypeAlias = Literal["sandbox", "template", "environment"]
+from sdp.spec.forms import Duration, Moment
+from sdp.spec.models import Pins
+
+Kind: TypeAlias = Literal["sandbox", "template", "environment", "snapshot"]
 
 
 class Edit(BaseModel):
@@ -21,10 +24,11 @@ class About(Edit):
 
 
 class Create(About):
-    """Write a new spec; a sandbox may start from a template."""
+    """Write a new spec; a sandbox may start from a template, and pin what a snapshot does."""
 
     edit: Literal["create"] = "create"
     template: str | None = None
+    snapshot: str | None = None
     values: dict[str, JsonValue] = Field(default_factory=dict)
 
 
@@ -83,6 +87,32 @@ class Switch(Edit):
     on: bool
 
 
+class Rollback(Edit):
+    """Make a sandbox run what it ran; its owner, template, ports, limits and lifecycle stay.
+
+    ``to`` says in a word what that is. Without ``pins`` the file is what it was: ``text``.
+    """
+
+    edit: Literal["rollback"] = "rollback"
+    sandbox: str
+    to: str
+    pins: Pins | None = None
+    text: str = ""
+
+
+class Extend(Edit):
+    """Keep a sandbox for longer than until ``ends``: when it would expire, or now.
+
+    ``until`` says until when, ``by`` how much longer; without both it is by its expire_after.
+    """
+
+    edit: Literal["extend"] = "extend"
+    sandbox: str
+    ends: AwareDatetime
+    by: Duration | None = None
+    until: Moment | None = None
+
+
 class Write(Edit):
     """Make a file's content this text; None removes it."""
 
@@ -92,5 +122,6 @@ class Write(Edit):
 
 
 AnyEdit: TypeAlias = Annotated[
-    Create | Clone | Set | Unset | Delete | Route | Switch | Write, Field(discriminator="edit")
+    Create | Clone | Set | Unset | Delete | Route | Switch | Rollback | Extend | Write,
+    Field(discriminator="edit"),
 ]

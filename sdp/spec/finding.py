@@ -6,7 +6,7 @@ from typing import Final, TypeAlias, assert_never
 from sdp.spec import explain, names, yaml
 from sdp.spec.edits import Kind
 from sdp.spec.load import is_spec
-from sdp.spec.models import Environment, Model, Sandbox, Template
+from sdp.spec.models import Environment, Model, Sandbox, Snapshot, Template
 from sdp.spec.tree import Problem
 
 Files: TypeAlias = Mapping[str, str]
@@ -16,11 +16,13 @@ MODELS: Final[Mapping[Kind, type[Model]]] = {
     "sandbox": Sandbox,
     "template": Template,
     "environment": Environment,
+    "snapshot": Snapshot,
 }
 FOLDERS: Final[Mapping[Kind, str]] = {
     "sandbox": "sandboxes",
     "template": "templates",
     "environment": "environments",
+    "snapshot": "snapshots",
 }
 
 
@@ -59,6 +61,8 @@ def _making(kind: Kind, name: str) -> str:
             return f"sdp template new {name}"
         case "environment":
             return f"sdp env set {name} NAME=VALUE"
+        case "snapshot":
+            return f"sdp snapshot SANDBOX {name}"
         case _:
             assert_never(kind)
 
@@ -97,7 +101,8 @@ def new_path(files: Files, kind: Kind, name: str) -> str:
 
 
 def order(kind: Kind) -> tuple[str, ...]:
-    """Return the usual order of a spec's keys: its name, its template, then the model's."""
+    """Return the usual order of a spec's keys: its name, where it is from, then the model's."""
     fields = [*MODELS[kind].model_fields]
-    head = [each for each in (kind, "owner", "template") if each in fields]
+    first = dict.fromkeys((kind, "owner", "template", "sandbox", "taken_at", "revision"))
+    head = [each for each in first if each in fields]
     return (*head, *(each for each in fields if each not in head))

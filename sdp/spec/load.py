@@ -6,21 +6,30 @@ becomes with its template and the platform's defaults is ``sdp.spec.resolve``'s.
 
 import dataclasses
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
 import pydantic
 
 from sdp.spec import check, explain, yaml
-from sdp.spec.models import Environment, Model, Platform, Sandbox, Template
+from sdp.spec.models import Body, Environment, Model, Platform, Sandbox, Snapshot, Template
 from sdp.spec.tree import Blob, File, Problem, Tree
 
-__all__ = ["Blob", "Cache", "File", "Problem", "Tree", "is_spec", "load", "tree_of"]
+__all__ = ["Blob", "Cache", "File", "Past", "Problem", "Tree", "is_spec", "load", "tree_of"]
 
-Kind: TypeAlias = type[Platform] | type[Sandbox] | type[Template] | type[Environment]
+Kind: TypeAlias = (
+    type[Platform] | type[Sandbox] | type[Template] | type[Environment] | type[Snapshot]
+)
+Past: TypeAlias = Callable[[str], Iterable[Blob] | None]
+"""A commit → the environment files that it has; None: there is no such commit."""
 
 FOLDERS: Final[Mapping[str, Kind]] = types.MappingProxyType(
-    {"sandboxes": Sandbox, "templates": Template, "environments": Environment}
+    {
+        "sandboxes": Sandbox,
+        "templates": Template,
+        "environments": Environment,
+        "snapshots": Snapshot,
+    }
 )
 _ENDINGS = (".yaml", ".yml")
 _EXAMPLES: Mapping[Kind, str] = types.MappingProxyType(
@@ -29,6 +38,7 @@ _EXAMPLES: Mapping[Kind, str] = types.MappingProxyType(
         Sandbox: "sandbox: QA-LOGIN-ERROR",
         Template: "template: QA-DEFAULT",
         Environment: "environment: qa",
+        Snapshot: "snapshot: BEFORE-DEMO",
     }
 )
 
@@ -63,37 +73,81 @@ def is_spec(path: str) -> bool:
     return _kind(path) is not None
 
 
-def load(blobs: Iterable[Blob], cache: Cache | None = None) -> Tree:
+def load(blobs: Iterable[Blob], cache: Cache | None = None, past: Past | None = None) -> Tree:
     """Return the specs in these files; files that are no specs are ignored.
 
     Args:
         blobs: files of one commit or folder, in any order; equal hashes mean equal contents.
         cache: spares parsing contents that the previous load had.
+        past: looks up the environments that specs want as they stood at a commit; None: nobody
+            can, and nothing is said of them.
     """
-    parsed: dict[tuple[Kind, str], _Parsed] = {}
-    read: list[tuple[str, _Parsed]] = []
-    for blob in sorted(blobs, key=lambda each: each.path):
-        if (kind := _kind(blob.path)) is None:
-            continue
-        key = (kind, blob.sha)
-        known = parsed.get(key) or (cache.get(kind, blob.sha) if cache else None)
-        parsed[key] = known or _parse(kind, blob.content)
-        read.append((blob.path, parsed[key]))
+    reader = _Reader(cache)
+    tree = reader.tree(blobs)
+    if past is not None:
+        found = {revision: past(revision) for revision in _revisions(tree)}
+        sound = {r: None if b is None else _sound(reader.tree(b), r) for r, b in found.items()}
+        tree = dataclasses.replace(tree, past=sound)
     if cache is not None:
-        cache.replace(parsed)
-    tree = _tree(read)
+        cache.replace(reader.parsed)
     problems = (*tree.problems, *check.across(tree))
     return dataclasses.replace(tree, problems=tuple(sorted(frozenset(problems))))
 
 
-def tree_of(files: Mapping[str, str], cache: Cache | None = None) -> Tree:
+def tree_of(
+    files: Mapping[str, str], cache: Cache | None = None, past: Past | None = None
+) -> Tree:
     """Return the specs in texts by path; their own text stands for their hash.
 
     A text may hold what no UTF-8 does, as of bytes or JSON escapes that are none: it does not
     load, as such bytes do not.
     """
     blobs = (Blob(path, text, text.encode(errors="surrogatepass")) for path, text in files.items())
-    return load(blobs, cache)
+    return load(blobs, cache, past)
+
+
+class _Reader:
+    """Reads files into specs, each content once."""
+
+    def __init__(self, cache: Cache | None) -> None:
+        self.parsed: dict[tuple[Kind, str], _Parsed] = {}
+        self._cache = cache
+
+    def tree(self, blobs: Iterable[Blob]) -> Tree:
+        """Return the specs in these files, each checked alone."""
+        read: list[tuple[str, _Parsed]] = []
+        for blob in sorted(blobs, key=lambda each: each.path):
+            if (kind := _kind(blob.path)) is None:
+                continue
+            key = (kind, blob.sha)
+            known = self.parsed.get(key) or (self._cache and self._cache.get(kind, blob.sha))
+            self.parsed[key] = known or _parse(kind, blob.content)
+            read.append((blob.path, self.parsed[key]))
+        return _tree(read)
+
+
+def _revisions(tree: Tree) -> frozenset[str]:
+    """Return the commits whose environments are wanted."""
+    bodies: list[Body] = [file.spec for file in tree.sandboxes.values()]
+    bodies += [file.spec for file in tree.templates.values()]
+    bodies += [tree.platform.spec.defaults] if tree.platform else []
+    wanted = [each.environment_revision for each in bodies]
+    wanted += [file.spec.environment_revision for file in tree.snapshots.values()]
+    return frozenset(each for each in wanted if each is not None)
+
+
+def _sound(tree: Tree, revision: str) -> Mapping[str, File[Environment]]:
+    """Return the environments of a commit that may be used, by name, called by where they are."""
+    found = [
+        *tree.problems,
+        *(p for f in tree.environments.values() for p in check.environment(f)),
+    ]
+    wrong = {each.path for each in found if each.severity == "error"}
+    return {
+        name: dataclasses.replace(file, path=f"{file.path} at {revision[:7]}")
+        for name, file in tree.environments.items()
+        if file.path not in wrong
+    }
 
 
 def _kind(path: str) -> Kind | None:
@@ -131,6 +185,7 @@ def _tree(read: Iterable[tuple[str, _Parsed]]) -> Tree:
     sandboxes: list[File[Sandbox]] = []
     templates: list[File[Template]] = []
     environments: list[File[Environment]] = []
+    snapshots: list[File[Snapshot]] = []
     unloaded: dict[str, str | None] = {}
     problems: list[Problem] = []
     for path, parsed in read:
@@ -144,6 +199,8 @@ def _tree(read: Iterable[tuple[str, _Parsed]]) -> Tree:
                 templates.append(File(path, spec, document))
             case Environment() as spec, yaml.Document() as document:
                 environments.append(File(path, spec, document))
+            case Snapshot() as spec, yaml.Document() as document:
+                snapshots.append(File(path, spec, document))
             case _:
                 unloaded[path] = parsed.name
     problems += check.repeated("platform", [("", file) for file in platforms])
@@ -152,6 +209,7 @@ def _tree(read: Iterable[tuple[str, _Parsed]]) -> Tree:
     problems += check.repeated(
         "environment", [(file.spec.environment, file) for file in environments]
     )
+    problems += check.repeated("snapshot", [(file.spec.snapshot, file) for file in snapshots])
     return Tree(
         platforms[0] if platforms else None,
         {file.path: file for file in sandboxes},
@@ -159,4 +217,5 @@ def _tree(read: Iterable[tuple[str, _Parsed]]) -> Tree:
         {file.spec.environment: file for file in reversed(environments)},
         tuple(problems),
         unloaded,
+        {file.spec.snapshot: file for file in reversed(snapshots)},
     )

@@ -6,7 +6,7 @@ nearly every key of a body may be ``None``. Lists are tuples, here and as ``sdp.
 them.
 """
 
-from typing import Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -35,6 +35,10 @@ from sdp.spec.forms import (
 
 Heal: TypeAlias = Literal["auto", "report"]
 """What is done about drift, which is what somebody changed behind the platform's back."""
+
+
+Update: TypeAlias = Literal["auto", "manual"]
+"""Who lets a branch's newer commits in: the platform by itself, or a person with ``sdp update``."""
 
 
 class Model(BaseModel):
@@ -69,6 +73,7 @@ class Health(Model):
     deadline: Duration = Field("60s", description="How long a new container may take, from start.")
 
 
+UPDATE_OF_ONE = "Another way than the sandbox's to take newer commits: auto or manual."
 TARGET_KEYS = ("branch", "commit", "use_ocp", "url")
 """The keys of a service's target that say where the service comes from."""
 
@@ -87,6 +92,7 @@ class ServiceTarget(Model):
     resources: Resources | None = Field(None, description="This container's limits.")
     health: Health | None = Field(None, description="Another health check than the platform's.")
     suspended: bool | None = Field(None, description="Its container stopped, and kept.")
+    update: Update | None = Field(None, description=UPDATE_OF_ONE)
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:
@@ -107,6 +113,7 @@ class GatewayTarget(Model):
     commit: Commit | None = Field(None, description="Stay at this commit.")
     port: Port | None = Field(None, description="Fixed external port, any; else one is allocated.")
     resources: Resources | None = Field(None, description="The gateway container's limits.")
+    update: Update | None = Field(None, description=UPDATE_OF_ONE)
 
 
 class Body(Model):
@@ -114,14 +121,23 @@ class Body(Model):
 
     owner: Identifier | None = Field(None, description="User name of who answers for it.")
     environment: Identifier | None = Field(None, description="Name of an environment file.")
+    environment_revision: Commit | None = Field(
+        None, description="Environments as they stood at this commit of the config repo."
+    )
     gateway: GatewayTarget | None = Field(None, description="The sandbox's own gateway.")
     services: dict[ServiceName, ServiceTarget | None] | None = Field(
         None, description="Services that differ; those not named use OCP."
     )
-    resources: Resources | None = Field(None, description="The sandbox's ceiling.")
+    resources: Resources | None = Field(
+        None, description="The sandbox's ceiling; containers without limits share what is left."
+    )
     lifecycle: Lifecycle | None = Field(None, description="Sleep, expiry, protection.")
     heal: Heal | None = Field(
         None, description="Drift is healed (auto, the default), or held and told (report)."
+    )
+    update: Update | None = Field(
+        None,
+        description="Newer commits of branches are deployed (auto, the default), or wait (manual).",
     )
 
 
@@ -136,6 +152,51 @@ class Template(Body):
     """One file in templates/: a body that sandboxes start from."""
 
     template: Identifier = Field(description="Unique name.")
+
+
+class PinnedGateway(Model):
+    """The gateway that a sandbox ran."""
+
+    branch: Branch | None = Field(None, description="Branch of the gateway's repository.")
+    commit: Commit = Field(description="The commit that ran.")
+
+
+class PinnedService(Model):
+    """Where one service of a sandbox came from, exactly."""
+
+    branch: Branch | None = Field(None, description="The branch that it followed.")
+    commit: Commit | None = Field(None, description="The commit that ran.")
+    use_ocp: bool | None = Field(None, description="The shared OCP environment served it.")
+    url: HttpUrl | None = Field(None, description="This address served it.")
+    environment: Identifier | None = Field(None, description="Another environment, for it alone.")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if sum((self.commit is not None, bool(self.use_ocp), self.url is not None)) != 1:
+            raise ValueError(
+                "expected exactly one of commit (with or without branch), use_ocp, url"
+            )
+        return self
+
+
+class Pins(Model):
+    """What a sandbox ran, exactly: commits, route targets, environments; no ports."""
+
+    gateway: PinnedGateway = Field(description="The gateway.")
+    services: dict[ServiceName, PinnedService] = Field(description="Every service.")
+    environment: Identifier | None = Field(None, description="Name of the environment file.")
+    environment_revision: Commit | None = Field(
+        None, description="Commit of the config repo at which environments stood so."
+    )
+
+
+class Snapshot(Pins):
+    """One file in snapshots/: what a sandbox ran, under a name; written by `sdp snapshot`."""
+
+    snapshot: Identifier = Field(description="Unique name.")
+    sandbox: SandboxName = Field(description="The sandbox that it was taken of.")
+    taken_at: Moment = Field(description="When the sandbox came to run this.")
+    revision: Commit = Field(description="Commit of the config repo that was applied then.")
 
 
 class SopsRecipient(Model):
@@ -269,6 +330,30 @@ class Ports(Model):
     )
 
 
+class OwnerQuota(Model):
+    """What sandboxes may take together; those that do not run are not counted."""
+
+    running: Annotated[int, Field(ge=1)] | None = Field(None, description="So many may run.")
+    memory: Memory | None = Field(None, description="Sum of their ceilings.")
+
+
+class Quotas(OwnerQuota):
+    """What all sandboxes may take together, and those of one owner."""
+
+    per_owner: OwnerQuota = Field(
+        default_factory=OwnerQuota, description="The same for each owner."
+    )
+
+
+class Retention(Model):
+    """How long is kept what nothing uses any more."""
+
+    unused: Duration = Field(
+        "24h", description="A built release that no sandbox, container or snapshot refers to."
+    )
+    history: Duration = Field("30d", description="Past deployments with their logs, and events.")
+
+
 class Platform(Model):
     """The company's machines and services."""
 
@@ -277,6 +362,13 @@ class Platform(Model):
     services: dict[ServiceName, Service] = Field(description="The company's services.")
     gateway: Gateway = Field(description="The PHP gateway that every sandbox runs a copy of.")
     ports: Ports = Field(default_factory=Ports, description="Ports it may give out.")
+    quotas: Quotas = Field(
+        default_factory=Quotas, description="How much may run; who comes later waits for a place."
+    )
+    retention: Retention = Field(
+        default_factory=lambda: Retention(unused="24h", history="30d"),
+        description="How long is kept what nothing uses any more.",
+    )
     recipients: dict[Identifier, AgeRecipient] = Field(
         default_factory=dict, description="Name → public key of a person who may set secrets."
     )

@@ -1,4 +1,4 @@
-"""Amounts as people write them: CPUs, memory, durations, times. Parsing only; canonical units come out."""
+"""Amounts as people write them: CPUs, memory, durations, times. Read into canonical units, and back."""
 
 import datetime
 import re
@@ -13,6 +13,8 @@ _ANY_MOMENT = "expected a date such as 2026-12-24, or a time with its zone: 2026
 _BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+MIN_CPU = 10
+"""Docker refuses a quota below 1 ms in a period of 100 ms."""
 MIN_MEMORY = 6 << 20
 """Docker refuses a container with less memory than 6 MiB."""
 
@@ -21,15 +23,22 @@ def cpu(text: str) -> int:
     """Return thousandths of a core: 500 for ``500m`` and for ``0.5``.
 
     Raises:
-        ValueError: the text is no amount of CPU, or is nothing.
+        ValueError: the text is no amount of CPU, or less than Docker's minimum.
     """
     match = _CPU.fullmatch(text)
     if match is None:
         raise ValueError("expected cores such as 1, 0.5 or 500m")
     milli = int(match["milli"]) if match["milli"] else round(float(match["cores"]) * 1000)
-    if milli == 0:
-        raise ValueError("expected more than 0 cores")
+    if milli < MIN_CPU:
+        raise ValueError("expected at least 10m, Docker's minimum")
     return milli
+
+
+def cpu_text(milli: int) -> str:
+    """Return an amount of CPU as people write it; 0 is no limit."""
+    if milli % 1000:
+        return f"{milli}m"
+    return str(milli // 1000) if milli else "unlimited"
 
 
 def memory(text: str) -> int:
@@ -45,6 +54,14 @@ def memory(text: str) -> int:
     if amount < MIN_MEMORY:
         raise ValueError("expected at least 6MB, Docker's minimum")
     return amount
+
+
+def memory_text(amount: int) -> str:
+    """Return an amount of memory as people write it; 0 is no limit."""
+    for unit in ("G", "M", "K"):
+        if amount and amount % _BYTES[unit] == 0:
+            return f"{amount // _BYTES[unit]}{unit}B"
+    return f"{amount}B" if amount else "unlimited"
 
 
 def duration(text: str) -> datetime.timedelta:

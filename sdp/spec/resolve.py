@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pydantic
 from typing_extensions import override
 
-from sdp.spec import explain, names, yaml
+from sdp.spec import explain, limits, names, yaml
 from sdp.spec.models import TARGET_KEYS, Body, Model, Platform, Sandbox, ServiceTarget
 from sdp.spec.tree import PLATFORM_PATH, File, Problem, Tree
 
@@ -79,7 +79,7 @@ def resolve(path: str, tree: Tree) -> Resolved | Unresolved:
     merged: _Layer = {}
     for layer in _layers(file, tree, tree.platform):
         merged = _merged(merged, layer)
-    return _validated(file, tree.platform, _cleaned(merged))
+    return _validated(file, tree, tree.platform, _cleaned(merged))
 
 
 def problems(tree: Tree) -> tuple[Problem, ...]:
@@ -100,6 +100,8 @@ def _read_for(file: File[Sandbox], tree: Tree, platform: File[Platform]) -> Iter
     if template is not None:
         yield template.path
         bodies.append(template.spec)
+    if tree.revision_for(file.spec) is not None:
+        return
     for body in bodies:
         targets = [target for target in (body.services or {}).values() if target is not None]
         for name in (body.environment, *(target.environment for target in targets)):
@@ -191,7 +193,7 @@ def _origins(layer: _Layer, prefix: str = "") -> Iterator[tuple[str, Origin]]:
 
 
 def _validated(
-    file: File[Sandbox], platform: File[Platform], merged: _Layer
+    file: File[Sandbox], tree: Tree, platform: File[Platform], merged: _Layer
 ) -> Resolved | Unresolved:
     origins = dict(_origins(merged))
     try:
@@ -205,7 +207,8 @@ def _validated(
             )
         )
     resolved = Resolved(file.spec.sandbox, file.path, file.spec.template, body, origins)
-    found = tuple(sorted(_unusable(file, platform, resolved)))
+    gone = _environments_gone(file, tree, resolved)
+    found = tuple(sorted((*gone, *_unusable(file, platform, resolved))))
     return Unresolved(found) if found else resolved
 
 
@@ -215,6 +218,26 @@ def _at(file: File[Sandbox], origins: Mapping[str, Origin], path: str, message: 
         if leaf == path or leaf.startswith(f"{path}."):
             return Problem(origin.path, origin.line, origin.column, message)
     return file.problem(("sandbox",), message)
+
+
+def environments_named(body: Body) -> Iterator[tuple[str, str]]:
+    """Yield the environments that a body names, each with the dotted path of where it does."""
+    if body.environment is not None:
+        yield "environment", body.environment
+    for name, target in (body.services or {}).items():
+        if target is not None and target.environment is not None:
+            yield f"services.{name}.environment", target.environment
+
+
+def _environments_gone(file: File[Sandbox], tree: Tree, resolved: Resolved) -> Iterator[Problem]:
+    """Yield the environments that are not there at the commit as of which they are wanted."""
+    revision = resolved.body.environment_revision
+    known = tree.environments_at(revision)
+    when = f"at {revision[:7]}" if revision else "now"
+    for where, name in environments_named(resolved.body):
+        if known is not None and name not in known:
+            message = f"environment '{name}' is not there, or does not load, {when}"
+            yield _at(file, resolved.origins, where, message)
 
 
 def _unusable(
@@ -230,6 +253,15 @@ def _unusable(
     for name, target in (resolved.body.services or {}).items():
         yield from _unusable_target(file, resolved, name, target)
     yield from _ports_twice(file, platform, resolved)
+    for fault in limits.faults(resolved.body, platform.spec):
+        yield _at(file, resolved.origins, _nearest(file, resolved, fault), fault.message)
+
+
+def _nearest(file: File[Sandbox], resolved: Resolved, fault: limits.Fault) -> str:
+    """Return which leaf a fault is told at: the first in the sandbox's own file, if there is one."""
+    leaves = [path for path in fault.paths if path in resolved.origins]
+    own = (path for path in leaves if resolved.origins[path].path == file.path)
+    return next(own, leaves[0])
 
 
 def _unusable_target(

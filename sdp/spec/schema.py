@@ -4,7 +4,7 @@ import types
 from collections.abc import Mapping
 from typing import Final
 
-from sdp.spec.models import Environment, Model, Platform, Sandbox, Template
+from sdp.spec.models import Environment, Model, Platform, Sandbox, Snapshot, Template
 
 KINDS: Final[Mapping[str, type[Model]]] = types.MappingProxyType(
     {
@@ -12,6 +12,7 @@ KINDS: Final[Mapping[str, type[Model]]] = types.MappingProxyType(
         "sandbox": Sandbox,
         "template": Template,
         "environment": Environment,
+        "snapshot": Snapshot,
     }
 )
 
@@ -21,6 +22,7 @@ PATTERNS: Final[Mapping[str, str]] = types.MappingProxyType(
         "sandbox": "sandboxes/**/*.yaml",
         "template": "templates/**/*.yaml",
         "environment": "environments/**/*.yaml",
+        "snapshot": "snapshots/**/*.yaml",
     }
 )
 """Which files an editor checks against which kind."""

@@ -10,6 +10,7 @@ from sqlalchemy import (
     RowMapping,
     Select,
     and_,
+    delete,
     func,
     insert,
     or_,
@@ -18,6 +19,7 @@ from sqlalchemy import (
 )
 
 from sdp.protocol.frames import StageEvent
+from sdp.reconciler.deployments import REMOVED
 from sdp.store import records
 from sdp.store.tables import deployments, instant, micros, stages
 from sdp.store.values import Deployment, DeploymentPage, DeploymentStatus, Stage
@@ -96,15 +98,36 @@ def chosen(
 
 def latest(connection: Connection, sandbox: str | None) -> tuple[Deployment, ...]:
     """Return the newest deployment of every service, by sandbox and service."""
+    mine = chosen(sandbox, None, None)
+    query = select(deployments).where(deployments.c.id.in_(_newest(mine)))
+    return _load(connection, query.order_by(deployments.c.sandbox, deployments.c.service))
+
+
+def prune(connection: Connection, before: datetime.datetime, limit: int) -> tuple[str, ...]:
+    """Delete up to so many deployments that ended before a time; return which.
+
+    The newest of each service stays, unless the service was removed.
+    """
+    ended = func.coalesce(deployments.c.finished_at, deployments.c.created_at)
+    query = select(deployments.c.id).where(
+        deployments.c.status.in_(("FAILED", "STOPPED")),
+        ended < before,
+        or_(deployments.c.id.not_in(_newest()), deployments.c.reason == REMOVED),
+    )
+    gone = tuple(connection.scalars(query.order_by(deployments.c.created_at).limit(limit)))
+    connection.execute(delete(deployments).where(deployments.c.id.in_(gone)))
+    connection.execute(delete(stages).where(stages.c.deployment.in_(gone)))
+    return gone
+
+
+def _newest(mine: Sequence[ColumnElement[bool]] = ()) -> Select[str]:
+    """Return the query for the ids of every service's newest."""
     age = func.row_number().over(
         partition_by=(deployments.c.sandbox, deployments.c.service),
         order_by=(deployments.c.created_at.desc(), deployments.c.id.desc()),
     )
-    mine = chosen(sandbox, None, None)
     ranked = select(deployments.c.id, age.label("age")).where(*mine).subquery()
-    newest = select(ranked.c.id).where(ranked.c.age == 1)
-    query = select(deployments).where(deployments.c.id.in_(newest))
-    return _load(connection, query.order_by(deployments.c.sandbox, deployments.c.service))
+    return select(ranked.c.id).where(ranked.c.age == 1)
 
 
 def _older(cursor: str) -> ColumnElement[bool]:

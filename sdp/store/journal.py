@@ -1,6 +1,7 @@
 """The journal's statements: events with numbers that rise and never come again."""
 
 import dataclasses
+import datetime
 import uuid
 from collections.abc import Collection, Sequence
 
@@ -79,13 +80,21 @@ def latest(connection: Connection) -> int:
     return connection.scalar(select(func.max(events.c.seq))) or _pruned(connection)
 
 
-def prune(connection: Connection, keep: int) -> int:
-    """Delete all but the newest events, and return how many went."""
-    newest = select(events.c.seq).order_by(events.c.seq.desc()).offset(keep).limit(1)
-    if (last := connection.scalar(newest)) is None:
+def prune(
+    connection: Connection, before: datetime.datetime, now: datetime.datetime, limit: int
+) -> int:
+    """Delete up to so many of the first events, up to the first one not before a time.
+
+    What a node with a wrong clock told from the future keeps nothing.
+    """
+    at, seq = events.c.at, events.c.seq
+    first = connection.scalar(select(seq).where(at.between(before, now)).order_by(seq).limit(1))
+    older = select(seq) if first is None else select(seq).where(seq < first)
+    batch = older.order_by(seq).limit(limit).subquery()
+    if (last := connection.scalar(select(func.max(batch.c.seq)))) is None:
         return 0
     records.set_meta(connection, _PRUNED, str(last))
-    return connection.execute(delete(events).where(events.c.seq <= last)).rowcount
+    return connection.execute(delete(events).where(seq <= last)).rowcount
 
 
 def filtered(sandbox: str | None, kinds: Collection[str] | None) -> Filter:

@@ -125,6 +125,16 @@ class Logs:
 
         await self._run(run)
 
+    async def untouched(self, before: datetime.datetime) -> tuple[str, ...]:
+        """Return the deployments whose logs were last written before a time."""
+
+        def run() -> tuple[str, ...]:
+            limit = before.timestamp()
+            files = (each for each in self._folder.glob("*/*.log") if _NAME.fullmatch(each.stem))
+            return tuple(file.stem for file in files if file.stat().st_mtime < limit)
+
+        return await self._run(run)
+
     def _wake(self, deployment: str) -> None:
         for news in self._followers.get(deployment, ()):
             news.set()

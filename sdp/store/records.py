@@ -1,12 +1,25 @@
 """The statements of the small tables: failures, applied hashes, leases, outboxes, key and value."""
 
 import dataclasses
+import datetime
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, RowMapping, Table, and_, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
-from sdp.reconciler.history import Attempt, Failure
+from sdp.reconciler.history import Attempt, Choice, Failure
 from sdp.reconciler.ports import Lease
+from sdp.reconciler.steady import Moved
 from sdp.store import tables
 from sdp.store.values import Applied
 
@@ -47,6 +60,14 @@ def failures(connection: Connection) -> tuple[Failure, ...]:
     return tuple(_failure(row) for row in rows)
 
 
+def prune_failures(connection: Connection, before: datetime.datetime) -> None:
+    """Forget failures before a time, of versions that no deployment is known of any more."""
+    table, known = tables.failures, tables.deployments
+    same = (known.c.sandbox == table.c.sandbox, known.c.service == table.c.service)
+    known_of = exists().where(*same, known.c.hash == table.c.version)
+    connection.execute(delete(table).where(table.c.at < before, ~known_of))
+
+
 def set_applied(connection: Connection, done: Applied) -> None:
     """Record that a service converged."""
     key = {"sandbox": done.sandbox, "service": done.service}
@@ -60,10 +81,32 @@ def applied(connection: Connection) -> dict[tuple[str, str], str]:
     return {(row.sandbox, row.service): row.hash for row in rows}
 
 
+def put_choices(connection: Connection, moved: Moved) -> None:
+    """Record at which commits services are; None: at none any more."""
+    table = tables.choices
+    for (sandbox, service), choice in moved.items():
+        if choice is not None:
+            key = {"sandbox": sandbox, "service": service}
+            put(connection, table, key, dataclasses.asdict(choice))
+        else:
+            mine = (table.c.sandbox == sandbox, table.c.service == service)
+            connection.execute(delete(table).where(*mine))
+
+
+def choices(connection: Connection) -> dict[tuple[str, str], Choice]:
+    """Return (sandbox, service) → the commit that it is at, in order."""
+    table = tables.choices
+    rows = connection.execute(select(table).order_by(table.c.sandbox, table.c.service))
+    return {(row.sandbox, row.service): Choice(row.branch, row.commit) for row in rows}
+
+
 def forget(connection: Connection, sandbox: str) -> None:
-    """Forget what a sandbox converged to and how it failed."""
-    for table in (tables.applied, tables.failures):
-        connection.execute(delete(table).where(table.c.sandbox == sandbox))
+    """Forget what a sandbox converged to, how it failed, and at which commits it was.
+
+    It is named in any case.
+    """
+    for table in (tables.applied, tables.failures, tables.choices):
+        connection.execute(delete(table).where(func.lower(table.c.sandbox) == sandbox.lower()))
 
 
 def leases(connection: Connection) -> tuple[Lease, ...]:

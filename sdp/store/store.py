@@ -5,6 +5,7 @@ A cache of history: deleted, what matters is rebuilt from git, labels and report
 
 import contextlib
 import dataclasses
+import datetime
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar, assert_never
@@ -15,7 +16,9 @@ from sdp import clock
 from sdp.protocol.frames import LogLines, StageEvent
 from sdp.reconciler.history import Failure, History
 from sdp.reconciler.ports import Lease
-from sdp.store import deployments, journal, logfile, records
+from sdp.reconciler.snapshots import Snapshot
+from sdp.reconciler.steady import Moved
+from sdp.store import deployments, journal, logfile, records, snapshots
 from sdp.store.database import Database
 from sdp.store.follow import Batch, Closed, Encode, Feed, encode_json
 from sdp.store.logs import Logs
@@ -32,6 +35,7 @@ from sdp.store.values import (
 )
 
 _PAGE = 500
+_BATCH = 500
 
 T = TypeVar("T")
 
@@ -112,9 +116,23 @@ class Store:
         """Return the last number that was given; 0 when none was."""
         return await self._database.read(journal.latest)
 
-    async def prune_events(self, keep: int) -> int:
-        """Delete all but the newest events, and return how many went."""
-        return await self._write(lambda write: journal.prune(write.connection, keep))
+    async def prune(self, before: datetime.datetime) -> None:
+        """Delete the past before a time, in batches between which others write.
+
+        Events, deployments that ended with their logs, failures of versions that are gone, and
+        logs that no deployment is known of.
+        """
+        now = clock.now()
+        while await self._write(lambda w: journal.prune(w.connection, before, now, _BATCH)):
+            pass
+        while gone := await self._write(lambda w: deployments.prune(w.connection, before, _BATCH)):
+            for identifier in gone:
+                with contextlib.suppress(ValueError):  # an id that names no file has no log
+                    await self.logs.remove(identifier)
+        await self._write(lambda write: records.prune_failures(write.connection, before))
+        for identifier in await self.logs.untouched(before):
+            if await self.deployment(identifier) is None:
+                await self.logs.remove(identifier)
 
     async def follow(
         self,
@@ -199,9 +217,25 @@ class Store:
         """Record that a service converged."""
         await self._write(lambda write: records.set_applied(write.connection, done))
 
+    async def put_choices(self, moved: Moved) -> None:
+        """Record at which commits services are; None: at none any more."""
+        await self._write(lambda write: records.put_choices(write.connection, moved))
+
     async def forget(self, sandbox: str) -> None:
         """Forget what a sandbox converged to and how it failed."""
         await self._write(lambda write: records.forget(write.connection, sandbox))
+
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Record a snapshot; the oldest of its sandbox beyond those that are kept goes."""
+        await self._write(lambda write: snapshots.put(write.connection, snapshot))
+
+    async def snapshots(self, sandbox: str) -> tuple[Snapshot, ...]:
+        """Return the snapshots of a sandbox, by its lower-cased name, newest first."""
+        return await self._database.read(lambda c: snapshots.of(c, sandbox))
+
+    async def newest_snapshots(self) -> tuple[Snapshot, ...]:
+        """Return the newest snapshot of each sandbox, also of those that are gone."""
+        return await self._database.read(snapshots.newest)
 
     async def leases(self) -> tuple[Lease, ...]:
         """Return every lease, by node and port."""
@@ -285,7 +319,7 @@ def _history(connection: Connection) -> History:
         (f.attempt.sandbox, f.attempt.service, f.attempt.version): f
         for f in records.failures(connection)
     }
-    return History(applied=records.applied(connection), failures=failures)
+    return History(records.applied(connection), failures, records.choices(connection))
 
 
 def _news(batch: Batch, cursor: int, only: journal.Filter) -> Batch | None:

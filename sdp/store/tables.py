@@ -128,6 +128,10 @@ failures = Table(
 
 applied = Table("applied", metadata, _key("sandbox"), _key("service"), _text("hash"))
 
+choices = Table(
+    "choices", metadata, _key("sandbox"), _key("service"), _text("branch"), _text("commit")
+)
+
 leases = Table(
     "leases",
     metadata,
@@ -136,6 +140,17 @@ leases = Table(
     _text("sandbox"),
     _text("service"),
     _text("hash"),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    _key("sandbox"),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("taken_at", Micros, nullable=False),
+    _text("revision"),
+    Column("pins", JSON, nullable=False),
+    Column("contents", JSON, nullable=False),
 )
 
 outboxes = Table(

@@ -13,6 +13,7 @@ import pytest
 
 from sdp.agent.dockerd import DockerEngine
 from sdp.agent.engine import (
+    BelowUse,
     Draft,
     Engine,
     EngineDown,
@@ -158,6 +159,15 @@ async def test_missing_bind_source_is_refused_and_not_created(
     assert not source.exists()
 
 
+async def test_what_containers_have_mounted_is_listed_of_stopped_ones_too(
+    world: World, tmp_path: Path
+) -> None:
+    key = await world.engine.create(world.draft(mounts=(Mount(tmp_path, "/src"),)))
+    other = await world.other.containers()
+    assert (await world.engine.containers())[key].mounts == (str(tmp_path),)
+    assert key not in other
+
+
 async def test_missing_image_is_not_found(world: World) -> None:
     with pytest.raises(NotFound):
         await world.engine.create(world.draft(image="sdp-test/absent:1"))
@@ -172,6 +182,31 @@ async def test_limits_change_in_place_and_are_lifted(world: World) -> None:
         seen = await world.engine.inspect(key)
         assert seen is not None
         assert seen.limits == wanted
+
+
+async def test_limits_of_a_stopped_container_change_too(world: World) -> None:
+    key = await world.engine.create(world.draft())
+    wanted = Limits(cpu_milli=10, memory_bytes=16 << 20)
+    await world.engine.limit(key, wanted)
+    await world.engine.start(key)
+    seen = await world.engine.inspect(key)
+    assert seen is not None
+    assert (seen.limits, seen.state) == (wanted, "running")
+
+
+async def test_memory_below_what_is_in_use_is_refused_and_changes_nothing(world: World) -> None:
+    limits = Limits(cpu_milli=500, memory_bytes=64 << 20)
+    script = "head -c 31457280 /dev/zero > /dev/shm/a; echo filled; sleep 600"
+    key = await world.engine.create(world.draft(script, limits=limits))
+    await world.engine.start(key)
+    async with contextlib.aclosing(world.engine.follow(key)) as lines:
+        assert await anext(lines) == "filled"
+    with pytest.raises(BelowUse, match="in use"):
+        await world.engine.limit(key, Limits(cpu_milli=250, memory_bytes=16 << 20))
+    seen = await world.engine.inspect(key)
+    assert seen is not None
+    assert seen.limits == limits
+    await world.engine.limit(key, Limits(cpu_milli=250, memory_bytes=48 << 20))
 
 
 async def test_alias_comes_by_joining_anew(world: World) -> None:
@@ -282,6 +317,35 @@ async def test_crash_shows_as_restarts_and_exit_code(world: World) -> None:
     assert (seen.exit_code, seen.state) in {(3, "restarting"), (3, "running")}
 
 
+async def test_a_running_container_tells_what_it_has_used_and_a_stopped_one_nothing(
+    world: World,
+) -> None:
+    key = await world.engine.create(world.draft("while true; do :; done"))
+    await world.engine.start(key)
+    seen = await world.engine.inspect(key)
+    assert seen is not None
+    first = await world.engine.used(seen)
+    assert first is not None
+    assert first.memory_bytes > 0
+    async with asyncio.timeout(20):
+        then = first
+        while then.cpu_nanoseconds <= first.cpu_nanoseconds:
+            then = await world.engine.used(seen) or first
+    assert then.at > first.at
+    await world.engine.stop(key, 1)
+    assert await world.engine.used(seen) is None
+
+
+async def test_a_container_that_was_killed_for_memory_says_so(world: World) -> None:
+    script = "x=a; while true; do x=$x$x; done"
+    key = await world.engine.create(world.draft(script, limits=Limits(memory_bytes=16 << 20)))
+    await world.engine.start(key)
+    async with asyncio.timeout(30):
+        while (seen := await world.engine.inspect(key)) is None or not seen.oom_killed:  # noqa: ASYNC110 - the engine tells nothing to wait on
+            await asyncio.sleep(0.05)
+    assert seen.restarts > 0
+
+
 async def test_executed_program_gives_code_and_output(world: World) -> None:
     key = await world.engine.create(world.draft())
     await world.engine.start(key)
@@ -297,6 +361,17 @@ async def test_events_hint_at_what_happened(world: World) -> None:
         key = await world.engine.create(world.draft())
         while (await anext(events)).container != key:
             pass
+
+
+async def test_the_end_of_a_container_is_told_with_its_exit_code(world: World) -> None:
+    events = world.engine.events()
+    async with contextlib.aclosing(events), asyncio.timeout(20):
+        await anext(events)
+        key = await world.engine.create(world.draft("exit 3"))
+        await world.engine.start(key)
+        while (hint := await anext(events)).exit_code is None:
+            pass
+    assert (hint.container, hint.exit_code) == (key, 3)
 
 
 async def test_network_is_made_once_and_removed_once(world: World) -> None:

@@ -1,6 +1,9 @@
 """One world for all scenarios; each scenario has sandboxes of its own in it."""
 
+import contextlib
 import os
+import socket
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -18,14 +21,31 @@ def world(tmp_path_factory):
     for tag in images.TAGS:
         images.ensure_image(engine, tag)
     # Another run on this machine, and another worker of this run, has ports and an instance of
-    # its own; workers look at different bases, so that no two find the same one free.
+    # its own; workers look at different bases first.
     mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     bases = range(21000 + 1000 * mine, 31000, 1000 * workers)
-    base = next(base for base in bases if port_is_free(base))
     root = tmp_path_factory.mktemp("world")
-    with running(World(root, f"e2e-{base}", engine, free_ports(base))) as company:
+    with (
+        free_base(bases) as base,
+        running(World(root, f"e2e-{base}", engine, free_ports(base))) as company,
+    ):
         yield company
+
+
+@contextlib.contextmanager
+def free_base(bases: Iterable[int]) -> Iterator[int]:
+    """Yield a base that nobody has, and keep it from all who would take it at the same moment."""
+    for base in bases:
+        with socket.socket() as kept:
+            try:
+                kept.bind(("127.0.0.1", base + 999))
+            except OSError:
+                continue
+            if port_is_free(base):
+                yield base
+                return
+    raise RuntimeError("every base of ports is taken")
 
 
 @pytest.fixture

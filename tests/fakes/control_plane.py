@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
 
 import uvicorn
 from typing_extensions import override
@@ -15,14 +15,15 @@ from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.events import encode
 from sdp.api.ports import Gone, Ports, Send
-from sdp.api.problems import ProblemError
+from sdp.api.problems import ProblemError, missing
 from sdp.api.requests import ChangeRequest
+from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import observed as observation
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.load import load
-from sdp.spec.models import Platform
+from sdp.spec.models import Pins, Platform
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Blob, Tree
 
@@ -119,21 +120,36 @@ def deployment(identifier: str = "d-1", **changes: object) -> views.DeploymentVi
     return bare.model_copy(update=changes)
 
 
+UNUSED = views.UnusedRelease(
+    node="micro-92",
+    repository="account",
+    commit="1" * 40,
+    recipe="go-1",
+    bytes=3 << 20,
+    since=NOW,
+    goes_at=NOW + datetime.timedelta(hours=24),
+)
+
+
 class FakePlane:
     def __init__(self) -> None:
+        self.unused = views.Garbage(unused=(UNUSED,))
         self.revision = REVISION
         self.branch = "main"
         self.specs: Tree | None = tree()
         self.observed: Observed = {}
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
         self.plan = plan()
+        self.used = views.UsageView(sandbox="QA-ONE", services=())
         self.leased = views.PortList()
+        self.taken = views.QuotaList()
         self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
         self.cancelled = views.Cancelled(sandbox="QA-ONE", services=(), stopping=(), shared=())
         self.restarted: views.RestartRequested | ProblemError = views.RestartRequested(
             sandbox="QA-ONE", services=("gateway", "account"), nonce="n1"
         )
+        self.updated: views.Updated | ProblemError = views.Updated(sandbox="QA-ONE", services=())
         self.flights: tuple[views.ActionInFlight, ...] = ()
         self.findings: tuple[views.Finding, ...] = ()
         self.reasons: tuple[views.Condition, ...] = ()
@@ -151,12 +167,18 @@ class FakePlane:
     def ports(self) -> views.PortList:
         return self.leased
 
+    def quotas(self) -> views.QuotaList:
+        return self.taken
+
     def sandboxes(self) -> Sequence[views.SandboxView]:
         self.on_read()
         return list(self.known.values())
 
     def sandbox(self, name: str) -> views.SandboxView | None:
         return self.known.get(name.lower())
+
+    def usage(self, name: str) -> views.UsageView | None:
+        return self.used if name.lower() in self.known else None
 
     def plan_of(self, name: str) -> views.PlanView | None:
         return self.plan if name.lower() in self.known else None
@@ -181,10 +203,28 @@ class FakePlane:
         self.asked.append(f"cancel {name} {service}".strip())
         return self.cancelled
 
+    async def update(self, name: str, service: str) -> views.Updated:
+        self.asked.append(f"update {name} {service}".strip())
+        if isinstance(self.updated, ProblemError):
+            raise self.updated
+        return self.updated
+
+    def hint(self, repositories: Collection[str]) -> None:
+        self.asked.append(f"hint {' '.join(sorted(repositories))}")
+
     def in_flight(self) -> Sequence[views.ActionInFlight]:
         """Return what is being done; each look finds one thing less."""
         self.flights = self.flights[1:]
         return self.flights
+
+    def garbage(self) -> views.Garbage:
+        return self.unused
+
+    def collect(self) -> views.Garbage:
+        """Remove it all at once."""
+        self.asked.append("gc")
+        found, self.unused = self.unused, self.unused.model_copy(update={"unused": ()})
+        return found
 
     def examine(self, version: str) -> Sequence[views.Finding]:
         _ = version
@@ -282,6 +322,9 @@ class FakeAgents:
         self.skews[node] = skew
         self.said.put_nowait(("timed", node))
 
+    async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
+        self.said.put_nowait(("measured", (node, len(samples))))
+
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         _ = hello
         self.entries.append((seq, body))
@@ -303,16 +346,56 @@ class FakeChanges:
         return self.answer
 
 
+PINS = Pins.model_validate(
+    {
+        "gateway": {"branch": "develop", "commit": "a" * 40},
+        "services": {"account": {"branch": "feature/a", "commit": "b" * 40}},
+    }
+)
+
+
+def snapshot(number: int = 1, **changes: object) -> SnapshotView:
+    bare = SnapshotView(
+        number=number, sandbox="QA-ONE", taken_at=NOW, revision=REVISION, current=True, pins=PINS
+    )
+    return bare.model_copy(update=changes)
+
+
+@dataclasses.dataclass
+class FakePast:
+    kept: list[SnapshotView] = dataclasses.field(default_factory=lambda: [snapshot()])
+    files: list[NamedSnapshotView] = dataclasses.field(default_factory=list)
+    commits: dict[str, RollbackTarget] = dataclasses.field(default_factory=dict)
+
+    def named(self, sandbox: str | None = None) -> Sequence[NamedSnapshotView]:
+        return [each for each in self.files if sandbox in {None, each.sandbox}]
+
+    async def snapshots(self, name: str) -> Sequence[SnapshotView]:
+        return [each for each in self.kept if each.sandbox == name]
+
+    async def target(self, name: str, word: str) -> RollbackTarget:
+        if word in self.commits:
+            return self.commits[word]
+        for each in self.kept:
+            if f"#{each.number}" == word and each.sandbox == name:
+                return RollbackTarget(to=word, pins=each.pins)
+        raise missing("snapshot", word, f"sdp history {name}")
+
+
 @dataclasses.dataclass
 class FakeControlPlane:
     plane: FakePlane = dataclasses.field(default_factory=FakePlane)
     journal: FakeJournal = dataclasses.field(default_factory=FakeJournal)
     agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
     changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
+    past: FakePast = dataclasses.field(default_factory=FakePast)
+    hook_secret: bytes = b""
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.plane, self.journal, self.agents, self.changes)
+        return Ports(
+            self.plane, self.journal, self.agents, self.changes, self.past, self.hook_secret
+        )
 
     def observe(self, node: str, report: NodeReport) -> None:
         self.plane.observed = observation.report(self.plane.observed, node, report, 1, NOW)

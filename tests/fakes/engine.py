@@ -1,12 +1,14 @@
 """A Docker engine in memory, held to the same contract as the real one.
 
-Its containers understand just enough shell for the contract: ``echo``, ``exit`` and ``sleep``.
+Its containers understand just enough shell for the contract: ``echo``, ``exit``, ``sleep``,
+``head -c`` as what they have in memory, and a string that grows until it is killed for that.
 """
 
 import asyncio
 import copy
 import dataclasses
 import itertools
+import re
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from sdp.agent.engine import (
     INSTANCE,
     NODE,
     About,
+    BelowUse,
     Draft,
     EngineDown,
     EngineError,
@@ -25,8 +28,11 @@ from sdp.agent.engine import (
     NotFound,
     NotOurs,
     Publisher,
+    Used,
 )
 from sdp.protocol.actions import Limits
+
+OOM = 137
 
 
 class FakeEngine:
@@ -48,9 +54,11 @@ class FakeEngine:
         self.files: dict[str, dict[str, str]] = {}
         self._containers: dict[str, Inspected] = {}
         self._programs: dict[str, tuple[str, ...]] = {}
+        self._mounts: dict[str, tuple[str, ...]] = {}
         self._logs: dict[str, list[str]] = {}
         self._networks: dict[str, tuple[str, str]] = {}
         self._numbers = itertools.count(1)
+        self._spent = itertools.count(1)
         self._changed = asyncio.Condition()
         self._hints: list[Hint] = []
 
@@ -105,7 +113,8 @@ class FakeEngine:
 
     async def _set(self, found: Inspected) -> None:
         self._containers[found.id] = found
-        await self._tell(Hint(found.id))
+        ended = found.state in {"exited", "restarting"}
+        await self._tell(Hint(found.id, found.exit_code if ended else None))
 
     async def _tell(self, hint: Hint) -> None:
         async with self._changed:
@@ -119,7 +128,12 @@ class FakeEngine:
     async def containers(self) -> dict[str, Listed]:
         self._up("containers")
         return {
-            key: Listed(c.name, c.state, tuple(f"{n} {a}" for n, a in c.aliases.items()))
+            key: Listed(
+                c.name,
+                c.state,
+                tuple(f"{n} {a}" for n, a in c.aliases.items()),
+                self._mounts.get(key, ()),
+            )
             for key, c in self._containers.items()
             if (c.labels.get(INSTANCE), c.labels.get(NODE)) == (self.instance, self.node)
         }
@@ -130,6 +144,13 @@ class FakeEngine:
             return self._find(container)
         except NotFound:
             return None
+
+    async def used(self, container: Inspected) -> Used | None:
+        self._up("used")
+        found = self._containers.get(container.id)
+        if found is None or found.state != "running":
+            return None
+        return Used(clock.now(), next(self._spent) * 1_000_000, 1 << 20)
 
     async def published(self) -> dict[int, Publisher]:
         self._up("published")
@@ -159,6 +180,7 @@ class FakeEngine:
         )
         self.ports[key] = draft.ports
         self._programs[key] = draft.command
+        self._mounts[key] = tuple(sorted(str(each.source) for each in draft.mounts))
         self._logs[key] = []
         await self._set(created)
         return key
@@ -173,6 +195,7 @@ class FakeEngine:
         if found.state == "running":
             return
         code, running = self._run(found.id)
+        oom_killed = not running and code == OOM
         await self._set(
             dataclasses.replace(
                 found,
@@ -180,6 +203,7 @@ class FakeEngine:
                 exit_code=code,
                 restarts=0 if running else 1,
                 started_at=clock.now(),
+                oom_killed=oom_killed,
             )
         )
 
@@ -190,6 +214,8 @@ class FakeEngine:
                     self._logs[key].append(" ".join(words))
                 case ["exit", code]:
                     return int(code), False
+                case ["do", "x=$x$x"]:
+                    return OOM, False
                 case _:
                     pass
         return 0, True
@@ -210,7 +236,11 @@ class FakeEngine:
 
     async def limit(self, container: str, limits: Limits) -> None:
         self._up("limit")
-        await self._set(dataclasses.replace(self._own(container), limits=limits))
+        found = self._own(container)
+        used = re.search(r"head -c (\d+)", " ".join(self._programs.get(found.id, ())))
+        if found.state == "running" and used and 0 < limits.memory_bytes < int(used[1]):
+            raise BelowUse(f"{used[1]} bytes of memory are in use")
+        await self._set(dataclasses.replace(found, limits=limits))
 
     async def networks(self) -> dict[str, str]:
         self._up("networks")

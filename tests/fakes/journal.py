@@ -7,9 +7,11 @@ from typing_extensions import override
 
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
-from sdp.reconciler.history import Failure, History
+from sdp.reconciler.history import Choice, Failure, History
 from sdp.reconciler.loop import Journal
 from sdp.reconciler.ports import Lease
+from sdp.reconciler.snapshots import Snapshot
+from sdp.reconciler.steady import Moved
 
 
 class FakeJournal(Journal):
@@ -20,7 +22,9 @@ class FakeJournal(Journal):
         self.put: dict[str, Deployment] = {}
         self.held: list[Lease] = []
         self.applied: dict[tuple[str, str], str] = {}
+        self.snapshots: list[Snapshot] = []
         self.failures: dict[tuple[str, str, str], Failure] = {}
+        self.choices: dict[tuple[str, str], Choice | None] = {}
         self._news = asyncio.Condition()
 
     async def until(self, holds: Callable[[], bool], seconds: float = 4) -> None:
@@ -50,7 +54,8 @@ class FakeJournal(Journal):
 
     @override
     async def history(self) -> History:
-        return History(dict(self.applied), dict(self.failures))
+        chosen = {key: choice for key, choice in self.choices.items() if choice is not None}
+        return History(dict(self.applied), dict(self.failures), chosen)
 
     @override
     async def set_applied(self, sandbox: str, service: str, version: str) -> None:
@@ -69,6 +74,19 @@ class FakeJournal(Journal):
     @override
     async def forget(self, sandbox: str) -> None:
         self.applied = {k: v for k, v in self.applied.items() if k[0].lower() != sandbox}
+        self.choices = {k: v for k, v in self.choices.items() if k[0].lower() != sandbox}
+
+    @override
+    async def put_choices(self, moved: Moved) -> None:
+        self.choices |= moved
+
+    @override
+    async def put_snapshot(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+
+    @override
+    async def newest_snapshots(self) -> Sequence[Snapshot]:
+        return tuple({each.sandbox: each for each in self.snapshots}.values())
 
     @override
     async def leases(self) -> Sequence[Lease]:

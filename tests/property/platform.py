@@ -3,16 +3,20 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from sdp.protocol.actions import SetLimits
 from sdp.protocol.frames import Failed
-from sdp.reconciler import cancel, guard, restart
+from sdp.reconciler import cancel, guard, restart, updates
 from sdp.reconciler import history as past
 from sdp.reconciler.departure import departures
 from sdp.reconciler.desired import Revision, desire
 from sdp.reconciler.draft import World
-from sdp.reconciler.history import Attempt, History
+from sdp.reconciler.history import Attempt, Choice, History
 from sdp.reconciler.memory import Memory
 from sdp.reconciler.plan import Plan, Planned
 from sdp.reconciler.restart import Asked
+from sdp.reconciler.steady import Moved
+from sdp.reconciler.sweep import Sweeper
+from sdp.reconciler.updates import Refusal, Update
 from sdp.spec.load import Cache, load
 from sdp.spec.tree import Blob, Tree
 from tests.builders import NOW, Simulation, desired
@@ -30,6 +34,7 @@ class Platform:
         self.revisions: list[Revision] = []
         self._cache = Cache()
         self._stored: dict[tuple[str, str], str] = {}
+        self._chosen: dict[tuple[str, str], Choice | None] = {}
 
     def commit(self, files: Mapping[str, str], message: str = "") -> None:
         """Apply a commit of these files."""
@@ -42,10 +47,11 @@ class Platform:
     def restart(self, *, forgetful: bool) -> None:
         """Start the control plane anew, with its database or without."""
         if forgetful:
-            self._stored = {}
+            self._stored, self._chosen = {}, {}
         leases = () if forgetful else self.memory.leases.values()
         self.memory = Memory()
-        self.memory.remember(History(dict(self._stored)), leases, ())
+        chosen = {key: choice for key, choice in self._chosen.items() if choice is not None}
+        self.memory.remember(History(dict(self._stored), chosen=chosen), leases, ())
         self._apply(self.revisions[-1])
 
     def _apply(self, revision: Revision) -> None:
@@ -59,6 +65,7 @@ class Platform:
         memory = self.memory
         memory.observed = self.nodes.observed
         memory.met(departures(memory.strangers(), reversed(self.revisions)))
+        self._choose(memory.moved(memory.every()))
         whole = memory.world(NOW)
         memory.plan(memory.every(), whole)
         for name in sorted(memory.every() | memory.plans.keys()):
@@ -67,6 +74,7 @@ class Platform:
                 memory.mend(sandbox, service)
             if memory.gone(name):
                 self._stored = {k: v for k, v in self._stored.items() if k[0].lower() != name}
+                self._chosen = {k: v for k, v in self._chosen.items() if k[0].lower() != name}
         return dict(memory.plans)
 
     @property
@@ -97,12 +105,13 @@ class Platform:
         return list(done.values())
 
     def fail(self, planned: Planned) -> None:
-        """Let an action fail for good."""
+        """Let an action fail for good; a change of limits as one that the engine can't do so."""
         attempt = Attempt(
             planned.sandbox, planned.service, planned.version or planned.action.kind,
             planned.action.kind,
         )  # fmt: skip
-        outcome = Failed(reason="Broken", message="it broke", terminal=True)
+        reason = "BelowUse" if isinstance(planned.action, SetLimits) else "Broken"
+        outcome = Failed(reason=reason, message="it broke", terminal=True)
         self.memory.fail(past.failed(None, attempt, outcome, NOW, 0.0))
         self.round()
 
@@ -121,12 +130,44 @@ class Platform:
                 self.memory.restarts = {**self.memory.restarts, **answer.containers}
         self.round()
 
+    def update(self, name: str) -> tuple[Update, ...] | Refusal:
+        """Let a person let in what is new of a sandbox."""
+        made = updates.updates(self.world, name, "", ())
+        if not isinstance(made, Refusal):
+            self._choose(updates.choices(made))
+            for each in made:
+                self.memory.mend(each.sandbox, each.service)
+            self.round()
+        return made
+
+    def _choose(self, moved: Moved) -> None:
+        self.memory.choose(moved)
+        self._chosen |= moved
+
+    def look(
+        self, node: str, repository: str, branches: Mapping[str, str], error: str = ""
+    ) -> None:
+        """Let a node look at an origin."""
+        report = self.nodes.observed[node].report
+        seen = report.repositories[repository]
+        told = seen.model_copy(update={"branches": dict(branches), "error": error})
+        repositories = {**report.repositories, repository: told}
+        self.nodes.report(node, report.model_copy(update={"repositories": repositories}))
+
     def sync(self, name: str) -> None:
         """Let a person ask for a sandbox."""
         for sandbox, service in self.memory.failing(name):
             self.memory.mend(sandbox, service)
         self.memory.confirm(name)
         self.round()
+
+    def sweep(self) -> None:
+        """Remove at once what nothing refers to."""
+        sweeper = Sweeper()
+        found = sweeper.look(self.world, self.memory.plans.values(), ())
+        sweeper.ask(each.where for each in found.unused)
+        for planned in sweeper.plan(self.world).actions:
+            self.nodes.take_effect(planned.node, planned.action)
 
     def speak(self, nodes: Iterable[str], *, speaks: bool) -> None:
         """Let nodes fall silent, or be heard again."""

@@ -15,6 +15,8 @@ _COMMON = hypothesis.settings(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],  # the cores are shared
 )
 SETTINGS = hypothesis.settings(_COMMON, max_examples=EXAMPLES if FUZZ else 50)
+UNTIMED = hypothesis.settings(deadline=None)
+"""For short searches: how long an example takes says nothing where the cores are shared."""
 SECONDS = 0 if FUZZ else 60
 """How long a test may take; 0: as long as it takes."""
 

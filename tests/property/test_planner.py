@@ -35,13 +35,13 @@ from sdp.protocol.actions import (
     StartService,
     Stop,
 )
-from sdp.protocol.report import Container, Listener, NodeReport, Sealed
+from sdp.protocol.report import Container, Disk, Listener, NodeReport, Sealed
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Branch
 from sdp.reconciler.draft import World
 from sdp.reconciler.plan import Plan, plan_all
 from sdp.spec import trailers
-from tests.builders import BRANCHES, GATEWAY, MICRO, PLATFORM, sandbox
+from tests.builders import BRANCHES, GATEWAY, MICRO, PLATFORM, commit, sandbox
 from tests.property.platform import Platform
 from tests.property.profiles import SECONDS, SETTINGS, Progress
 
@@ -56,6 +56,8 @@ TARGETS = st.one_of(
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, port: PIN1"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{cpu: 1}}"),
     st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, suspended: true"),
+    st.sampled_from(BRANCHES).map(lambda each: f"branch: {each}, resources: {{memory: 64MB}}"),
+    st.just(f"branch: {BRANCHES[0]}, commit: PINNED"),
     st.just("use_ocp: true"),
     st.just("url: 'http://10.9.9.9:8080'"),
 )
@@ -75,11 +77,13 @@ class Body:
     heal: str = "auto"
     suspended: bool = False
     protect: bool = False
+    update: str = "auto"
 
     def text(self, name: str) -> str:
         services = ", ".join(f"{k}: {{{v}}}" for k, v in sorted(self.services.items()))
         suspended, protect = str(self.suspended).lower(), str(self.protect).lower()
-        more = f"environment: qa\nheal: {self.heal}\nlifecycle: {{suspended: {suspended}, protect: {protect}}}"
+        more = f"environment: qa\nheal: {self.heal}\nupdate: {self.update}\n"
+        more += f"lifecycle: {{suspended: {suspended}, protect: {protect}}}"
         return sandbox(name, services, more=more)
 
 
@@ -108,6 +112,11 @@ class Planner(RuleBasedStateMachine):
         self.drifted: set[tuple[str, str]] = set()
         """Sandbox and service whose container is gone, and must not come back by itself."""
         self.plans: Mapping[str, Plan] = {}
+        self.quota = ""
+        self.had: frozenset[str] = frozenset()
+        """Those who had a place, or ran, when it was last looked."""
+        self.placed: frozenset[str] = frozenset()
+        self.stood: frozenset[str] = frozenset()
         self.secret, self.writing, self.blind = "a", 0, False
         self.platform.nodes.opens = self.open
 
@@ -129,7 +138,8 @@ class Planner(RuleBasedStateMachine):
         """Commit the files; ``about`` is the one sandbox that is changed, "" may be all."""
         texts = {f"sandboxes/{n}.yaml": body.text(n) for n, body in sorted(self.bodies.items())}
         texts["environments/qa.yaml"] = environment(self.secret, self.writing)
-        self.platform.commit({} if self.emptied else {"platform.yaml": PLATFORM, **texts}, message)
+        texts["platform.yaml"] = PLATFORM + self.quota
+        self.platform.commit({} if self.emptied else texts, message)
         back = {name.lower() for name in self.bodies if not self.emptied}
         self.stays -= back
         self.synced -= back
@@ -140,6 +150,10 @@ class Planner(RuleBasedStateMachine):
 
     def look(self) -> None:
         self.plans = self.platform.round()
+        places = self.platform.world.admission.places
+        self.had = self.stood
+        self.placed = frozenset(n for n, place in places.items() if place.memory is not None)
+        self.stood = self.placed | self.running()
         self.stays -= {name for name in self.stays if self.may_go(name)}
 
     def may_go(self, name: str) -> bool:
@@ -158,7 +172,8 @@ class Planner(RuleBasedStateMachine):
     def someone_commits_a_service(self, name: str, service: str, wanted: str) -> None:
         body = self.bodies.setdefault(name, Body())
         first, second = PINS[service]
-        body.services[service] = wanted.replace("PIN0", first).replace("PIN1", second)
+        pinned = wanted.replace("PINNED", commit(service, BRANCHES[1]))
+        body.services[service] = pinned.replace("PIN0", first).replace("PIN1", second)
         self.commit(about=name)
 
     @rule(one=NAMES, other=NAMES, service=SERVICES, steps=st.integers(0, 8))
@@ -181,13 +196,14 @@ class Planner(RuleBasedStateMachine):
         heal=st.sampled_from(["auto", "report"]),
         suspended=st.booleans(),
         protect=st.booleans(),
+        update=st.sampled_from(["auto", "manual"]),
     )
     def someone_commits_how_it_lives(
-        self, *, name: str, heal: str, suspended: bool, protect: bool
+        self, *, name: str, heal: str, suspended: bool, protect: bool, update: str
     ) -> None:
         if name in self.bodies:
             services = self.bodies[name].services
-            self.bodies[name] = Body(services, heal, suspended, protect)
+            self.bodies[name] = Body(services, heal, suspended, protect, update)
             self.commit(about=name)
 
     @rule(gone=st.sets(NAMES, min_size=1), allowed=st.sampled_from([0, 0, 1, 2, 4]))
@@ -224,6 +240,11 @@ class Planner(RuleBasedStateMachine):
         report = self.platform.nodes.observed[MICRO].report
         known = {k: each for k, each in report.sealed.items() if not each.reason}
         self.report(MICRO, report, sealed=known)
+
+    @rule(running=st.sampled_from([0, 1, 2, 3]))
+    def someone_sets_or_lifts_a_quota(self, running: int) -> None:
+        self.quota = f"quotas: {{running: {running}}}\n" if running else ""
+        self.commit()
 
     @rule(emptied=st.booleans())
     def someone_empties_the_repository_or_brings_it_back(self, *, emptied: bool) -> None:
@@ -281,6 +302,24 @@ class Planner(RuleBasedStateMachine):
                 nodes.edit(node, container.id, name=f"renamed-{pick}-{container.id}")
         self.look()
 
+    @rule(pick=PICKS)
+    def a_container_falls_and_its_engine_starts_it_again(self, pick: int) -> None:
+        found = self.container(pick)
+        if found is not None and found[1].state == "running":
+            node, fallen = found
+            again = {"restarts": fallen.restarts + 1, "health": "starting"}
+            self.platform.nodes.edit(node, fallen.id, **again)
+            self.look()
+
+    @rule()
+    def what_fell_stands(self) -> None:
+        """No plan makes it healthy: it is asked all the time."""
+        for node, seen in self.platform.nodes.observed.items():
+            for each in seen.report.containers.values():
+                if each.restarts and (each.state, each.health) == ("running", "starting"):
+                    self.platform.nodes.edit(node, each.id, health="healthy")
+        self.look()
+
     def note_drift(self, container: Container) -> None:
         """Note that a container goes which only a person may have made again."""
         name = container.sandbox.lower()
@@ -318,14 +357,62 @@ class Planner(RuleBasedStateMachine):
             listeners[str(port)] = Listener(owner="nginx")
         self.report(MICRO, report, listeners=listeners)
 
-    @rule(branch=st.sampled_from(BRANCHES), tip=st.integers(1, 3))
-    def someone_pushes(self, branch: str, tip: int) -> None:
-        report = self.platform.nodes.observed[MICRO].report
-        account = report.repositories["account"]
-        branches = {**account.branches, branch: f"{tip:040x}"}
-        moved = account.model_copy(update={"branches": branches})
+    @rule(branch=st.sampled_from(BRANCHES), tip=st.integers(0, 3))
+    def someone_pushes_or_deletes_a_branch(self, branch: str, tip: int) -> None:
+        """What is followed by hand is not moved by it, and what runs is not ended by a deletion."""
+        branches = self.branches()
+        branches.pop(branch, None)
+        branches |= {branch: f"{tip:040x}"} if tip else {}
+        before = self.starts_by_hand(), self.ends()
         self.drifted = {(box, each) for box, each in self.drifted if each != "account"}
-        self.report(MICRO, report, repositories={**report.repositories, "account": moved})
+        self.platform.look(MICRO, "account", branches)
+        self.look()
+        assert self.starts_by_hand() <= before[0]
+        assert tip or self.ends() <= before[1]
+
+    @rule()
+    def an_origin_is_away(self) -> None:
+        """And nothing begins or ends for it; until the next push or deletion it is back."""
+        before = self.starts_by_hand(), self.ends()
+        self.platform.look(MICRO, "account", self.branches(), "no answer")
+        self.look()
+        assert (self.starts_by_hand(), self.ends()) == before
+
+    def branches(self) -> dict[str, str]:
+        return dict(self.platform.nodes.observed[MICRO].report.repositories["account"].branches)
+
+    def starts_by_hand(self) -> set[tuple[str, str]]:
+        """Return the versions of account that are to start where somebody runs, by hand."""
+        found = set[tuple[str, str]]()
+        for name, plan in self.plans.items():
+            meant = self.platform.memory.desired.sandboxes.get(name)
+            target = meant.services["account"].target if meant else None
+            if isinstance(target, Branch) and target.manual and self.stands(name, target.name):
+                starts = [e for e in plan.actions if isinstance(e.action, StartService)]
+                found |= {(name, e.version) for e in starts if e.service == "account"}
+        return found
+
+    def stands(self, name: str, branch: str) -> bool:
+        held = observation.held(self.platform.nodes.observed, MICRO, name).containers
+        mine = [c for c in held if (c.service, c.branch) == ("account", branch)]
+        return any(c.admitted for c in mine)
+
+    def ends(self) -> set[tuple[str, str]]:
+        """Return the containers of account that serve and are to end."""
+        node = self.platform.nodes.observed[MICRO].report.containers
+        return {
+            (name, each.action.container)
+            for name, plan in self.plans.items()
+            for each in plan.actions
+            if isinstance(each.action, Stop | Remove) and each.service == "account"
+            if each.action.container in node and node[each.action.container].admitted
+        }
+
+    @rule(name=NAMES)
+    def someone_updates(self, name: str) -> None:
+        self.platform.update(name)
+        self.drifted = {(box, service) for box, service in self.drifted if box != name}
+        self.look()
 
     def report(self, node: str, report: NodeReport, **changes: object) -> None:
         self.platform.nodes.report(node, report.model_copy(update=changes))
@@ -362,7 +449,24 @@ class Planner(RuleBasedStateMachine):
         self.platform.restart(forgetful=forgetful)
         self.look()
 
+    @rule(low=st.booleans())
+    def a_disk_runs_full_or_has_room_again(self, *, low: bool) -> None:
+        disk = Disk(path="/", total_bytes=1 << 40, free=50, inodes=50, writable=not low)
+        report = self.platform.nodes.observed[MICRO].report
+        self.report(MICRO, report, facts={"disk/state": disk})
+
+    @rule()
+    def what_nothing_refers_to_is_removed(self) -> None:
+        self.platform.sweep()
+        self.look()
+
     # What must hold.
+
+    @invariant()
+    def no_container_has_lost_its_release(self) -> None:
+        report = self.platform.nodes.observed[MICRO].report
+        there = {each.commit for each in report.releases.values()}
+        assert {each.commit for each in report.containers.values()} <= there
 
     @invariant()
     def no_two_containers_have_one_port(self) -> None:
@@ -394,6 +498,32 @@ class Planner(RuleBasedStateMachine):
         for plan in self.plans.values():
             for each in plan.actions:
                 assert self.platform.nodes.observed[each.node].connected
+
+    def running(self) -> frozenset[str]:
+        return frozenset(
+            each.sandbox.lower()
+            for node in self.platform.nodes.observed.values()
+            for each in node.report.containers.values()
+            if each.state == "running"
+        )
+
+    @property
+    def most(self) -> int | None:
+        """How many may run."""
+        platform = self.platform.memory.desired.platform
+        return platform.quotas.running if platform else None
+
+    @invariant()
+    def no_start_goes_beyond_the_quota(self) -> None:
+        starting = {
+            name
+            for name, plan in self.plans.items()
+            if any(
+                isinstance(e.action, StartGateway | StartService | Resume) for e in plan.actions
+            )
+        }
+        assert self.most is None or starting <= self.placed
+        assert self.most is None or starting <= self.had or len(self.placed) <= self.most
 
     @invariant()
     def every_action_has_a_cause_and_waits_only_for_what_is_planned(self) -> None:
@@ -470,20 +600,34 @@ class Planner(RuleBasedStateMachine):
             return
         self.platform.speak([MICRO, GATEWAY], speaks=True)
         self.an_identity_is_lost_or_found(blind=False)
+        self.what_fell_stands()
+        tips = dict.fromkeys(BRANCHES, f"{1:040x}")
+        self.platform.look(MICRO, "account", {**tips, **self.branches()})
+        self.a_disk_runs_full_or_has_room_again(low=False)
         self.mend()
         self.platform.converge()
+        self.look()
+        self.assert_nobody_waits_beside_a_free_place()
+        if not self.emptied:
+            self.someone_sets_or_lifts_a_quota(0)
+            self.platform.converge()
+        waits = frozenset({"PortConflict", *(["Queued"] if self.quota else [])})
         self.assert_rests()
-        self.assert_only(MENDABLE | {"PortConflict"})
+        self.assert_only(MENDABLE | waits)
         self.assert_no_circle()
         self.assert_unmoved_by_writing()
         for name in sorted(self.platform.memory.desired.sandboxes):
             self.platform.sync(name)
         self.platform.converge()
         self.assert_rests()
-        self.assert_only(MENDABLE - {"Drift"} | {"PortConflict"})
+        self.assert_only(MENDABLE - {"Drift"} | waits)
         self.assert_no_circle()
         there = observation.sandboxes(self.platform.nodes.observed)
         assert there <= self.platform.memory.desired.sandboxes.keys() | self.held()
+
+    def assert_nobody_waits_beside_a_free_place(self) -> None:
+        waits = self.platform.world.admission.queue
+        assert not waits or (self.most is not None and len(self.placed) >= self.most)
 
     def assert_unmoved_by_writing(self) -> None:
         before = self.platform.nodes.containers()

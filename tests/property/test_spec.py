@@ -117,7 +117,7 @@ BODIES = st.fixed_dictionaries(
         "owner": st.sampled_from(["achmad", "sari", "null"]),
         "gateway": st.sampled_from(["{branch: x}", "{port: 8081}"]),
         "services": st.fixed_dictionaries({}, optional={"account": TARGETS, "payment": TARGETS}),
-        "resources": st.sampled_from(["{cpu: 1}", "{memory: 1GB}", "null", "{}"]),
+        "resources": st.sampled_from(["{cpu: 9}", "{memory: 1GB}", "null", "{}"]),
         "lifecycle": st.sampled_from(["{protect: true}", "{suspended: false}"]),
     },
 )

@@ -38,6 +38,7 @@ func main() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", health)
 	mux.HandleFunc("/environment", environment)
+	mux.HandleFunc("/ail", ail)
 	mux.HandleFunc("/", identify)
 	server := &http.Server{Addr: ":" + port, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 
@@ -63,6 +64,11 @@ func main() {
 }
 
 func health(w http.ResponseWriter, _ *http.Request) {
+	if err := ailing(); err != nil {
+		log.Print(err)
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	if err := healthy(); err != nil {
 		log.Print(err)
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)

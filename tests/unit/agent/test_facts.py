@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sdp.agent import runner
+from sdp.agent import facts, runner
 from sdp.agent.facts import Facts, disk
 from sdp.agent.identity import IdentityFile
 from sdp.protocol.report import Archive, Disk, EngineFacts, Keys, Tool
@@ -94,6 +94,14 @@ def test_a_disk_is_told_in_whole_per_cent(state) -> None:
     assert 0 <= found.inodes <= 100
     assert found.free_bytes <= found.total_bytes
     assert found.writable
+
+
+def test_what_is_left_is_told_in_steps_once_it_is_little(state, monkeypatch) -> None:
+    assert disk(state).left_bytes is None
+    monkeypatch.setattr(facts, "LITTLE_BYTES", 1 << 60)
+    left = disk(state).left_bytes
+    assert left is not None
+    assert left % facts.STEP_BYTES == 0
 
 
 async def test_keys_are_told_by_their_public_halves_alone(state) -> None:

@@ -1,6 +1,7 @@
 """Changes of config.php take effect whole or not at all, and nobody's edit is lost."""
 
 import asyncio
+import contextlib
 import datetime
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class FakeGateway:
         self.loaded = file.read_bytes()
         self.sick: bytes | None = None
         self.down = False
+        self.silent = 0
+        """How many answers stay out after a reload."""
         self.live = "production"
         self.invalid: bytes | None = None
         self.before_reload: asyncio.Event | None = None
@@ -58,6 +61,9 @@ class FakeGateway:
         return self.live
 
     async def answer(self) -> int:
+        if self.reloads and self.silent:
+            self.silent -= 1
+            return 0
         if self.down or (self.sick is not None and self.sick in self.loaded):
             return 500
         return 200
@@ -71,17 +77,21 @@ class World:
             (self.release / name).parent.mkdir(parents=True, exist_ok=True)
             (self.release / name).write_bytes(content)
         self.gateway: FakeGateway | None = None
+        self.going: Path | None = None
         self.copies = self.agent()
 
     def agent(self) -> Copies:
         shop = Workshop(self.tmp / "caches", 5, 0)
-        copies = Copies(self.tmp / "copies", self, self, Told(), shop, lambda: NOW)
+        copies = Copies(self.tmp, self, self, Told(), shop, lambda: NOW)
         copies.sweep()
         return copies
 
     def path(self, repository: str, commit: str, recipe: Recipe) -> Path:
         assert (repository, recipe.kind) == ("gw", "gateway")
         return self.release if commit == COMMIT else self.tmp / commit
+
+    def held(self, place: Path) -> contextlib.AbstractContextManager[bool]:
+        return contextlib.nullcontext(enter_result=place != self.going)
 
     async def running(self, sandbox: str, commit: str) -> FakeGateway | None:
         assert (sandbox.lower(), commit) == ("qa", COMMIT)
@@ -243,6 +253,16 @@ async def test_a_gateway_that_breaks_gets_its_previous_bytes_back(world):
     assert (found.routes["a_url"], found.edited) == ("http://ocp/a", False)
 
 
+@pytest.mark.parametrize(("silent", "told"), [(1, ""), (100, "GatewayBroken")])
+async def test_a_gateway_is_broken_when_it_stays_silent_and_not_when_it_is_slow_once(
+    world, silent, told
+):
+    await world.create()
+    world.running_gateway.silent = silent
+    outcome = await world.route("a_url", "http://vm:9001")
+    assert (reason(outcome) if told else outcome) == (told or Succeeded())
+
+
 async def test_a_gateway_that_was_down_before_is_not_blamed_on_the_route(world):
     await world.create()
     world.running_gateway.down = True
@@ -361,6 +381,43 @@ async def test_removed_copy_is_gone_with_its_empty_folder(world):
     assert world.copies.scan() == {}
     assert list((world.tmp / "copies").iterdir()) == []
     assert reason(await world.route("a_url", None)) == "CopyMissing"
+
+
+async def test_the_access_log_goes_with_the_last_copy(world):
+    access = world.tmp / "access" / "qa"
+    access.mkdir(parents=True)
+    (access / "access.log").write_text("GET /")
+    await world.create()
+    other = world.tmp / "copies" / "qa" / ("f" * 40)
+    other.mkdir()
+    await world.copies.remove(RemoveCopy(sandbox="QA", commit=COMMIT))
+    assert access.is_dir()
+    await world.copies.remove(RemoveCopy(sandbox="QA", commit="f" * 40))
+    assert not access.exists()
+
+
+async def test_what_a_sandbox_that_is_gone_left_behind_goes_at_start(world):
+    await world.create()
+    for name in ("qa", "gone"):
+        (world.tmp / "access" / name).mkdir(parents=True)
+    (world.tmp / "copies" / "empty").mkdir()
+    world.agent()
+    assert [each.name for each in (world.tmp / "access").iterdir()] == ["qa"]
+    assert [each.name for each in (world.tmp / "copies").iterdir()] == ["qa"]
+
+
+async def test_what_a_crash_left_beside_a_written_file_is_swept_and_the_file_stays(world):
+    await world.create()
+    left = [folder / ".sdp-tmp-1" for folder in (world.file.parent, world.root / "kept")]
+    for file in left:
+        file.write_bytes(b"half")
+    world.agent()
+    assert [file.exists() for file in (*left, world.file)] == [False, False, True]
+
+
+async def test_no_copy_is_made_of_a_release_that_is_being_removed(world):
+    world.going = world.release
+    assert reason(await world.create()) == "ReleaseMissing"
 
 
 async def test_half_a_copy_is_swept_and_made_anew(world):

@@ -1,6 +1,7 @@
 """Actions are performed once, within their deadline, and their results come last."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -37,6 +38,9 @@ class Disk:
     def path(self, repository: str, commit: str, recipe: actions.Recipe) -> Path:
         return Path("/releases") / repository / commit / recipe.kind
 
+    def held(self, place: Path) -> contextlib.AbstractContextManager[bool]:
+        return contextlib.nullcontext(enter_result=place.is_absolute())
+
     async def build(self, action: actions.Build, deployment: str) -> Outcome:
         return Succeeded(note=f"{action.commit} {deployment}")
 
@@ -46,7 +50,9 @@ class Disk:
     async def route(self, action: actions.Route) -> Outcome:
         return Succeeded(note=action.key)
 
-    async def remove(self, action: actions.RemoveCopy) -> Outcome:
+    async def remove(
+        self, action: actions.RemoveCopy | actions.RemoveRelease, _mounted: object = None
+    ) -> Outcome:
         return Succeeded(note=action.commit)
 
 

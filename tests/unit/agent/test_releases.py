@@ -9,7 +9,7 @@ import pytest
 from sdp.agent.recipes import Workshop
 from sdp.agent.releases import MARKER, Releases
 from sdp.agent.repositories import Repositories
-from sdp.protocol.actions import Build, GatewayRecipe, GoRecipe, Recipe
+from sdp.protocol.actions import Build, GatewayRecipe, GoRecipe, Recipe, RemoveRelease
 from sdp.protocol.frames import Failed, Succeeded
 from sdp.protocol.identity import recipe_key, release_key
 from tests.unit.agent.repositories import Origin
@@ -17,6 +17,14 @@ from tests.unit.agent.repositories import Origin
 CONFIG = "application/config/production/config.php"
 GO = GoRecipe(service="account", package=".", flags=(), environment={"CGO_ENABLED": "0"})
 GATEWAY = GatewayRecipe(config=CONFIG, key="{service}_url", branch="develop")
+
+
+def removal(commit: str) -> RemoveRelease:
+    return RemoveRelease(repository="r", commit=commit, recipe=recipe_key(GO))
+
+
+async def nobody() -> set[Path]:
+    return set()
 
 
 class Told:
@@ -186,9 +194,62 @@ async def test_removed_release_is_gone_and_others_stay(world):
     releases, first = world.agent(), world.origin.first
     await releases.build(world.build(first), "d1")
     await releases.build(world.build(first, other), "d2")
-    await releases.remove(release_key("r", first, GO))
-    await releases.remove("../../..")
+    assert await releases.remove(removal(first), nobody) == Succeeded()
+    hostile = RemoveRelease(repository="..", commit="..", recipe="..")
+    assert await releases.remove(hostile, nobody) == Succeeded(note="already gone")
     assert list(releases.scan()) == [release_key("r", first, other)]
+    assert world.leftovers() == []
+
+
+async def test_a_release_that_a_container_has_is_not_removed(world):
+    releases, first = world.agent(), world.origin.first
+    await releases.build(world.build(first), "d1")
+    place = releases.path("r", first, GO)
+
+    async def mounted() -> set[Path]:
+        return {place.resolve()}
+
+    refused = await releases.remove(removal(first), mounted)
+    assert isinstance(refused, Failed)
+    assert refused.reason == "ReleaseInUse"
+    assert (place / "app-account").is_file()
+
+
+async def test_a_release_that_is_about_to_be_used_is_not_removed(world):
+    releases, first = world.agent(), world.origin.first
+    await releases.build(world.build(first), "d1")
+    with releases.held(releases.path("r", first, GO)) as there:
+        assert there
+        assert isinstance(await releases.remove(removal(first), nobody), Failed)
+    assert await releases.remove(removal(first), nobody) == Succeeded()
+
+
+async def test_nobody_begins_to_use_what_is_being_removed(world):
+    releases, first = world.agent(), world.origin.first
+    await releases.build(world.build(first), "d1")
+
+    async def somebody_comes() -> set[Path]:
+        with releases.held(releases.path("r", first, GO)) as there:
+            assert not there
+        return set()
+
+    assert await releases.remove(removal(first), somebody_comes) == Succeeded()
+
+
+async def test_what_a_release_takes_on_the_disk_is_told(world):
+    world.go('[ "$1" = build ] && head -c 100000 /dev/zero > app-account || echo go version 1')
+    releases, first = world.agent(), world.origin.first
+    await releases.build(world.build(first), "d1")
+    (release,) = releases.scan().values()
+    assert release.bytes >= 100_000
+
+
+async def test_empty_folders_of_commits_go_at_start(world):
+    releases, first = world.agent(), world.origin.first
+    await releases.build(world.build(first), "d1")
+    await releases.remove(removal(first), nobody)
+    world.agent()
+    assert list((world.state / "releases" / "r").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from sdp.agent.engine import Line
+from sdp.agent import usage
+from sdp.agent.engine import Draft, Inspected, Line, Used
 from sdp.agent.outbox import Outbox
 from sdp.agent.session import Identity, Session
 from sdp.protocol import frames
@@ -20,6 +22,7 @@ class Observer:
         self.changed = asyncio.Event()
         self.report = NodeReport()
         self.refreshed: tuple[str, ...] = ()
+        self.seen: dict[str, Inspected] = {}
 
     def refresh(self, repositories: tuple[str, ...]) -> None:
         self.refreshed = repositories
@@ -38,7 +41,11 @@ class Desk:
 
 
 class Chatter:
-    """A container that never stops."""
+    """A container that never stops, and uses nothing."""
+
+    async def used(self, container: Inspected) -> Used | None:
+        _ = container
+        return None
 
     async def log(
         self, container: str, since: str, tail: int | None, *, follow: bool
@@ -120,4 +127,45 @@ async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> Non
             running.cancel()
     assert stored == [1, 2, 3]
     assert order == ["report", "entry", "entry", "report", "entry"]
+    outbox.close()
+
+
+@pytest.mark.parametrize(
+    ("spoken", "awaited"), [(frames.LIFE_SINCE, "usage"), (frames.LIFE_SINCE - 1, "report")]
+)
+async def test_usage_is_told_to_control_planes_that_know_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoken: int, awaited: str
+) -> None:
+    monkeypatch.setattr(usage, "ROUND_SECONDS", 0.001)
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    engine, observer = FakeEngine("mine"), Observer()
+    await engine.create_network("n", "s")
+    key = await engine.create(Draft("a", "busybox:test", {}, "n"))
+    await engine.start(key)
+    found = await engine.inspect(key)
+    assert found is not None
+    observer.seen = {key: found}
+    got: list[str] = []
+    done = asyncio.Event()
+
+    async def answer(connection: ServerConnection) -> None:
+        frames.from_agent.validate_json(await connection.recv())
+        welcome = frames.Welcome(protocol=spoken, stored=0)
+        await connection.send(welcome.model_dump_json())
+        async for text in connection:
+            got.append(frames.from_agent.validate_json(text).frame)
+            if got[-1] == awaited:
+                done.set()
+
+    async with serve(answer, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
+        session = Session(identity, outbox, observer, Desk(), engine)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(session.run())
+            async with asyncio.timeout(4):
+                await done.wait()
+            running.cancel()
+    told = awaited == "usage"
+    assert ("usage" in got, "used" in engine.calls) == (told, told)
     outbox.close()

@@ -101,6 +101,21 @@ async def test_reports_and_changes_are_handed_on_in_order(control):
     assert await control.agents.said.get() == ("disconnected", "micro-92")
 
 
+async def test_what_containers_use_is_handed_on(control):
+    sample = frames.Sample(container="a", cpu_milli=1, memory_bytes=2)
+    async with served(control.ports) as port, agent(port) as connection:
+        await connection.send(frames.Usage(samples=(sample, sample)).model_dump_json())
+        said = [await control.agents.said.get() for _ in range(2)]
+    assert said == [("connected", "micro-92"), ("measured", ("micro-92", 2))]
+
+
+async def test_an_agent_of_the_version_before_is_taken(control):
+    before = hello(protocol=frames.VERSION - 1)
+    async with served(control.ports) as port, agent(port, before) as connection:
+        welcome = await answer(connection)
+    assert welcome == frames.Welcome(protocol=frames.VERSION - 1, stored=0)
+
+
 async def test_entries_are_stored_once_and_acknowledged_to_the_last(control):
     async with served(control.ports) as port, agent(port) as connection:
         await answer(connection)

@@ -5,6 +5,7 @@ from starlette.testclient import TestClient
 
 from sdp.api import views
 from sdp.api.app import VERSION, create_app
+from sdp.api.problems import ProblemError
 from sdp.protocol.report import EngineFacts, Listener, NodeReport, Tool
 from tests.fakes.control_plane import FakeControlPlane
 from tests.unit.api.test_container_logs import shown
@@ -55,6 +56,24 @@ def test_what_is_named_wrongly_is_a_problem_and_asks_nothing(
     assert answer.status_code == status
     assert answer.json()["fix"]
     assert control.plane.asked == []
+
+
+def test_an_update_is_of_a_sandbox_or_of_one_service(control, client):
+    made = views.UpdatedService(service="account", branch="b", before="1" * 40, after="2" * 40)
+    control.plane.updated = views.Updated(sandbox="QA-ONE", services=(made,))
+    answer = client.post("/api/sandboxes/qa-one/update")
+    assert (answer.status_code, answer.json()["services"]) == (200, [made.model_dump()])
+    body = {"service": "account"}
+    assert client.post("/api/sandboxes/qa-one/update", json=body).status_code == 200
+    assert control.plane.asked == ["update QA-ONE", "update QA-ONE account"]
+
+
+def test_why_nothing_is_updated_is_a_conflict_with_its_reason(control, client):
+    control.plane.updated = ProblemError(409, "not-updated", "NothingNew", "nothing newer", "push")
+    answer = client.post("/api/sandboxes/qa-one/update")
+    assert (answer.status_code, answer.json()["title"]) == (409, "NothingNew")
+    for name, body, status in (("nope", {}, 404), ("qa-one", {"service": "acount"}, 404)):
+        assert client.post(f"/api/sandboxes/{name}/update", json=body).status_code == status
 
 
 def test_the_examination_carries_the_version_and_the_time(control, client):

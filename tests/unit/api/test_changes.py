@@ -33,7 +33,7 @@ def control() -> FakeControlPlane:
 def client(control: FakeControlPlane, bare: Path, tmp_path: Path) -> TestClient:
     source = Source(str(bare), "main", tmp_path / "data")
     changes = ConfigRepo(source, control.plane.preview)
-    ports = Ports(control.plane, control.journal, control.agents, changes)
+    ports = Ports(control.plane, control.journal, control.agents, changes, control.past)
     return TestClient(create_app(ports), raise_server_exceptions=False)
 
 

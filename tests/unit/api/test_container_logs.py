@@ -62,7 +62,7 @@ class World:
         for key in await self.engine.containers():
             seen = await self.engine.inspect(key)
             assert seen is not None
-            held[key] = observed_as(seen, Prober(lambda _: None))
+            held[key] = observed_as(seen, Prober(lambda _: None), 0)
         self.control.observe("micro-92", NodeReport(containers=held).model_copy(update=changes))
 
     @contextlib.asynccontextmanager
@@ -234,6 +234,16 @@ async def test_the_log_of_a_service_that_is_removed_ends_and_says_why(world: Wor
             "end",
             {"reason": "account of QA-ONE does not run here: OCP"},
         )
+
+
+async def test_the_log_of_a_service_that_is_stopped_alone_ends_and_says_so(world: World) -> None:
+    key = await world.start("a")
+    async with world.read("?follow=true") as stream:
+        assert (await stream.next())[0] == "container"
+        await world.engine.stop(key, 0)
+        await world.look()
+        world.control.plane.known = {"qa-one": shown("a", health="Suspended")}
+        assert (await stream.rest())[-1] == ("end", {"reason": "a is exited: it is suspended"})
 
 
 async def test_what_cannot_be_read_is_a_problem_at_once_with_a_fix(world: World) -> None:

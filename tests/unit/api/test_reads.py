@@ -52,7 +52,7 @@ def test_a_sandbox_is_shown_by_its_name_in_any_case(client):
     assert client.get("/api/sandboxes/Qa-One").json()["name"] == "QA-ONE"
 
 
-@pytest.mark.parametrize("part", ["", "/plan", "/routes"])
+@pytest.mark.parametrize("part", ["", "/plan", "/routes", "/usage"])
 def test_an_unknown_sandbox_is_a_problem_document_with_a_fix(client, part):
     answer = client.get(f"/api/sandboxes/NOPE{part}")
     assert answer.status_code == 404

@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner
 
 from sdp.cli.main import app
-from tests.fakes.control_plane import FakeControlPlane, served_in_thread
+from tests.fakes.control_plane import PINS, FakeControlPlane, sandbox, served_in_thread, snapshot
 from tests.unit.agent.repositories import git
 from tests.unit.config_repo import cloned, head, serve
 
@@ -31,18 +31,26 @@ BAD = (
     ("deployments", ["deployments", "--limit", "0"], 64, "--limit"),
     ("nodes", ["nodes", "nowhere"], 1, "nowhere"),
     ("ports", ["ports", "--node", "nowhere"], 1, "nowhere"),
+    ("quotas", ["quotas", "--nope"], 64, "No such option"),
     ("doctor", ["doctor", "--nope"], 64, "No such option"),
     ("sync", ["sync", "NOBODY"], 1, "no sandbox"),
     ("restart", ["restart", "NOBODY"], 1, "no sandbox"),
     ("restart", ["restart", "QA-ONE/nobody"], 1, "no service"),
     ("cancel", ["cancel", "NOBODY"], 1, "no sandbox"),
+    ("update", ["update", "NOBODY"], 1, "no sandbox"),
+    ("update", ["update", "QA-ONE/nobody"], 1, "no service"),
+    ("update", ["update", "QA-ONE", "--timeout", "soon"], 64, "--timeout"),
+    ("gc", ["gc"], 1, "nobody is there to answer"),
     ("schema", ["schema", "nope"], 64, "nope"),
     ("serve", ["serve", "--config-repo", "x", "--data-dir", "d", "--port", "70000"], 64, "--port"),
+    ("serve", ["serve", "--config-repo", "x", "--data-dir", "d", "--hook-secret-file",
+               "CLONE/platform.yaml"], 1, "others can read"),
     ("agent", ["agent", "--config", "nowhere.yaml"], 64, "does not exist"),
     ("new", ["new", "QA-ONE", "-C", "CLONE"], 1, "QA-ONE is there already"),
     ("new", ["new", "QA-TWO", "--set", "owner", "-C", "CLONE"], 64, "expected KEY=VALUE"),
     ("set", ["set", "QA-ONE", "owner=", "-C", "CLONE"], 1, "found ''"),
     ("set", ["set", "QA-ONE", "sandbox=QA-TWO", "-C", "CLONE"], 1, "can't be changed"),
+    ("set", ["set", "QA-ONE", f"environment_revision={'d' * 40}", "-C", "CLONE"], 1, "no commit"),
     ("clone", ["clone", "NOBODY", "QA-TWO", "-C", "CLONE"], 1, "unknown sandbox"),
     ("delete", ["delete", "QA-ONE", "-C", "CLONE"], 1, "nobody is there to answer"),
     ("route", ["route", "QA-ONE", "nobody", "--to", "ocp", "-C", "CLONE"], 1, "unknown service"),
@@ -53,7 +61,25 @@ BAD = (
     ("stop", ["stop", "QA-ONE/gateway", "-C", "CLONE"], 1, "sdp suspend QA-ONE"),
     ("stop", ["stop", "QA-ONE/payment", "-C", "CLONE"], 1, "OCP serves it"),
     ("protect", ["protect", "NOBODY", "-C", "CLONE"], 1, "unknown sandbox"),
+    ("extend", ["extend", "NOBODY", "-C", "CLONE"], 1, "unknown sandbox"),
+    ("extend", ["extend", "QA-ONE", "-C", "CLONE"], 1, "QA-ONE never expires"),
+    ("extend", ["extend", "QA-ONE", "--by", "soon", "-C", "CLONE"], 64, "expected a duration"),
+    ("extend", ["extend", "QA-ONE", "--until", "2026-02-30"], 64, "there is no 2026-02-30"),
+    ("extend", ["extend", "QA-ONE", "--by", "7d", "--until", "2026-12-24"], 64, "one of them"),
     ("revert", ["revert", "nope", "-C", "CLONE"], 1, "there is no commit"),
+    ("new", ["new", "QA-TWO", "--snapshot", "NONE", "-C", "CLONE"], 1, "unknown snapshot"),
+    ("history", ["history", "NOBODY"], 1, "no sandbox"),
+    ("history", ["history", "QA-ONE", "-n", "0"], 64, "-n"),
+    ("snapshot", ["snapshot", "NOBODY", "GOOD", "-C", "CLONE"], 1, "no sandbox"),
+    ("snapshot", ["snapshot", "QA-ONE", "-C", "CLONE"], 64, "expected SANDBOX NAME"),
+    ("snapshot", ["snapshot", "QA-ONE", "not good", "-C", "CLONE"], 1, "found 'not good'"),
+    ("snapshot", ["snapshot", "QA-OLD", "GOOD", "-C", "CLONE"], 1, "QA-OLD is Applying"),
+    ("snapshot", ["snapshot", "--delete", "NONE", "-y", "-C", "CLONE"], 1, "unknown snapshot"),
+    ("rollback", ["rollback", "QA-ONE", "-C", "CLONE"], 64, "--to"),
+    ("rollback", ["rollback", "NOBODY", "--to", "#1", "-C", "CLONE"], 1, "no sandbox"),
+    ("rollback", ["rollback", "QA-ONE", "--to", "NONE", "-C", "CLONE"], 1, "no snapshot 'NONE'"),
+    ("rollback", ["rollback", "QA-ONE", "--to", "#1", "-C", "CLONE"], 1, "nobody is there to"),
+    ("rollback", ["rollback", "QA-ONE", "--to", "#2", "-C", "CLONE"], 1, "unknown service 'gone'"),
     ("template list", ["template", "list", "--nope"], 64, "No such option"),
     ("template new", ["template", "new", "BASE", "-C", "CLONE"], 1, "BASE is there already"),
     ("template set", ["template", "set", "NONE", "owner=x", "-C", "CLONE"], 1, "unknown template"),
@@ -90,6 +116,17 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(each): each.read_bytes() for each in found}
 
 
+def past() -> FakeControlPlane:
+    """Return a control plane whose sandboxes have run what they do not run now."""
+    control = FakeControlPlane()
+    control.plane.known["qa-old"] = sandbox("QA-OLD", sync="Applying")
+    gone = PINS.model_copy(update={"services": {"gone": PINS.services["account"]}})
+    control.past.kept += [
+        snapshot(2, pins=gone), snapshot(3, sandbox="QA-OLD", current=False)
+    ]  # fmt: skip
+    return control
+
+
 def test_every_command_is_given_bad_input_here():
     assert {name for name, *_ in BAD} == commands().keys()
 
@@ -99,7 +136,7 @@ def test_bad_input_is_told_on_stderr_and_changes_nothing(tmp_path, monkeypatch, 
     clone = cloned(serve(tmp_path))
     monkeypatch.chdir(tmp_path)
     before = (head(tmp_path / "config.git"), head(clone), files(tmp_path))
-    control = FakeControlPlane()
+    control = past()
     with served_in_thread(control.ports) as url:
         argv = [word.replace("CLONE", str(clone)) for word in words]
         done = CliRunner(env={"SDP_URL": url, "TERMINAL_WIDTH": "200"}).invoke(app, argv)

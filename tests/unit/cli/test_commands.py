@@ -30,7 +30,7 @@ def config(tmp_path: Path) -> Path:
 READS = (
     ["status"], ["status", "QA-ONE"], ["explain", "QA-ONE"], ["events"], ["deployments"],
     ["nodes"], ["ports"], ["sync", "QA-ONE"], ["logs", "d-1"], ["cancel", "QA-ONE"],
-    ["nodes", "micro-92"],
+    ["nodes", "micro-92"], ["history", "QA-ONE"], ["snapshot", "--list"],
 )  # fmt: skip
 
 
@@ -58,7 +58,8 @@ def test_usage_errors_end_with_64_because_2_means_changes(words):
 JSON = (
     ["status"], ["nodes"], ["nodes", "micro-92"], ["deployments"], ["explain", "QA-ONE"],
     ["cancel", "QA-ONE"], ["sync", "QA-ONE"], ["ports"], ["doctor"],
-    ["template", "list"], ["env", "list"], ["route", "QA-ONE"],
+    ["template", "list"], ["env", "list"], ["route", "QA-ONE"], ["history", "QA-ONE"],
+    ["snapshot", "--list"],
 )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ DRIFTS = [
     (gone, f"container {ACCOUNT} is gone"),
     (stopped, f"container {ACCOUNT} is stopped"),
     (renamed, f"container {ACCOUNT} was renamed to mine"),
-    (limited, f"the limits of {ACCOUNT} were changed to 100m/1048576"),
+    (limited, f"the limits of {ACCOUNT} were changed to cpu 100m, memory 1MB"),
     (edited, "config.php of QA was edited by hand"),
     (networkless, f"network sandbox-qa of {MICRO} is gone"),
 ]

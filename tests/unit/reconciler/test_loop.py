@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import datetime
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
-from sdp.protocol.actions import Action, Build, Fetch, Gate, StartService
+from sdp.protocol.actions import Action, Build, Fetch, Gate, RemoveRelease, StartService
 from sdp.protocol.frames import (
     VERSION,
     Cancel,
@@ -22,14 +23,14 @@ from sdp.protocol.frames import (
     Succeeded,
     ToAgent,
 )
-from sdp.protocol.report import NodeReport, difference
+from sdp.protocol.report import Disk, NodeReport, Repository, difference
 from sdp.reconciler.commit import Committed, write
 from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.loop import NodeSend, Reconciler
 from sdp.reconciler.source import Source
 from sdp.spec.load import load
 from sdp.spec.tree import Blob
-from tests.builders import GATEWAY, MICRO, PLATFORM, Simulation, commit, desired, sandbox
+from tests.builders import GATEWAY, MICRO, NOW, PLATFORM, Simulation, commit, desired, sandbox
 from tests.fakes.journal import FakeJournal
 
 A = sandbox("QA-A", "account: {branch: develop}")
@@ -66,6 +67,8 @@ class Nodes:
         self.simulation = Simulation(desired())
         self.performed: list[Action] = []
         self.refreshed: list[tuple[str, ...]] = []
+        self.pushed: dict[str, str] = {}
+        """Branch → commit of account's origin, as the next look at it will find."""
         self.outcome: Callable[[Action], Outcome] = lambda _: Succeeded()
         self.effects = True
         self.slow: Callable[[Action], bool] = lambda _: False
@@ -102,6 +105,7 @@ class Nodes:
             node, frame = await self._frames.get()
             if isinstance(frame, Refresh):
                 self.refreshed.append(frame.repositories)
+                self._look(node, frame.repositories)
             if isinstance(frame, Cancel):
                 self.cancelled.append(frame.action_id)
                 if self.deaf:
@@ -120,6 +124,19 @@ class Nodes:
                 self.simulation.take_effect(node, frame.action)
             self.tell(node, before)
             await self.reconciler.entry(node, Result(action_id=frame.action_id, outcome=outcome))
+
+    def _look(self, node: str, names: tuple[str, ...]) -> None:
+        before = self.simulation.observed[node].report
+        found = {name: self._looked(before.repositories[name]) for name in names}
+        repositories = {**before.repositories, **found}
+        self.simulation.report(node, before.model_copy(update={"repositories": repositories}))
+        self.tell(node, before)
+
+    def _looked(self, known: Repository) -> Repository:
+        pushed = self.pushed if known.branches["develop"] == commit("account", "develop") else {}
+        at = (known.checked_at or NOW) + datetime.timedelta(seconds=1)
+        branches = {**known.branches, **pushed}
+        return known.model_copy(update={"checked_at": at, "branches": branches})
 
     async def finish(self, flight: InFlight, outcome: Outcome | None = None) -> None:
         """End what was slow: as given, or with its effect."""
@@ -560,3 +577,92 @@ async def test_a_newer_commit_supersedes_a_build_that_is_under_way(tmp_path: Pat
         assert len(made.nodes.cancelled) == 1
         stopped = [each for each in made.journal.put.values() if each.status == "STOPPED"]
         assert [(each.commit, each.reason) for each in stopped] == [(old, "Superseded")]
+
+
+MOVED = sandbox("QA-A", "account: {branch: feature/a}")
+
+
+async def test_what_nothing_refers_to_is_removed_when_a_person_asks(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        made.config.sandboxes(a=MOVED)
+        await made.synced("qa-a")
+        (unused,) = made.reconciler.collect().unused
+        assert unused.release.commit == commit("account", "develop")
+        await made.journal.until(lambda: bool(made.journal.of("RELEASES_REMOVED")))
+        assert unused.key not in made.nodes.simulation.observed[MICRO].report.releases
+        assert made.reconciler.garbage().unused == ()
+        await made.synced("qa-a")
+
+
+async def test_what_is_wanted_again_while_it_is_removed_is_built_again(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        made.config.sandboxes(a=MOVED)
+        await made.synced("qa-a")
+        made.nodes.performed.clear()
+        made.nodes.slow = lambda action: isinstance(action, RemoveRelease | Build)
+        made.reconciler.collect()
+        made.config.sandboxes(a=A)
+        await made.journal.until(lambda: len(made.reconciler.flying()) == 2)
+        for flight in made.reconciler.flying():  # the node builds when it has removed
+            await made.nodes.finish(flight)
+        await made.synced("qa-a")
+        assert [type(each) for each in made.nodes.performed[:2]] == [RemoveRelease, Build]
+        assert made.journal.of("RELEASES_REMOVED")
+        assert not made.journal.of("DEPLOY_FAILED")
+
+
+async def test_a_removal_that_fails_is_told_and_harms_no_sandbox(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        made.config.sandboxes(a=MOVED)
+        await made.synced("qa-a")
+        made.nodes.outcome = lambda action: (
+            Failed(reason="ReleaseInUse", message="a container has it")
+            if isinstance(action, RemoveRelease)
+            else Succeeded()
+        )
+        made.reconciler.collect()
+        await made.journal.until(lambda: bool(made.journal.of("ACTION_FAILED")))
+        assert [each.sandbox for each in made.journal.of("ACTION_FAILED")] == [""]
+        assert made.journal.failures == {}
+        await made.synced("qa-a")
+
+
+ROOM = Disk(path="/", total_bytes=1 << 40, free=50, inodes=50, writable=True)
+
+
+def tell_disk(made: Platform, disk: Disk) -> None:
+    before = made.nodes.simulation.observed[MICRO].report
+    after = before.model_copy(update={"facts": {"disk/state": disk}})
+    made.nodes.simulation.report(MICRO, after)
+    made.nodes.tell(MICRO, before)
+
+
+async def test_a_build_goes_on_by_itself_when_there_is_room_again(tmp_path: Path) -> None:
+    async with platform(tmp_path) as made:
+        tell_disk(made, ROOM.model_copy(update={"writable": False}))
+        made.config.sandboxes(a=A)
+        await made.journal.until(lambda: "DiskLow" in str(made.reconciler.status("qa-a")))
+        tell_disk(made, ROOM)
+        await made.synced("qa-a")
+
+
+async def test_what_failed_for_want_of_room_is_tried_again_when_there_is_some(
+    tmp_path: Path,
+) -> None:
+    full = Failed(reason="DiskFull", message="no space left", terminal=True)  # no retry by itself
+
+    def fills(action: Action) -> Outcome:
+        service = isinstance(action, Build) and action.recipe.kind == "go"
+        return full if service else Succeeded()
+
+    async with platform(tmp_path) as made:
+        made.nodes.outcome = fills
+        made.config.sandboxes(a=A)
+        await made.journal.until(lambda: "DiskFull" in str(made.reconciler.status("qa-a")))
+        tell_disk(made, ROOM.model_copy(update={"writable": False}))
+        made.nodes.outcome = lambda _: Succeeded()
+        tell_disk(made, ROOM)
+        await made.synced("qa-a")

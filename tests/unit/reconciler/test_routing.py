@@ -4,8 +4,9 @@ import pytest
 
 from sdp.protocol.report import ConfigProblem, Copy
 from sdp.reconciler.plan import plan
+from sdp.reconciler.routes import RouteStatus
 from sdp.reconciler.routing import patchable, problem
-from sdp.reconciler.status import RouteStatus, status
+from sdp.reconciler.status import status
 from tests.builders import GATEWAY, NOW, Simulation, desired, sandbox
 
 FILE = "application/config/production/config.php"

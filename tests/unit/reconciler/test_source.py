@@ -153,3 +153,35 @@ def test_a_url_with_credentials_is_refused_without_repeating_them(url: str) -> N
 def test_an_ssh_user_is_no_credential(tmp_path: Path) -> None:
     Source("ssh://git@bitbucket.example/config.git", "main", tmp_path)
     Source("git@bitbucket.example:company/config.git", "main", tmp_path)
+
+
+async def test_environments_are_read_as_they_stood_at_a_commit(tmp_path: Path) -> None:
+    repo = bare(tmp_path / "config")
+    said = "environment: qa\nvariables: {{MODE: {}}}\n"
+    first = put(repo, "", platform=PLATFORM, environments__qa=said.format("old"))
+    second = put(repo, first, environments__qa=said.format("new"))
+    source, tip = Source(str(repo), "main", tmp_path), second
+    for revision, mode in ((first, "old"), (second, "new")):
+        more = f"environment: qa\nenvironment_revision: {revision}"
+        tip = put(repo, tip, sandboxes__a=sandbox("QA-A", more=more))
+        tree = source.tree(tip)
+        past = tree.environments_at(revision)
+        assert past is not None
+        assert (past["qa"].spec.variables["MODE"], past["qa"].path) == (
+            mode,
+            f"environments/qa.yaml at {revision[:7]}",
+        )
+    files = {"platform.yaml": PLATFORM, "sandboxes/a.yaml": sandbox("QA-A", more=more)}
+    assert source.read(files).past == tree.past
+
+
+async def test_a_commit_whose_environments_are_wanted_and_is_not_there_has_its_place(
+    tmp_path: Path,
+) -> None:
+    repo = bare(tmp_path / "config")
+    more = f"environment_revision: {'d' * 40}"
+    tip = put(repo, "", platform=PLATFORM, sandboxes__a=sandbox("QA-A", more=more))
+    tree = Source(str(repo), "main", tmp_path).tree(tip)
+    assert [str(each) for each in tree.problems] == [
+        "sandboxes/a.yaml:4:23: the config repo has no commit ddddddd"
+    ]

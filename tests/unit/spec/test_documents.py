@@ -48,7 +48,7 @@ def folder(tmp_path):
 
 def test_every_kind_of_spec_has_an_example():
     folders = {example.path.split("/")[0] for example in EXAMPLES}
-    assert folders == {"platform.yaml", "sandboxes", "templates", "environments"}
+    assert folders == {"platform.yaml", "sandboxes", "templates", "environments", "snapshots"}
 
 
 def test_examples_load_and_resolve_without_problems():
@@ -151,6 +151,9 @@ def test_render_aligns_the_origins_and_reads_back_as_the_same_sandbox(folder):
         "  branch: develop  # platform.yaml:9\n"
         "resources:\n"
         '  cpu: "1"         # sandboxes/x.yaml:3\n'
+        "# what its containers may take:\n"
+        "#   gateway  cpu 1 (its share of the ceiling, sandboxes/x.yaml:3)"
+        "  memory unlimited (nothing limits it)\n"
     )
     document, faults = yaml.parse(result.stdout.encode())
     assert faults == ()
@@ -180,6 +183,7 @@ def test_render_json_has_body_and_origins(folder):
     shown = json.loads(run("render", "X", "-C", folder, "--json").stdout)
     assert shown["body"]["gateway"] == {"branch": "develop"}
     assert shown["origins"]["gateway.branch"]["path"] == "platform.yaml"
+    assert shown["limits"]["gateway"]["cpu"] == "unlimited"
 
 
 def test_schema_all_writes_one_file_per_kind(tmp_path):

@@ -6,7 +6,10 @@ from sdp.spec.load import Cache, is_spec, load
 from sdp.spec.tree import Blob
 from tests.unit.spec.commits import PLATFORM, blob, blobs, commit, said
 
-ALL_KEYS = "environment, gateway, heal, lifecycle, owner, resources, sandbox, services, template"
+ALL_KEYS = (
+    "environment, environment_revision, gateway, heal, lifecycle, owner, resources, sandbox, "
+    "services, template, update"
+)
 
 SANDBOX_PROBLEMS = [
     ("", "1:1: found an empty file, expected keys such as sandbox: QA-LOGIN-ERROR"),
@@ -28,7 +31,10 @@ SANDBOX_PROBLEMS = [
     ("sandbox: X\nservices: [a]\n", "2:1: found a list, expected keys and values"),
     ("sandbox: X\ntemplate: QA\n", "2:11: unknown template 'QA'; there is none"),
     ("sandbox: X\nenvironment: qa\n", "2:14: unknown environment 'qa'; there is none"),
-    ("sandbox: X\nresources: {cpu: 0}\n", "2:18: found '0', expected more than 0 cores"),
+    (
+        "sandbox: X\nresources: {cpu: 0}\n",
+        "2:18: found '0', expected at least 10m, Docker's minimum",
+    ),
     (
         "sandbox: X\nresources: {cpu: true}\n",
         "2:18: found true, expected cores such as 1, 0.5 or 500m",

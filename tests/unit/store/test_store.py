@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from sdp.protocol.frames import LogLines, StageEvent
-from sdp.reconciler.history import Attempt, Failure
+from sdp.reconciler.history import Attempt, Choice, Failure
 from sdp.reconciler.ports import Lease
 from sdp.store.follow import Batch
 from sdp.store.migrate import migrate
@@ -25,6 +25,7 @@ from sdp.store.tables import metadata
 from sdp.store.values import Applied, Deployment, Effect, Event, NewEvent, Resync, StoreUnavailable
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=datetime.UTC)
+DAY = datetime.timedelta(days=1)
 
 
 def event(message: str = "", sandbox: str = "QA", kind: str = "NOTED") -> NewEvent:
@@ -106,7 +107,7 @@ async def test_events_come_back_whole_and_filtered(tmp_path):
 async def test_numbers_are_never_used_again(tmp_path):
     async with Store.open(tmp_path) as store:
         await store.append([event(), event()])
-        assert await store.prune_events(0) == 2
+        await store.prune(NOW + DAY)
     async with Store.open(tmp_path) as store:
         assert await store.latest() == 2
         assert [e.seq for e in await store.append([event()])] == [3]
@@ -114,8 +115,9 @@ async def test_numbers_are_never_used_again(tmp_path):
 
 async def test_a_cursor_that_is_gone_or_from_elsewhere_is_told_to_resync(tmp_path):
     async with Store.open(tmp_path) as store:
-        await store.append([event() for _ in range(5)])
-        await store.prune_events(2)
+        await store.append([event() for _ in range(3)])
+        await store.append([event().model_copy(update={"at": NOW + DAY}), event()])
+        await store.prune(NOW + DAY)
         assert await store.oldest() == 4
         assert isinstance(await store.events(2, 10), Resync)
         assert isinstance(await store.events(6, 10), Resync)
@@ -231,6 +233,19 @@ async def test_a_port_of_a_node_has_one_lease(tmp_path):
         with pytest.raises(ValueError, match="A/s and C/s"):
             await store.replace_leases({moved, a})
         assert await store.leases() == (moved,)
+
+
+async def test_at_which_commits_services_are_outlives_a_restart_and_goes_with_the_sandbox(
+    tmp_path,
+):
+    first, second = Choice("develop", "1" * 40), Choice("develop", "2" * 40)
+    async with Store.open(tmp_path) as store:
+        await store.put_choices({("A", "s"): first, ("A", "t"): first, ("B", "s"): first})
+        await store.put_choices({("A", "s"): second, ("A", "t"): None})
+    async with Store.open(tmp_path) as store:
+        assert (await store.history()).chosen == {("A", "s"): second, ("B", "s"): first}
+        await store.forget("a")
+        assert (await store.history()).chosen == {("B", "s"): first}
 
 
 async def test_a_corrupt_file_is_moved_aside_and_history_starts_anew(tmp_path):

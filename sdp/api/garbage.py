@@ -1,0 +1,23 @@
+"""What nothing on the nodes refers to: listed, and removed now instead of after a while."""
+
+from fastapi import APIRouter
+
+from sdp.api import views
+from sdp.api.ports import Plane
+
+
+def router(plane: Plane) -> APIRouter:
+    """Return the routes about what is cleaned up."""
+    routes = APIRouter(tags=["nodes"])
+
+    @routes.get("/gc")
+    async def list_garbage() -> views.Garbage:
+        """List the releases that nothing refers to, and why nothing else is removed."""
+        return plane.garbage()
+
+    @routes.post("/gc", status_code=202)
+    async def collect_garbage() -> views.Garbage:
+        """Have them removed now; what somebody wants again meanwhile stays."""
+        return plane.collect()
+
+    return routes
