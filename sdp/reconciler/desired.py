@@ -101,6 +101,14 @@ class DesiredGateway:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Expired:
+    """Since when a sandbox sleeps because nobody used it, and when it was used last."""
+
+    since: datetime.datetime
+    used_at: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class DesiredSandbox:
     """A sandbox, whole.
 
@@ -110,7 +118,7 @@ class DesiredSandbox:
         environment_revision: the config commit whose environments it takes; "" for its own.
         services: every service of the platform, by name.
         keep_until: it does not expire before, however long nobody used it.
-        expired_at: since when it sleeps because nobody used it; no spec says so, the world does.
+        expired: it sleeps because nobody used it; no spec says so, the world does.
     """
 
     name: str
@@ -130,12 +138,12 @@ class DesiredSandbox:
     expire_after: datetime.timedelta | None = None
     delete_after: datetime.timedelta | None = None
     keep_until: datetime.datetime | None = None
-    expired_at: datetime.datetime | None = None
+    expired: Expired | None = None
 
     @property
     def asleep(self) -> bool:
         """Whether all of it is stopped and kept: a person said so, or nobody used it."""
-        return self.suspended or self.expired_at is not None
+        return self.suspended or self.expired is not None
 
     def sleeps(self, service: str) -> bool:
         """Whether a service, or the gateway, is stopped and kept: alone, or with all of it."""
@@ -158,9 +166,9 @@ class DesiredSandbox:
 
 
 _JSON = TypeAdapter(DesiredSandbox)
-_SAID = {"path", "revision", "problems"}
+_SAID = {"path", "revision", "problems", "expired"}
 _FOLLOWING = {"manual", "stay"}
-_KEPT = {"protect", "expire_after", "delete_after", "keep_until", "expired_at"}
+_KEPT = {"protect", "expire_after", "delete_after", "keep_until"}
 _NOT_RUN = {"owner", "environment", "environment_revision", "ceiling", "heal", *_KEPT}
 _UNTOLD: Mapping[str, IncEx | bool] = {
     **dict.fromkeys(_SAID | _NOT_RUN, True),

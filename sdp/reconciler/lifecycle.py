@@ -110,19 +110,16 @@ class Lifecycle:
 AWAKE: Final = Lifecycle("ACTIVE")
 
 
-def lifecycle(
-    desired: DesiredSandbox, life: Life, used_at: datetime.datetime | None = None
-) -> Lifecycle:
-    """Return how a sandbox lives.
+def lifecycle(desired: DesiredSandbox, life: Life) -> Lifecycle:
+    """Return how a sandbox lives; one that is suspended does not expire.
 
     Args:
-        desired: the sandbox; one that is suspended does not expire.
+        desired: the sandbox.
         life: what git says of it.
-        used_at: when it was last used, where that is known.
     """
-    if desired.expired_at is not None:
-        unused = f"not used since {used_at:%Y-%m-%d %H:%M} UTC" if used_at else ""
-        return Lifecycle("EXPIRED", desired.expired_at, ITSELF, unused)
+    if (expired := desired.expired) is not None:
+        unused = f"not used since {expired.used_at:%Y-%m-%d %H:%M} UTC"
+        return Lifecycle("EXPIRED", expired.since, ITSELF, unused)
     return _lifecycle("SUSPENDED" if desired.suspended else "ACTIVE", life.began.get(WHOLE))
 
 
