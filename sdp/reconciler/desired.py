@@ -162,16 +162,17 @@ class DesiredSandbox:
     @property
     def definition_digest(self) -> str:
         """Return 12 digits that change with anything that is said of it, wherever it is said."""
-        return digest(_JSON.dump_python(self, mode="json", exclude=_SAID))
+        return digest(_JSON.dump_python(self, mode="json", exclude={*_SAID, "expired"}))
 
 
 _JSON = TypeAdapter(DesiredSandbox)
-_SAID = {"path", "revision", "problems", "expired"}
+_SAID = {"path", "revision", "problems"}
 _FOLLOWING = {"manual", "stay"}
 _KEPT = {"protect", "expire_after", "delete_after", "keep_until"}
 _NOT_RUN = {"owner", "environment", "environment_revision", "ceiling", "heal", *_KEPT}
 _UNTOLD: Mapping[str, IncEx | bool] = {
     **dict.fromkeys(_SAID | _NOT_RUN, True),
+    "expired": {"since", "used_at"},  # whether alone: what wakes was wanted, and is no drift
     "gateway": {"branch": _FOLLOWING},
     "services": {"__all__": {"sealed": True, "environment": True, "target": _FOLLOWING}},
 }
