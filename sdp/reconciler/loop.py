@@ -58,7 +58,7 @@ from sdp.reconciler.memory import Memory, causes
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
-from sdp.reconciler.removal import Removals, Remover
+from sdp.reconciler.removal import Removals, Remover, removal
 from sdp.reconciler.restart import Asked, Refused
 from sdp.reconciler.revisions import moments
 from sdp.reconciler.snapshots import Snapshot
@@ -488,7 +488,7 @@ class Reconciler:
         # From here to the choice nothing is awaited: plans and what is in flight belong together.
         whole = self._world()
         names |= memory.shifted(whole)
-        self._removals.look(whole)
+        self._removals.take(removal(whole))
         happened = memory.plan(names, whole)
         flying = tuple(self._dispatcher)
         chosen = ready([*memory.startable(), self._sweep(names, whole)], flying, whole)

@@ -72,17 +72,21 @@ def _why(whole: World, name: str) -> str:
 
 
 class Removals:
-    """What is due, and how its removal goes; ``failure`` says why the last attempt was in vain."""
+    """What is due, and how its removal goes, and when it is tried again.
+
+    Attributes:
+        failure: why the last attempt was in vain.
+        pause: seconds until the next one, where nothing else is due sooner.
+    """
 
     def __init__(self) -> None:
         self.failure = ""
         self._wanted = Removal()
         self._changed = asyncio.Event()
-        self._pause = FIRST_PAUSE
+        self.pause = FIRST_PAUSE
 
-    def look(self, whole: World) -> None:
+    def take(self, made: Removal) -> None:
         """Take what is due now."""
-        made = removal(whole)
         if made != self._wanted:
             self._wanted = made
             self._changed.set()
@@ -99,11 +103,12 @@ class Removals:
 
     def failed(self, why: str) -> None:
         """Take how an attempt ended: "" is well."""
-        self._pause = min(self._pause * 2, LONGEST_PAUSE) if self.failure and why else FIRST_PAUSE
+        again = self.failure and why
+        self.pause = min(self.pause * 2, LONGEST_PAUSE) if again else FIRST_PAUSE
         self.failure = why
 
     async def rest(self) -> None:
         """Wait until it is worth trying again: something else is due, or some time passed."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._pause):
+            async with asyncio.timeout(self.pause):
                 await self._changed.wait()
