@@ -50,7 +50,8 @@ def silent(draw: st.DrawFn) -> Observed:
 
 
 def lives(changed: datetime.datetime | None) -> Lives:
-    return Lives(of={"qa-a": Life(changed and LastChange("", changed, "", ""))})
+    change = LastChange("", changed, "", "") if changed else None
+    return Lives(of={"qa-a": Life(change)})
 
 
 @SETTINGS
