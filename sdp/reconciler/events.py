@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from sdp.protocol.actions import Gate, Restart, Route, StartGateway, StartService
 from sdp.protocol.frames import Noticed, StageEvent
 from sdp.reconciler.draft import Drift, Plan, Planned
+from sdp.reconciler.expiry import Deadline, Turn
 from sdp.reconciler.history import Attempt
 from sdp.reconciler.updates import Update
 
@@ -77,6 +78,13 @@ def of_update(update: Update, now: datetime.datetime) -> Event:
     about = (update.sandbox, update.service)
     message = f"{update.branch} {update.before[:7]} → {update.after[:7]}"
     return Event(now, "UPDATE", *about, message=message)
+
+
+def of_turn(sandbox: str, turn: Turn, deadline: Deadline, now: datetime.datetime) -> Event:
+    """Return the event of a sandbox that nobody uses, or that is used again."""
+    used, ends = f"{deadline.used_at:%Y-%m-%d %H:%M}", f"{deadline.expires_at:%Y-%m-%d %H:%M} UTC"
+    message = f"kept until {ends}" if turn == "REVIVED" else f"not used since {used}, until {ends}"
+    return Event(now, turn, sandbox, message=message)
 
 
 def of_plan(plan: Plan, sandbox: str, now: datetime.datetime) -> Event:
