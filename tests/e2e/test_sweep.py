@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess  # noqa: TID251 -- a small disk has to be mounted
+from typing import Any
 
 import pytest
 import yaml
@@ -38,7 +39,7 @@ def sleeper(world, name: str, services: str):
         other.remove()
 
 
-def micro(world):
+def micro(world) -> dict[str, Any]:
     """Return what is told of the micro node."""
     return next(each for each in world.api("/api/nodes") if each["id"] == "micro-92")
 
