@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 from collections.abc import Mapping
+from typing import assert_never
 
 from pydantic import JsonValue
 
@@ -82,9 +83,17 @@ def of_update(update: Update, now: datetime.datetime) -> Event:
 
 def of_turn(sandbox: str, turn: Turn, deadline: Deadline, now: datetime.datetime) -> Event:
     """Return the event of a sandbox that nobody uses, or that is used again."""
-    used, ends = f"{deadline.used_at:%Y-%m-%d %H:%M}", f"{deadline.expires_at:%Y-%m-%d %H:%M} UTC"
-    message = f"kept until {ends}" if turn == "REVIVED" else f"not used since {used}, until {ends}"
-    return Event(now, turn, sandbox, message=message)
+    used = f"not used since {deadline.used_at:%Y-%m-%d %H:%M} UTC"
+    ends = f"{deadline.expires_at:%Y-%m-%d %H:%M} UTC"
+    match turn:
+        case "EXPIRES_SOON":
+            return Event(now, turn, sandbox, message=f"{used}; it expires {ends}")
+        case "EXPIRED":
+            return Event(now, turn, sandbox, message=used)
+        case "REVIVED":
+            return Event(now, turn, sandbox, message=f"it expires {ends}")
+        case _:
+            assert_never(turn)
 
 
 def of_plan(plan: Plan, sandbox: str, now: datetime.datetime) -> Event:

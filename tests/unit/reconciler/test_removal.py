@@ -12,7 +12,7 @@ from sdp.reconciler import removal
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.removal import Removal, Removals
 from sdp.reconciler.source import Source
-from tests.builders import GATEWAY, MICRO, sandbox
+from tests.builders import GATEWAY, MICRO, PLATFORM, sandbox
 from tests.fakes.remover import FakeRemover
 from tests.unit.reconciler.test_loop import Nodes, Platform, reasons
 
@@ -71,6 +71,13 @@ async def aging(folder: Path) -> AsyncIterator[Aging]:
             task.cancel()
 
 
+def foreseen(made: Aging, text: str) -> set[str]:
+    """Return what sdp plan shows of a working tree."""
+    tree = made.reconciler.read({"platform.yaml": PLATFORM, "sandboxes/a.yaml": text})
+    plans, _ = made.reconciler.preview(tree)
+    return {each.action.kind for each in plans["qa-a"].actions}
+
+
 UNUSED = Activity(last_request_at=None, since=clock.now() - DAY)
 
 
@@ -86,6 +93,8 @@ async def test_what_nobody_uses_is_warned_of_sleeps_and_wakes_when_it_is_extende
         await made.journal.until(lambda: bool(made.journal.of("EXPIRED")))
         await made.until_stopped()
         await made.journal.until(lambda: made.state() == "EXPIRED")
+        assert foreseen(made, A) == set()
+        assert foreseen(made, A + "owner: sari\n") == {"resume", "gate"}
         made.config.sandboxes(a=KEPT)
         await made.journal.until(lambda: bool(made.journal.of("REVIVED")))
         await made.synced("qa-a")
