@@ -334,7 +334,16 @@ class Memory:
     def shifted(self, whole: World) -> frozenset[str]:
         """Return the sandboxes that quotas, or time, tell something else than before."""
         aged = expiry.moved(self._ages, Ages(whole.expiries, whole.now))
-        return self._moved | aged | quota.moved(self._admission, whole.admission)
+        again = self._retried(self._planned_at or whole.now, whole.now)
+        return self._moved | aged | again | quota.moved(self._admission, whole.admission)
+
+    def _retried(self, since: datetime.datetime, now: datetime.datetime) -> frozenset[str]:
+        """Return the sandboxes of which something may be tried again that might not before."""
+        return frozenset(
+            each.attempt.sandbox.lower()
+            for each in self._failures.values()
+            if each.retry_at is not None and since < each.retry_at <= now
+        )
 
     def leases_changed(self) -> bool:
         """Whether the leases are others than at the last call."""
