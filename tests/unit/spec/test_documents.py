@@ -60,9 +60,7 @@ def test_examples_load_and_resolve_without_problems():
 def test_reference_page_is_the_generated_one():
     examples = {each.path: each.content.decode() for each in EXAMPLES}
     committed = (ROOT / "docs/reference/spec.md").read_text()
-    assert committed == reference.page(examples), (
-        "run: python -m sdp.cli.main schema --reference > docs/reference/spec.md"
-    )
+    assert committed == reference.page(examples), "run: make reference"
 
 
 def test_every_key_is_described():
