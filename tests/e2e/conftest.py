@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterable, Iterator
 
 import pytest
+import yaml
 
 from demo.world import World, free_ports, port_is_free, running
 from tests.e2e.scenarios import Scenario
@@ -57,3 +58,16 @@ def scenario(world, request):
     yield made
     if (world.config / made.path).exists():
         made.remove()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Show of a scenario that failed how its sandbox stands, and what happened to it."""
+    report = yield
+    made = item.funcargs.get("scenario")
+    if report.when == "call" and report.failed and made is not None:
+        with contextlib.suppress(OSError):
+            told = [each for each in made.journal() if each["kind"] != "STATUS"]
+            report.sections.append(("its status", yaml.safe_dump(made.status())))
+            report.sections.append(("its events", yaml.safe_dump(told)))
+    return report

@@ -105,16 +105,16 @@ class Scenario:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def events(self, kind: str) -> list[dict[str, Any]]:
-        """Return what the journal tells of this sandbox, oldest first."""
+        """Return what the journal tells of one kind about this sandbox, oldest first."""
+        return [event for event in self.journal() if event.get("kind") == kind]
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return all that the journal tells of this sandbox, oldest first."""
         url = f"{self.world.url}/api/events?follow=false&last_event_id=0"
         with urllib.request.urlopen(url, timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         told = [json.loads(line.removeprefix("data: ")) for line in lines if line[:5] == "data:"]
-        return [
-            event
-            for event in told
-            if event.get("sandbox") == self.name and event.get("kind") == kind
-        ]
+        return [event for event in told if event.get("sandbox") == self.name]
 
     def drifts(self) -> str:
         return "\n".join(event["message"] for event in self.events("DRIFT"))
