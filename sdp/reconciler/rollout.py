@@ -69,7 +69,7 @@ def service_rollout(
         return _fall_back(draft, service)
     node = service.node.id
     if not _is_built(draft, node, version) and no_room(draft, service.service, node, version):
-        return ()
+        return _fall_back(draft, service)
     built = release(draft, service.service, node, version)
     addresses = _ocp_addresses(draft, difference, service)
     claim = _claim(draft, service, version)
@@ -104,7 +104,7 @@ def _new_gateway(
     node = gateway.node.id
     made = difference.wanted_copy is not None and _is_built(draft, node, version)
     if not made and no_room(draft, gateway.service, node, version):
-        return ()
+        return _fall_back(draft, gateway)
     built = release(draft, gateway.service, node, version)
     claim = Claim(node, draft.sandbox, gateway.service, version.hash, version.pinned)
     host_port = draft.port(claim, _ranges(draft).gateway)
