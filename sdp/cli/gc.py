@@ -17,7 +17,7 @@ LOOK_SECONDS = 0.2
 
 def gc(
     context: typer.Context,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait until all is gone.")] = 60,
+    timeout: cli.Timeout = 60,
     *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show it, and remove nothing.")
