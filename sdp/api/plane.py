@@ -12,9 +12,8 @@ from sdp.reconciler import doctor
 from sdp.reconciler.draft import Plan, World
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Observed
-from sdp.reconciler.restart import Refused
+from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.status import SandboxStatus
-from sdp.reconciler.updates import Refusal
 from sdp.spec.models import Platform
 from sdp.spec.resolve import problems
 from sdp.spec.select import WHOLE, Selection
@@ -104,8 +103,8 @@ class ReconcilerPlane:
             fix = f"see what it waits for: sdp explain {name}"
             raise ProblemError(409, "leaving", "It goes", f"{name} is being removed", fix)
         made = self._reconciler.restart(name, service)
-        if isinstance(made, Refused):
-            raise ProblemError(409, made.reason, "Can't restart", made.message, made.fix)
+        if isinstance(made, Refusal):
+            raise ProblemError(409, "not-restarted", made.reason, made.message, made.fix)
         asked, nonce = made
         return views.RestartRequested(sandbox=name, services=asked.services, nonce=nonce)
 

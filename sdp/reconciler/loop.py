@@ -58,14 +58,15 @@ from sdp.reconciler.memory import Memory, causes
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
-from sdp.reconciler.restart import Asked, Refused
+from sdp.reconciler.refusal import Refusal
+from sdp.reconciler.restart import Asked
 from sdp.reconciler.revisions import moments
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
 from sdp.reconciler.steady import Moved
 from sdp.reconciler.sweep import Sweeper
-from sdp.reconciler.updates import Look, Refusal, Update
+from sdp.reconciler.updates import Look, Update
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
@@ -199,7 +200,7 @@ class Reconciler:
         self._source.refresh()
         return self._request(name.lower())
 
-    def restart(self, name: str, service: str = "") -> tuple[Asked, str] | Refused:
+    def restart(self, name: str, service: str = "") -> tuple[Asked, str] | Refusal:
         """Ask for a sandbox's containers to be restarted; return which, and the request's nonce.
 
         Args:
@@ -208,7 +209,7 @@ class Reconciler:
         """
         whole = self.world()
         asked = restart.ask(whole.desired.sandboxes[name.lower()], service, whole)
-        if isinstance(asked, Refused):
+        if isinstance(asked, Refusal):
             return asked
         self._memory.restarts = {**self._memory.restarts, **asked.containers}
         return asked, self._request(name.lower())

@@ -7,6 +7,7 @@ from sdp.reconciler.desired import Branch, Desired, DesiredSandbox
 from sdp.reconciler.draft import World
 from sdp.reconciler.history import Choice
 from sdp.reconciler.observed import Observed
+from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.steady import Followed, Moved, followed
 from sdp.spec import names
 
@@ -20,15 +21,6 @@ class Update:
     branch: str
     before: str
     after: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why nothing is updated, and what to do."""
-
-    reason: str
-    message: str
-    fix: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ import pytest
 from sdp.reconciler import render, updates
 from sdp.reconciler.desired import Branch
 from sdp.reconciler.plan import plan_all
+from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.steady import steady
-from sdp.reconciler.updates import Refusal, Update
+from sdp.reconciler.updates import Update
 from tests.builders import BRANCHES, GATEWAY, MICRO, NOW, PLATFORM, commit, desired, sandbox
 from tests.property.platform import Platform
 
