@@ -56,7 +56,7 @@ def _wait(client: Client, made: Updated, deadline: float) -> None:
     for _ in watch.changes(client, made.sandbox, deadline):
         found = watch.sandbox(client, made.sandbox)
         if _runs(found, made.services) and watch.converged(found):
-            cli.say(f"{found.name} is Synced and Healthy")
+            cli.say(f"{found.name} is {found.sync} and {found.health}")
             return
         if failed := _failed(found, made.services):
             cli.say(f"{failed.service} of {found.name} failed: {cli.inert(failed.message)}")
@@ -65,8 +65,12 @@ def _wait(client: Client, made: Updated, deadline: float) -> None:
 
 
 def _runs(found: SandboxView, updated: Collection[UpdatedService]) -> bool:
-    commits = {each.name: each.commit for each in found.services}
-    return all(commits.get(each.service) == each.after for each in updated)
+    """Whether all of it runs; what sleeps has nothing to wait for until it is resumed."""
+    there = {each.name: each for each in found.services}
+    mine = [(there[each.service], each.after) for each in updated if each.service in there]
+    return len(mine) == len(updated) and all(
+        each.commit == after or each.health in {"Suspended", "Expired"} for each, after in mine
+    )
 
 
 def _failed(found: SandboxView, updated: Collection[UpdatedService]) -> Condition | None:

@@ -43,6 +43,9 @@ def ask(desired: DesiredSandbox, service: str, whole: World) -> Asked | Refusal:
         whom = desired.name if desired.suspended else f"{desired.name}/{service}"
         message = f"{what} is suspended {words(told)}".rstrip()
         return Refusal("Suspended", message, f"wake it: sdp resume {whom}")
+    if (queued := whole.admission.queue.get(desired.name.lower())) is not None:
+        note = queued.note
+        return Refusal(note.reason, f"{desired.name} waits, as it is: {note.message}", note.fix)
     difference = diff(desired, whole.observed)
     mine = [
         each

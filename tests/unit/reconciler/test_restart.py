@@ -8,9 +8,11 @@ from pathlib import Path
 from sdp.protocol.actions import Action, Restart
 from sdp.protocol.frames import LIFE_SINCE, Failed, Outcome, Succeeded
 from sdp.reconciler import observed as observation
+from sdp.reconciler.admission import admission
+from sdp.reconciler.quota import Place
 from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.restart import Asked, ask, pending
-from tests.builders import GATEWAY, MICRO, NOW, Simulation, desired, sandbox
+from tests.builders import GATEWAY, MICRO, NOW, PLATFORM, Simulation, desired, sandbox
 from tests.unit.reconciler.test_loop import platform
 
 BOTH = "account: {branch: develop}, payment: {branch: develop}, user: {use_ocp: true}"
@@ -93,6 +95,21 @@ def test_an_agent_of_an_older_sdp_is_a_hold_with_a_fix() -> None:
         ("payment", "AgentTooOld"),
     }
     assert held[0].fix == f"update sdp on {MICRO}"
+
+
+def test_who_waits_for_more_memory_is_told_so_and_not_that_a_restart_is_asked_for() -> None:
+    limited = "resources: {memory: 1GB}"
+    made = Simulation(desired(sandbox("QA-A", BOTH, more=limited)))
+    made.converge()
+    wants = sandbox("QA-A", BOTH, more=limited.replace("1GB", "3GB"))
+    meant = desired(wants, platform=f"{PLATFORM}quotas: {{memory: 2GB}}\n")
+    places = {"qa-a": Place("", 1 << 30)}
+    admitted = admission(meant, made.observed, places, NOW)
+    whole = dataclasses.replace(made.world(), desired=meant, admission=admitted)
+    refused = ask(meant.sandboxes["qa-a"], "account", whole)
+    assert isinstance(refused, Refusal)
+    assert refused.reason == "LargerThanQuota"
+    assert refused.fix == admitted.queue["qa-a"].note.fix
 
 
 def test_what_can_not_be_restarted_is_refused_with_a_fix() -> None:
