@@ -41,6 +41,9 @@ def ask(desired: DesiredSandbox, service: str, whole: World) -> Asked | Refusal:
     if desired.sleeps(service):
         told = of_service(desired, service, whole.lives.of.get(desired.name.lower(), UNTOLD))
         whom = desired.name if desired.suspended else f"{desired.name}/{service}"
+        if desired.expired is not None:
+            message = f"{desired.name} expired {words(told)}"
+            return Refusal("Expired", message, f"wake it: sdp extend {desired.name}")
         message = f"{what} is suspended {words(told)}".rstrip()
         return Refusal("Suspended", message, f"wake it: sdp resume {whom}")
     if (queued := whole.admission.queue.get(desired.name.lower())) is not None:

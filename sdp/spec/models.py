@@ -58,8 +58,12 @@ class Lifecycle(Model):
     """When a sandbox sleeps and when it goes."""
 
     suspended: bool | None = Field(None, description="Containers stopped, everything kept.")
-    expire_after: Duration | None = Field(None, description="Stop after so long without use.")
-    delete_after: Duration | None = Field(None, description="Delete so long after expiry.")
+    expire_after: Duration | None = Field(
+        None, description="Stop after so long without use: request, change or deployment."
+    )
+    delete_after: Duration | None = Field(
+        None, description="Remove its file, by a commit, so long after expiry."
+    )
     keep_until: Moment | None = Field(
         None, description="Does not expire before: 2026-12-24 (all that day), 2026-12-24T18:00Z."
     )

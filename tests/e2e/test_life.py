@@ -94,7 +94,7 @@ def test_one_service_is_stopped_and_started_again(scenario, world):
     assert states(scenario) == {"account": "exited", "gateway": "running", "payment": "running"}
     shown = {each["name"]: each for each in scenario.status()["services"]}
     assert shown["account"]["health"] == "Suspended"
-    assert f"by {author(world)}: how does the app take it" in shown["account"]["reason"]
+    assert f"by {author(world)}: how does the app take it" in shown["account"]["message"]
     assert routes(scenario) == led
     assert (scenario.ask("account"), scenario.ask("payment")) == ("", "feature/refund")
     sdp(world, "resume", target, "--wait")
