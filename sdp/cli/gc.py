@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sdp.api.views import ActionInFlight, Garbage, UnusedRelease
+from sdp.api.node_views import Garbage, UnusedRelease
+from sdp.api.views import ActionInFlight
 from sdp.cli import context as cli
 from sdp.cli.client import Client
 from sdp.reconciler.disk import megabytes
