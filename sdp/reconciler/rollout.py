@@ -61,7 +61,7 @@ def service_rollout(
     """Plan one service's containers; return the keys that its route waits for."""
     version = _version(draft, service)
     if version is None:
-        return ()
+        return _while_held(draft, service)
     if service.current is not None:
         return _tend(draft, service, service.current, version)
     if failure := draft.failure(service.service, version.hash):
@@ -88,7 +88,7 @@ def gateway_rollout(draft: Draft, difference: Difference, networks: dict[str, Ke
     gateway = difference.gateway
     version = _version(draft, gateway)
     if version is None:
-        return ()
+        return _while_held(draft, gateway)
     if gateway.current is not None and difference.wanted_copy is not None:
         return _tend(draft, gateway, gateway.current, version)
     if failure := draft.failure(gateway.service, version.hash):
@@ -312,6 +312,12 @@ def _give_up(draft: Draft, service: ServiceDifference, current: Container) -> Ke
     key = f"{service.node.id}/{current.id}/remove"
     removed = draft.do(service.node.id, service.service, remove, cause, key=key)
     return _fall_back(draft, service, removed)
+
+
+def _while_held(draft: Draft, service: ServiceDifference) -> Keys:
+    """Start what there is again while nobody can say what is wanted, such as after it slept."""
+    held = isinstance(service.wanted, Obstacle) and draft.known(service.node.id)
+    return _fall_back(draft, service) if held else ()
 
 
 def _fall_back(draft: Draft, service: ServiceDifference, after: Keys = ()) -> Keys:

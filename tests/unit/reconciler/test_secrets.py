@@ -208,6 +208,20 @@ def test_what_runs_goes_on_while_its_new_file_cannot_be_opened():
     assert made.routes("qa")["account_url"].startswith("http://10.0.0.92:")
 
 
+def test_what_slept_wakes_as_it_was_while_its_new_file_cannot_be_opened():
+    made, node = converged(environment("qa", A="x"))
+    before = ids(made)
+    texts = files(environment("qa", A="other"), "environment: pay\n")
+    made.desired = desired(QA + "lifecycle: {suspended: true}\n", files=texts)
+    made.converge()
+    node.trouble = Sealed(reason="WrongKey", message="it is for others")
+    made.desired = desired(QA, files=texts)
+    made.converge()
+    assert ids(made) == before
+    assert {each.state for each in made.containers().values()} == {"running"}
+    assert set(made.reasons()) == {"WrongKey"}
+
+
 def test_no_plan_is_made_of_a_node_that_is_silent():
     made, _ = converged(environment("qa", A="x"))
     made.observed = observation.silent(made.observed, MICRO)
