@@ -45,7 +45,7 @@ class EndedError(Exception):
 
 def refusal(hello: frames.Hello, platform: Platform) -> str:
     """Return why an agent can't be taken; empty when it can."""
-    taken = {frames.VERSION, frames.VERSION - 1} - {0}
+    taken = {frames.VERSION, frames.VERSION - 1}
     if hello.protocol not in taken:
         spoken = " or ".join(map(str, sorted(taken)))
         return f"protocol {hello.protocol} is not spoken here, {spoken} is: update sdp on both"
@@ -105,16 +105,10 @@ class Session:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write())
                 group.create_task(self._read())
-                if self.reads_logs:
-                    group.create_task(self._ask_time())
+                group.create_task(self._ask_time())
         finally:
             for parts in self._logs.values():
                 parts.put_nowait(None)
-
-    @property
-    def reads_logs(self) -> bool:
-        """Whether this agent can read logs, and tell the time."""
-        return self.hello.protocol >= frames.LOGS_SINCE
 
     async def log(
         self, container: str, since: str, tail: int | None, *, follow: bool
@@ -212,10 +206,9 @@ class Sessions:
         self._agents = ports.agents
         self._sessions: dict[str, Session] = {}
 
-    def reads_logs(self, node: str) -> bool | None:
-        """Whether a node's agent can read logs; None: it is silent."""
-        session = self._sessions.get(node)
-        return None if session is None else session.reads_logs
+    def has(self, node: str) -> bool:
+        """Whether a node's agent is there."""
+        return node in self._sessions
 
     async def log(
         self, node: str, container: str, since: str, tail: int | None, *, follow: bool

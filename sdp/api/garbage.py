@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from sdp.api import views
+from sdp.api import node_views
 from sdp.api.ports import Plane
 
 
@@ -11,12 +11,12 @@ def router(plane: Plane) -> APIRouter:
     routes = APIRouter(tags=["nodes"])
 
     @routes.get("/gc")
-    async def list_garbage() -> views.Garbage:
+    async def list_garbage() -> node_views.Garbage:
         """List the releases that nothing refers to, and why nothing else is removed."""
         return plane.garbage()
 
     @routes.post("/gc", status_code=202)
-    async def collect_garbage() -> views.Garbage:
+    async def collect_garbage() -> node_views.Garbage:
         """Have them removed now; what somebody wants again meanwhile stays."""
         return plane.collect()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from fastapi import APIRouter
 
-from sdp.api import views
+from sdp.api import node_views, views
 from sdp.api.ports import Plane, Ports
 from sdp.api.problems import missing
 from sdp.protocol.report import Repository
@@ -29,22 +29,22 @@ def router(ports: Ports) -> APIRouter:
         return environments(plane.tree) if plane.tree else ()
 
     @routes.get("/ports")
-    async def list_ports() -> views.PortList:
+    async def list_ports() -> node_views.PortList:
         """List the ports that somebody has, what is free, and who is in the way."""
         return plane.ports()
 
     @routes.get("/quotas")
-    async def list_quotas() -> views.QuotaList:
+    async def list_quotas() -> node_views.QuotaList:
         """List how much of each quota is taken, and which sandboxes wait, and why."""
         return plane.quotas()
 
     @routes.get("/repositories")
-    async def list_repositories() -> tuple[views.RepositoryView, ...]:
+    async def list_repositories() -> tuple[node_views.RepositoryView, ...]:
         """List the services' repositories, as the agents see them."""
         return repositories(plane.observed)
 
     @routes.get("/repositories/{name}/branches")
-    async def list_branches(name: str) -> views.BranchList:
+    async def list_branches(name: str) -> node_views.BranchList:
         """List a repository's branches with their tips."""
         seen = [repository for _, repository in _seen(plane.observed, name)]
         if not seen:
@@ -89,21 +89,21 @@ def environments(tree: Tree) -> tuple[views.EnvironmentView, ...]:
     )
 
 
-def repositories(observed: Observed) -> tuple[views.RepositoryView, ...]:
+def repositories(observed: Observed) -> tuple[node_views.RepositoryView, ...]:
     """Return all repositories that any node has."""
     names = sorted({name for node in observed.values() for name in node.report.repositories})
     return tuple(_repository(name, dict(_seen(observed, name))) for name in names)
 
 
-def branches(name: str, seen: list[Repository]) -> views.BranchList:
+def branches(name: str, seen: list[Repository]) -> node_views.BranchList:
     """Return a repository's branches, as the node that looked last saw them."""
     never = min((each.checked_at for each in seen if each.checked_at), default=None)
     latest = max(seen, key=lambda each: (each.checked_at is not None, each.checked_at or never))
-    return views.BranchList(
+    return node_views.BranchList(
         repository=name,
         checked_at=latest.checked_at,
         branches=tuple(
-            views.BranchView(name=branch, commit=commit)
+            node_views.BranchView(name=branch, commit=commit)
             for branch, commit in sorted(latest.branches.items())
         ),
     )
@@ -114,8 +114,8 @@ def _named(body: models.Body) -> Iterator[str]:
     yield from (name for name in (body.environment, *(t.environment for t in targets)) if name)
 
 
-def _repository(name: str, seen: Mapping[str, Repository]) -> views.RepositoryView:
-    return views.RepositoryView(
+def _repository(name: str, seen: Mapping[str, Repository]) -> node_views.RepositoryView:
+    return node_views.RepositoryView(
         name=name,
         nodes=tuple(sorted(seen)),
         branches=len(branches(name, list(seen.values())).branches),

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from sdp import clock
-from sdp.api import views
+from sdp.api import node_views
 from sdp.api.ports import Plane
 from sdp.api.problems import missing
 from sdp.protocol.report import Archive, Disk, EngineFacts, Fact, Keys, Tool
@@ -16,12 +16,12 @@ def router(plane: Plane, version: str) -> APIRouter:
     routes = APIRouter(tags=["nodes"])
 
     @routes.get("/nodes")
-    async def list_nodes() -> tuple[views.NodeView, ...]:
+    async def list_nodes() -> tuple[node_views.NodeView, ...]:
         """List the VMs, and what their agents last said."""
         return nodes(plane.platform, plane.observed) if plane.platform else ()
 
     @routes.get("/nodes/{name}")
-    async def show_node(name: str) -> views.NodeDetail:
+    async def show_node(name: str) -> node_views.NodeDetail:
         """Show one VM whole."""
         known = plane.platform.nodes if plane.platform else ()
         for each in known:
@@ -30,22 +30,22 @@ def router(plane: Plane, version: str) -> APIRouter:
         raise missing("node", name, "sdp nodes", [each.id for each in known])
 
     @routes.get("/doctor")
-    async def examine() -> views.Examination:
+    async def examine() -> node_views.Examination:
         """Say what is wrong with nodes, and with what sandboxes want of them; each with its fix."""
         found = tuple(plane.examine(version))
-        return views.Examination(version=version, now=clock.now(), findings=found)
+        return node_views.Examination(version=version, now=clock.now(), findings=found)
 
     return routes
 
 
-def nodes(platform: models.Platform, observed: Observed) -> tuple[views.NodeView, ...]:
+def nodes(platform: models.Platform, observed: Observed) -> tuple[node_views.NodeView, ...]:
     """Return the nodes of a platform."""
     return tuple(_node(node, observed.get(node.id)) for node in platform.nodes)
 
 
-def node(spec: models.Node, seen: ObservedNode | None) -> views.NodeDetail:
+def node(spec: models.Node, seen: ObservedNode | None) -> node_views.NodeDetail:
     """Return one node whole."""
-    bare = views.NodeDetail.model_validate(_node(spec, seen).model_dump())
+    bare = node_views.NodeDetail.model_validate(_node(spec, seen).model_dump())
     if seen is None:
         return bare
     report = seen.report
@@ -57,9 +57,9 @@ def node(spec: models.Node, seen: ObservedNode | None) -> views.NodeDetail:
     taken = {**{int(port): each.owner for port, each in report.listeners.items()}, **ours}
     return bare.model_copy(
         update={
-            "ports": tuple(views.PortView(port=p, party=taken[p]) for p in sorted(taken)),
+            "ports": tuple(node_views.PortView(port=p, party=taken[p]) for p in sorted(taken)),
             "repositories": tuple(
-                views.NodeRepository(
+                node_views.NodeRepository(
                     name=name,
                     branches=len(each.branches),
                     error=each.error,
@@ -68,7 +68,7 @@ def node(spec: models.Node, seen: ObservedNode | None) -> views.NodeDetail:
                 for name, each in sorted(report.repositories.items())
             ),
             "facts": tuple(
-                views.FactView(name=name, says=_said(fact))
+                node_views.FactView(name=name, says=_said(fact))
                 for name, fact in sorted(report.facts.items())
             ),
         }
@@ -92,8 +92,8 @@ def _said(fact: Fact) -> str:
             return ", ".join(recipients) or message
 
 
-def _node(node: models.Node, seen: ObservedNode | None) -> views.NodeView:
-    bare = views.NodeView(
+def _node(node: models.Node, seen: ObservedNode | None) -> node_views.NodeView:
+    bare = node_views.NodeView(
         id=node.id, name=node.name, ip_address=node.ip_address, type=node.type, connected=False
     )
     if seen is None:

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
-from sdp.api import showing, usage, views
+from sdp.api import node_views, showing, usage, views
 from sdp.api.port_table import port_list
 from sdp.api.problems import ProblemError
 from sdp.api.quota_table import quota_list
@@ -12,9 +12,8 @@ from sdp.reconciler import doctor
 from sdp.reconciler.draft import Plan, World
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Observed
-from sdp.reconciler.restart import Refused
+from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.status import SandboxStatus
-from sdp.reconciler.updates import Refusal
 from sdp.spec.models import Platform
 from sdp.spec.resolve import problems
 from sdp.spec.select import WHOLE, Selection
@@ -51,10 +50,10 @@ class ReconcilerPlane:
     def tree(self) -> Tree | None:
         return self._reconciler.tree
 
-    def ports(self) -> views.PortList:
+    def ports(self) -> node_views.PortList:
         return port_list(self._world)
 
-    def quotas(self) -> views.QuotaList:
+    def quotas(self) -> node_views.QuotaList:
         return quota_list(self._world)
 
     def sandboxes(self) -> Sequence[views.SandboxView]:
@@ -104,8 +103,8 @@ class ReconcilerPlane:
             fix = f"see what it waits for: sdp explain {name}"
             raise ProblemError(409, "leaving", "It goes", f"{name} is being removed", fix)
         made = self._reconciler.restart(name, service)
-        if isinstance(made, Refused):
-            raise ProblemError(409, made.reason, "Can't restart", made.message, made.fix)
+        if isinstance(made, Refusal):
+            raise ProblemError(409, "not-restarted", made.reason, made.message, made.fix)
         asked, nonce = made
         return views.RestartRequested(sandbox=name, services=asked.services, nonce=nonce)
 
@@ -124,16 +123,16 @@ class ReconcilerPlane:
     def in_flight(self) -> Sequence[views.ActionInFlight]:
         return [showing.in_flight(each) for each in self._reconciler.flying()]
 
-    def garbage(self) -> views.Garbage:
+    def garbage(self) -> node_views.Garbage:
         return showing.garbage(self._reconciler.garbage(), self.platform)
 
-    def collect(self) -> views.Garbage:
+    def collect(self) -> node_views.Garbage:
         return showing.garbage(self._reconciler.collect(), self.platform)
 
-    def examine(self, version: str) -> Sequence[views.Finding]:
+    def examine(self, version: str) -> Sequence[node_views.Finding]:
         found = [showing.finding(each) for each in doctor.examine(self._world, version)]
         if (trouble := self._reconciler.trouble) is not None:
-            about = views.Finding(
+            about = node_views.Finding(
                 severity="error", node="", kind="spec", message=trouble.message, fix=trouble.fix
             )
             found.insert(0, about)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from sdp.api.node_views import Finding, Garbage, PortList, QuotaList
 from sdp.api.requests import ChangeRequest
 from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
 from sdp.api.views import (
@@ -14,12 +15,8 @@ from sdp.api.views import (
     DeploymentPage,
     DeploymentStatus,
     DeploymentView,
-    Finding,
-    Garbage,
     LogLineView,
     PlanView,
-    PortList,
-    QuotaList,
     RestartRequested,
     SandboxView,
     Updated,

@@ -1,21 +1,21 @@
 """The table of quotas: how much of each is taken and by whom, and who waits. Pure."""
 
-from sdp.api import views
+from sdp.api import node_views
 from sdp.reconciler.draft import World
 from sdp.reconciler.quota import Queued, Scope, Use
 
 
-def quota_list(whole: World) -> views.QuotaList:
+def quota_list(whole: World) -> node_views.QuotaList:
     """Return the quotas and the queue, as of one moment."""
     admission = whole.admission
-    return views.QuotaList(
+    return node_views.QuotaList(
         quotas=tuple(_quota(scope, use) for scope, use in admission.uses.items()),
         queue=tuple(_queued(each) for each in admission.queue.values()),
     )
 
 
-def _quota(scope: Scope, use: Use) -> views.QuotaView:
-    return views.QuotaView(
+def _quota(scope: Scope, use: Use) -> node_views.QuotaView:
+    return node_views.QuotaView(
         owner=scope.owner,
         running=use.used("running"),
         running_limit=use.limit("running"),
@@ -26,8 +26,8 @@ def _quota(scope: Scope, use: Use) -> views.QuotaView:
     )
 
 
-def _queued(each: Queued) -> views.QueuedView:
-    return views.QueuedView(
+def _queued(each: Queued) -> node_views.QueuedView:
+    return node_views.QueuedView(
         number=each.number,
         sandbox=each.name,
         owner=each.owner,

@@ -143,23 +143,17 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
     @routes.post("/sandboxes/{name}/cancel")
     async def cancel(name: str, body: PartRequest | None = None) -> views.Cancelled:
         """End what is being brought about, and keep it so until a sync or another version."""
-        service = body.service if body else None
-        known = service_of(plane, name, service) if service else _known(plane, name)
-        return await plane.cancel(known.name, service or "")
+        return await plane.cancel(*_part(plane, name, body))
 
     @routes.post("/sandboxes/{name}/restart", status_code=202)
     async def restart(name: str, body: PartRequest | None = None) -> views.RestartRequested:
         """Stop a sandbox's containers and start them again; 409 where it sleeps."""
-        service = body.service if body else None
-        known = service_of(plane, name, service) if service else _known(plane, name)
-        return plane.restart(known.name, service or "")
+        return plane.restart(*_part(plane, name, body))
 
     @routes.post("/sandboxes/{name}/update")
     async def update(name: str, body: PartRequest | None = None) -> views.Updated:
         """Let in the newest commits of branches that are followed by hand; 409 where none is."""
-        service = body.service if body else None
-        known = service_of(plane, name, service) if service else _known(plane, name)
-        return await plane.update(known.name, service or "")
+        return await plane.update(*_part(plane, name, body))
 
     @routes.post("/sandboxes/{name}/sync", status_code=202)
     async def sync(name: str) -> views.SyncRequested:
@@ -188,6 +182,13 @@ def _known(plane: Plane, name: str) -> views.SandboxView:
     if (known := plane.sandbox(name)) is None:
         raise missing("sandbox", name, "sdp status", [each.name for each in plane.sandboxes()])
     return known
+
+
+def _part(plane: Plane, name: str, body: PartRequest | None) -> tuple[str, str]:
+    """Return the sandbox as it is written, and its service that is meant; "" for all."""
+    service = (body.service if body else None) or ""
+    known = service_of(plane, name, service) if service else _known(plane, name)
+    return known.name, service
 
 
 def service_of(plane: Plane, name: str, service: str) -> views.SandboxView:

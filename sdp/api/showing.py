@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from sdp.api import usage, views
+from sdp.api import node_views, usage, views
 from sdp.reconciler import render, writer
 from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.desired import Address, Branch, Desired, DesiredSandbox, Ocp
@@ -177,12 +177,12 @@ def updated(sandbox: str, made: Iterable[Update]) -> views.Updated:
     return views.Updated(sandbox=sandbox, services=services)
 
 
-def garbage(found: Garbage, platform: Platform | None) -> views.Garbage:
+def garbage(found: Garbage, platform: Platform | None) -> node_views.Garbage:
     """Return what nothing refers to, and when it goes."""
     grace = unused_for(platform)
-    return views.Garbage(
+    return node_views.Garbage(
         unused=tuple(
-            views.UnusedRelease(
+            node_views.UnusedRelease(
                 node=each.node,
                 repository=each.release.repository,
                 commit=each.release.commit,
@@ -193,13 +193,13 @@ def garbage(found: Garbage, platform: Platform | None) -> views.Garbage:
             )
             for each in found.unused
         ),
-        doubts=tuple(views.Doubt.model_validate(dataclasses.asdict(e)) for e in found.doubts),
+        doubts=tuple(node_views.Doubt.model_validate(dataclasses.asdict(e)) for e in found.doubts),
     )
 
 
-def finding(found: Finding) -> views.Finding:
+def finding(found: Finding) -> node_views.Finding:
     """Return something that the doctor found."""
-    return views.Finding(
+    return node_views.Finding(
         severity=found.severity,
         node=found.node,
         kind=found.kind,

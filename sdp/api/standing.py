@@ -13,8 +13,8 @@ from sdp.protocol.report import Container
 class Nodes(Protocol):
     """The agents' sessions, as far as logs need them."""
 
-    def reads_logs(self, node: str) -> bool | None:
-        """Whether a node's agent can read logs; None: it is silent."""
+    def has(self, node: str) -> bool:
+        """Whether a node's agent is there."""
         ...
 
     def log(
@@ -69,12 +69,9 @@ def standing(plane: Plane, nodes: Nodes, sandbox: str, service: str) -> Standing
 
 def _unreadable(plane: Plane, nodes: Nodes, node: str) -> Absent | None:
     """Return why nothing of a node can be read now."""
-    seen, reads = plane.observed.get(node), nodes.reads_logs(node)
-    if seen is None or not seen.connected or reads is None:
+    seen = plane.observed.get(node)
+    if seen is None or not seen.connected or not nodes.has(node):
         return silent(node)
-    if not reads:
-        reason = f"the agent of {node} is of an older sdp, and can't read logs"
-        return Absent("agent-too-old", reason, f"update sdp on {node}")
     if error := seen.report.engine.error:
         reason = f"the engine of {node} does not answer: {error}"
         return Absent("engine-down", reason, f"start it on {node}: systemctl start docker")

@@ -9,7 +9,7 @@ import typer
 
 from sdp.api.views import ChangeView
 from sdp.cli import context as cli
-from sdp.cli.follower import Follower, seconds
+from sdp.cli.follower import Follower
 from sdp.cli.intended import AllowDeletes, Excluded, Sandboxes, Services, chosen
 from sdp.cli.offer import Offer, held, offered, offered_again
 from sdp.cli.plan import Directory, refuse_errors, show
@@ -27,7 +27,7 @@ def apply(
     ] = None,
     directory: Directory = Path(),
     message: Annotated[str, typer.Option("--message", "-m", help="The commit's message.")] = "",
-    timeout: Annotated[str, typer.Option(help="How long to wait, such as 90s or 10m.")] = "10m",
+    timeout: cli.Timeout = 600,
     sandbox: Sandboxes = None,
     service: Services = None,
     exclude: Excluded = None,
@@ -50,7 +50,6 @@ def apply(
     Examples: `sdp apply`; `sdp apply --yes -m "Try the refund branch"`; `sdp apply today.plan`;
     `sdp apply --sandbox qa-refund --service account`; `sdp apply --allow-deletes 5`.
     """
-    wait = seconds(timeout)
     selection = chosen(sandbox, service, exclude)
     if plan_file is not None and (allow_deletes or not selection.whole):
         raise typer.BadParameter("a saved plan says itself what it is about", param_hint="SAVED")
@@ -79,7 +78,7 @@ def apply(
             cli.say(f"  undo it: sdp revert {target[:7]}")
         fresh = target != offer.made.revision
         follower = Follower(client, target, list(offer.affected), offer.tree.has, fresh=fresh)
-        if not follower.run(time.monotonic() + wait):
+        if not follower.run(time.monotonic() + timeout):
             raise typer.Exit(cli.NOT_IN_TIME)
         cli.say(f"{target[:7]} is applied")
 

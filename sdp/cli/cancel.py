@@ -18,7 +18,7 @@ def cancel(
     context: typer.Context,
     name: cli.SandboxName,
     service: Annotated[str | None, typer.Option(help="Only this service; gateway is one.")] = None,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait until it ended.")] = 60,
+    timeout: cli.Timeout = 60,
     *,
     as_json: cli.AsJson = False,
 ) -> None:

@@ -6,6 +6,7 @@ Data goes to stdout; progress and errors to stderr; no colour where nobody looks
 import contextlib
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from typing import Annotated, NoReturn
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from sdp.api.views import ConflictView, SandboxPage, SandboxSummary
 from sdp.cli.client import Client, ClientError, find_url
+from sdp.spec import quantities
 
 ERROR = 1
 NOT_IN_TIME = 4
@@ -53,6 +55,23 @@ def complete_sandbox(context: typer.Context, incomplete: str) -> list[str]:
     return []
 
 
+def _seconds(said: object) -> float:
+    """Return the seconds of a duration, or of a bare number of them."""
+    text = str(said)
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        return float(text)
+    try:
+        return quantities.duration(text).total_seconds()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Timeout = Annotated[
+    float,
+    typer.Option(
+        metavar="DURATION", parser=_seconds, help="How long to wait: 90s, 10m; or seconds."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 SandboxName = Annotated[
     str, typer.Argument(help="The sandbox's name, in any case.", autocompletion=complete_sandbox)

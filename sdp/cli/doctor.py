@@ -9,7 +9,7 @@ import typer
 
 from sdp import clock
 from sdp.api.app import VERSION
-from sdp.api.views import Examination, Finding, Severity
+from sdp.api.node_views import Examination, Finding, Severity
 from sdp.cli import context as cli
 from sdp.cli.client import Client, ClientError
 from sdp.cli.plan import Directory

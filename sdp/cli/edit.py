@@ -78,7 +78,7 @@ def clone(
     name: NewName,
     values: Values = None,
 ) -> None:
-    """Create a sandbox that says what another one says, with ports of its own.
+    """Create a sandbox that says what another one says, awake and with ports of its own.
 
     Examples: `sdp clone QA-REFUND QA-REFUND-2`; `sdp clone QA-REFUND MINE --set owner=sari`.
     """

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import typer
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +13,6 @@ from sdp.cli import context as cli
 from sdp.cli import watch
 from sdp.cli.client import Client, ClientError, Message
 from sdp.cli.follow import line
-from sdp.spec.quantities import duration
 
 _NOT_FOUND = 404
 _STAYS: Final = frozenset({"Protected", "MassDeletion", "EmptyTree", "NotInHistory"})
@@ -180,11 +178,3 @@ def _explain(stuck: tuple[SandboxView, Condition]) -> None:
         cli.say(f"  | {cli.inert(each)}")
     if why.fix:
         cli.say(f"  fix: {why.fix}")
-
-
-def seconds(text: str) -> float:
-    """Return the seconds of a ``--timeout``."""
-    try:
-        return duration(text).total_seconds()
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--timeout") from error

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sdp.api.views import ActionInFlight, Garbage, UnusedRelease
+from sdp.api.node_views import Garbage, UnusedRelease
+from sdp.api.views import ActionInFlight
 from sdp.cli import context as cli
 from sdp.cli.client import Client
 from sdp.reconciler.disk import megabytes
@@ -17,7 +18,7 @@ LOOK_SECONDS = 0.2
 
 def gc(
     context: typer.Context,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait until all is gone.")] = 60,
+    timeout: cli.Timeout = 60,
     *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show it, and remove nothing.")

@@ -8,8 +8,8 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from sdp.api.app import VERSION
+from sdp.cli import ask, edit, env, follow, init, life, plan, ports, serve, show, specs, template
 from sdp.cli import context as cli
-from sdp.cli import edit, env, follow, init, life, plan, ports, serve, show, specs, template
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
@@ -19,7 +19,6 @@ from sdp.cli.history import history
 from sdp.cli.logs import logs
 from sdp.cli.nodes import nodes
 from sdp.cli.quotas import quotas
-from sdp.cli.restart import restart
 from sdp.cli.snapshot import rollback, snapshot
 from sdp.cli.update import update
 
@@ -115,7 +114,13 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "quotas": quotas,
         "doctor": doctor,
     },
-    "Act": {"sync": show.sync, "update": update, "restart": restart, "cancel": cancel, "gc": gc},
+    "Act": {
+        "sync": ask.sync,
+        "update": update,
+        "restart": ask.restart,
+        "cancel": cancel,
+        "gc": gc,
+    },
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():

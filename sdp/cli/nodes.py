@@ -8,7 +8,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from sdp.api import views
+from sdp.api import node_views
 from sdp.cli import context as cli
 from sdp.cli.client import ClientError
 
@@ -18,7 +18,7 @@ _HEAD = ("NODE", "TYPE", "ADDRESS", "AGENT", "HEARD (UTC)", "CLOCK", "DISK FREE"
 def complete_node(context: typer.Context, incomplete: str) -> list[str]:
     """Return the nodes that a name could become; nothing while the server is away."""
     with contextlib.suppress(ClientError), cli.completing(context) as client:
-        found = client.get_all("/api/nodes", views.NodeView)
+        found = client.get_all("/api/nodes", node_views.NodeView)
         return [each.id for each in found if each.id.startswith(incomplete)]
     return []
 
@@ -41,20 +41,20 @@ def nodes(
     with cli.failures():
         client = cli.client(context)
         if name is not None:
-            one = client.get(f"/api/nodes/{quote(name, safe='')}", views.NodeDetail)
+            one = client.get(f"/api/nodes/{quote(name, safe='')}", node_views.NodeDetail)
             if as_json:
                 cli.print_json(one)
             else:
                 cli.out().print(_whole(one))
             return
-        found = client.get_all("/api/nodes", views.NodeView)
+        found = client.get_all("/api/nodes", node_views.NodeView)
     if as_json:
         cli.print_json(found)
         return
     cli.out().print(cli.table((*_HEAD, "ENGINE"), map(_row, found)))
 
 
-def _row(node: views.NodeView) -> tuple[str, ...]:
+def _row(node: node_views.NodeView) -> tuple[str, ...]:
     return (
         node.id,
         node.type,
@@ -68,7 +68,7 @@ def _row(node: views.NodeView) -> tuple[str, ...]:
     )
 
 
-def _whole(node: views.NodeDetail) -> RenderableType:
+def _whole(node: node_views.NodeDetail) -> RenderableType:
     parts: list[RenderableType] = [cli.table((*_HEAD, "ENGINE"), [_row(node)])]
     ports = [(str(each.port), escape(each.party)) for each in node.ports]
     repositories = [

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from sdp.api import views
+from sdp.api import node_views
 from sdp.cli import context as cli
 
 
@@ -24,7 +24,7 @@ def ports(
     Examples: `sdp ports`; `sdp ports --node micro-92 --json`.
     """
     with cli.failures():
-        found = cli.client(context).get("/api/ports", views.PortList)
+        found = cli.client(context).get("/api/ports", node_views.PortList)
     known = {each.node for each in found.ranges}
     if node is not None:
         if node not in known:
@@ -36,7 +36,7 @@ def ports(
         cli.out().print(drawn(found))
 
 
-def drawn(found: views.PortList) -> RenderableType:
+def drawn(found: node_views.PortList) -> RenderableType:
     """Return the ports as tables: leases, ranges, and strangers where there are any."""
     leases = [
         (each.node, str(each.port), f"{each.sandbox}/{each.service}", each.origin, each.use)
@@ -64,8 +64,8 @@ def drawn(found: views.PortList) -> RenderableType:
     return Group(*parts)
 
 
-def _only(found: views.PortList, node: str) -> views.PortList:
-    return views.PortList(
+def _only(found: node_views.PortList, node: str) -> node_views.PortList:
+    return node_views.PortList(
         ports=tuple(each for each in found.ports if each.node == node),
         ranges=tuple(each for each in found.ranges if each.node == node),
         strangers=tuple(each for each in found.strangers if each.node == node),

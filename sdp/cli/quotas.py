@@ -4,7 +4,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from sdp.api import views
+from sdp.api import node_views
 from sdp.cli import context as cli
 from sdp.spec.quantities import memory_text
 
@@ -17,14 +17,14 @@ def quotas(context: typer.Context, *, as_json: cli.AsJson = False) -> None:
     Examples: `sdp quotas`; `sdp quotas --json`.
     """
     with cli.failures():
-        found = cli.client(context).get("/api/quotas", views.QuotaList)
+        found = cli.client(context).get("/api/quotas", node_views.QuotaList)
     if as_json:
         cli.print_json(found)
     else:
         cli.out().print(drawn(found))
 
 
-def drawn(found: views.QuotaList) -> RenderableType:
+def drawn(found: node_views.QuotaList) -> RenderableType:
     """Return the quotas as a table, and below it the queue with what each one waits for."""
     if not found.quotas:
         return Text("No quotas: platform.yaml has no quotas: {…}")

@@ -1,7 +1,6 @@
-"""Commands that show what is: status, explain, deployments; and sync, which asks."""
+"""Commands that show what is: status, explain, deployments."""
 
 import datetime
-import time
 from collections.abc import Sequence
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -121,38 +120,6 @@ def deployments(  # noqa: PLR0913 -- a command's options
     cli.out().print(cli.table(head, rows))
     if page.following:
         cli.say(f"there are more: the same with --cursor {page.following}")
-
-
-def sync(
-    context: typer.Context,
-    name: cli.SandboxName,
-    *,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until it is Synced and Healthy.")
-    ] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds that --wait waits.")] = 600,
-    as_json: cli.AsJson = False,
-) -> None:
-    """Look at a sandbox afresh, and try again what failed.
-
-    Exit code 4: with --wait, it was not Synced and Healthy in time.
-
-    Examples: `sdp sync qa-login-error`; `sdp sync qa-login-error --wait`.
-    """
-    deadline = time.monotonic() + timeout
-    with cli.failures():
-        client = cli.client(context)
-        asked = client.post(f"/api/sandboxes/{quote(name, safe='')}/sync", views.SyncRequested)
-        cli.say(f"sync of {asked.sandbox} is asked for")
-        if as_json:
-            cli.print_json(asked)
-        if not wait:
-            return
-        if watching.served(client, asked.sandbox, asked.nonce, deadline):
-            cli.say(f"{asked.sandbox} is Synced and Healthy")
-            return
-        cli.say(f"{asked.sandbox} is not Synced and Healthy in time: sdp explain {asked.sandbox}")
-        raise typer.Exit(cli.NOT_IN_TIME)
 
 
 def routes(found: views.SandboxView, service: str | None = None, *, as_json: bool = False) -> None:

@@ -10,25 +10,19 @@ import typer
 from sdp.api.views import Condition, SandboxView, Updated, UpdatedService
 from sdp.cli import context as cli
 from sdp.cli import watch
+from sdp.cli.ask import not_in_time
 from sdp.cli.client import Client
-from sdp.cli.follower import seconds
-from sdp.cli.logs import complete_target
+from sdp.cli.life import Target
 
 
 def update(
     context: typer.Context,
-    target: Annotated[
-        str,
-        typer.Argument(
-            help="SANDBOX, or SANDBOX/SERVICE (gateway is a service).",
-            autocompletion=complete_target,
-        ),
-    ],
+    target: Target,
     *,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it runs and is Synced and Healthy.")
     ] = False,
-    timeout: Annotated[str, typer.Option(help="How long --wait waits, such as 90s.")] = "10m",
+    timeout: cli.Timeout = 600,
     as_json: cli.AsJson = False,
 ) -> None:
     """Deploy the newest commits of branches that are followed by hand (`update: manual`).
@@ -41,7 +35,7 @@ def update(
 
     Examples: `sdp update qa-login-error`; `sdp update qa-login-error/account --wait`.
     """
-    deadline = time.monotonic() + seconds(timeout)
+    deadline = time.monotonic() + timeout
     name, _, service = target.partition("/")
     body = {"service": service} if service else {}
     with cli.failures():
@@ -62,18 +56,21 @@ def _wait(client: Client, made: Updated, deadline: float) -> None:
     for _ in watch.changes(client, made.sandbox, deadline):
         found = watch.sandbox(client, made.sandbox)
         if _runs(found, made.services) and watch.converged(found):
-            cli.say(f"{found.name} is Synced and Healthy")
+            cli.say(f"{found.name} is {found.sync} and {found.health}")
             return
         if failed := _failed(found, made.services):
             cli.say(f"{failed.service} of {found.name} failed: {cli.inert(failed.message)}")
             break
-    cli.say(f"{made.sandbox} is not Synced and Healthy in time: sdp explain {made.sandbox}")
-    raise typer.Exit(cli.NOT_IN_TIME)
+    not_in_time(made.sandbox)
 
 
 def _runs(found: SandboxView, updated: Collection[UpdatedService]) -> bool:
-    commits = {each.name: each.commit for each in found.services}
-    return all(commits.get(each.service) == each.after for each in updated)
+    """Whether all of it runs; what sleeps has nothing to wait for until it is resumed."""
+    there = {each.name: each for each in found.services}
+    mine = [(there[each.service], each.after) for each in updated if each.service in there]
+    return len(mine) == len(updated) and all(
+        each.commit == after or each.health in {"Suspended", "Expired"} for each, after in mine
+    )
 
 
 def _failed(found: SandboxView, updated: Collection[UpdatedService]) -> Condition | None:

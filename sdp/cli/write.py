@@ -23,7 +23,7 @@ from sdp.cli import context as cli
 from sdp.cli import intended, watch
 from sdp.cli.client import Client, ClientError
 from sdp.cli.fold import folded
-from sdp.cli.follower import Follower, seconds
+from sdp.cli.follower import Follower
 from sdp.cli.plan import show
 from sdp.cli.publish import Checkout, checkout, refuse_elsewhere
 from sdp.reconciler import objects, writer
@@ -52,7 +52,7 @@ class Options:
     why: str
     dry_run: bool
     wait: bool
-    timeout: str
+    timeout: float
     as_json: bool
     undo: str = "undo it"
 
@@ -98,7 +98,7 @@ def _shared(
             "--wait", help="Follow until all that it changes is healthy; exit code 4: not in time."
         ),
     ] = False,
-    timeout: Annotated[str, typer.Option(help="How long --wait waits, such as 90s.")] = "10m",
+    timeout: cli.Timeout = 600,
     as_json: cli.AsJson = False,
 ) -> None:
     """Hold the options that ``writing`` adds."""
@@ -287,7 +287,7 @@ def _follow(
     names: list[str],
     has: Callable[[str], bool],
 ) -> None:
-    deadline = time.monotonic() + seconds(options.timeout)
+    deadline = time.monotonic() + options.timeout
     if not Follower(client, made.commit, names, has, fresh=True).run(deadline):
         raise typer.Exit(cli.NOT_IN_TIME)
     cli.say(f"{made.commit[:7]} is applied")

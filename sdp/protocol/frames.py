@@ -16,9 +16,6 @@ from sdp.protocol.report import Delta, NodeReport
 VERSION = 3
 """Version of this protocol; a control plane also takes agents of the version before."""
 
-LOGS_SINCE = 2
-"""The first version in which agents read containers' logs, and tell the time."""
-
 LIFE_SINCE = 3
 """The first version in which agents restart containers, measure use, and remove releases."""
 

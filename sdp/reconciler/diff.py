@@ -201,7 +201,7 @@ def _service_version(
     commit = resolve_commit(target, service.spec.repository, service.node.id, observed)
     if isinstance(commit, Obstacle):
         return commit
-    fingerprints = _fingerprints(service, observed)
+    fingerprints = _fingerprints(service, sandbox, observed)
     if isinstance(fingerprints, Obstacle | Unread):
         return fingerprints
     build = service.spec.build
@@ -231,7 +231,7 @@ def _service_version(
 
 
 def _fingerprints(
-    service: DesiredService, observed: Observed
+    service: DesiredService, sandbox: DesiredSandbox, observed: Observed
 ) -> Mapping[str, str] | Obstacle | Unread:
     """Return what is known of the encrypted values that a service takes, by name."""
     node = service.node.id
@@ -239,7 +239,7 @@ def _fingerprints(
     told = seen.report.sealed if seen else {}
     for file in service.sealed:
         if file.digest in told and told[file.digest].reason:
-            return _unopened(file, told[file.digest], node)
+            return _unopened(file, told[file.digest], node, sandbox)
     if unread := tuple(file for file in service.sealed if file.digest not in told):
         return Unread(unread)
     taken: dict[str, str] = {}
@@ -249,7 +249,7 @@ def _fingerprints(
     return taken
 
 
-def _unopened(file: SealedFile, told: Sealed, node: str) -> Obstacle:
+def _unopened(file: SealedFile, told: Sealed, node: str, sandbox: DesiredSandbox) -> Obstacle:
     fixes = {
         "NoIdentity": f"on {node}: sdp env keygen -o /etc/sdp/identity.txt, and name that file as "
         f"identity: in agent.yaml; its public key is recipient: of {node} in platform.yaml; "
@@ -260,6 +260,11 @@ def _unopened(file: SealedFile, told: Sealed, node: str) -> Obstacle:
         "encrypted values are changed with sdp env or sops only",
     }
     message = f"{file.path} can't be opened on {node}: {told.message}"
+    if (
+        revision := sandbox.environment_revision
+    ) and not told.fix:  # nothing changes what was committed then
+        fix = f"take today's environment: sdp set {sandbox.name} environment_revision=null"
+        return Obstacle(told.reason, f"{message}, as it stood at {revision[:7]}", fix)
     fix = told.fix or fixes.get(told.reason, f"write it anew: sdp env rotate {file.environment}")
     return Obstacle(told.reason, message, fix)
 

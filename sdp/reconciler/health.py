@@ -11,12 +11,12 @@ from typing import Literal, TypeAlias
 
 from sdp.protocol.actions import Route
 from sdp.protocol.report import Container
-from sdp.reconciler import restarts as fallen
+from sdp.reconciler import crashes
+from sdp.reconciler.crashes import Crashes
 from sdp.reconciler.desired import Branch, DesiredSandbox, Ocp, Target
 from sdp.reconciler.diff import ServiceDifference
 from sdp.reconciler.draft import Plan, World
 from sdp.reconciler.lifecycle import UNTOLD, of_service, words
-from sdp.reconciler.restarts import Restarts
 from sdp.reconciler.rollout import serving
 from sdp.reconciler.routes import RouteStatus
 from sdp.reconciler.usage import Usage
@@ -60,9 +60,9 @@ class _Case:
     def logs(self) -> str:
         return f"sdp logs {self.sandbox}/{self.service.service}"
 
-    def restarts(self, container: Container) -> Restarts:
+    def crashes(self, container: Container) -> Crashes:
         seen = self.whole.observed[self.service.node.id]
-        return seen.restarts.get(container.id, fallen.NONE)
+        return seen.crashes.get(container.id, crashes.NONE)
 
     def usage(self, container: Container) -> Usage:
         seen = self.whole.observed[self.service.node.id]
@@ -199,14 +199,14 @@ def _up(case: _Case, container: Container) -> Iterator[Verdict]:
 
 def _restarted(case: _Case, container: Container) -> Iterator[Verdict]:
     """Yield what its restarts of late come to, although it is healthy now."""
-    fell, now = case.restarts(container), case.whole.now
+    fell, now = case.crashes(container), case.whole.now
     if not (count := fell.recent(now)):
         return
-    if count >= fallen.LOOP and now - fell.times[-1] < fallen.SETTLED:
-        until = fell.times[-1] + fallen.SETTLED
+    if count >= crashes.LOOP and now - fell.times[-1] < crashes.SETTLED:
+        until = fell.times[-1] + crashes.SETTLED
         yield dataclasses.replace(_loop(case, container), until=until)
     message = f"restarted {_often(count)} in 10 minutes{_last(fell, container)}; healthy now"
-    until = fell.times[-1] + fallen.WINDOW
+    until = fell.times[-1] + crashes.WINDOW
     fix = _mend(case, oom_killed=fell.oom_killed)
     yield Verdict("Degraded", "Restarted", message, fix, until)
 
@@ -271,10 +271,10 @@ def _failures(case: _Case) -> Iterator[Verdict]:
 
 def _fell(case: _Case, container: Container) -> Verdict | None:
     """Return what is wrong with a container that served before; None while it is starting."""
-    if case.restarts(container).recent(case.whole.now) >= fallen.LOOP:
+    if case.crashes(container).recent(case.whole.now) >= crashes.LOOP:
         return _loop(case, container)
-    if container.state in fallen.ENDED:
-        fell = Restarts((), container.exit_code, container.oom_killed)
+    if container.state in crashes.ENDED:
+        fell = Crashes((), container.exit_code, container.oom_killed)
         reason = "OutOfMemory" if container.oom_killed else "Exited"
         again = "is started again" if container.state == "restarting" else f"is {container.state}"
         fix = _mend(case, oom_killed=container.oom_killed)
@@ -287,14 +287,14 @@ def _fell(case: _Case, container: Container) -> Verdict | None:
 
 
 def _loop(case: _Case, container: Container) -> Verdict:
-    fell = case.restarts(container)
+    fell = case.crashes(container)
     reason = "OutOfMemory" if fell.oom_killed else "CrashLoop"
     count = fell.recent(case.whole.now)
     message = f"restarted {_often(count)} in 10 minutes{_last(fell, container)}"
     return Verdict("Unhealthy", reason, message, _mend(case, oom_killed=fell.oom_killed))
 
 
-def _last(fell: Restarts, container: Container) -> str:
+def _last(fell: Crashes, container: Container) -> str:
     """Return how it ended the last time, in words that go on a sentence."""
     if fell.oom_killed:
         limit = container.limits.memory_bytes

@@ -11,8 +11,8 @@ import datetime
 import itertools
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -52,21 +52,20 @@ from sdp.reconciler.desired import Desired, Revision, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
 from sdp.reconciler.garbage import Garbage
-from sdp.reconciler.history import Attempt, Failure, History
+from sdp.reconciler.history import Attempt
+from sdp.reconciler.journal import Journal
 from sdp.reconciler.lifecycle import Lives, lives
 from sdp.reconciler.memory import Memory, causes
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
-from sdp.reconciler.ports import Lease
+from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.removal import Removals, Remover, removal
-from sdp.reconciler.restart import Asked, Refused
+from sdp.reconciler.restart import Asked
 from sdp.reconciler.revisions import moments
-from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
-from sdp.reconciler.steady import Moved
 from sdp.reconciler.sweep import Sweeper
-from sdp.reconciler.updates import Look, Refusal, Update
+from sdp.reconciler.updates import Look, Update
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
@@ -80,49 +79,6 @@ NodeSend: TypeAlias = Callable[[ToAgent], Awaitable[None]]
 """Sends a frame over a node's session; loses it when the session has ended."""
 
 _log = structlog.get_logger()
-
-
-class Journal(Protocol):
-    """What the loop needs to have remembered."""
-
-    async def append(self, happened: Sequence[Event]) -> None:
-        """Append events."""
-
-    async def put_deployment(self, deployment: Deployment) -> None:
-        """Record a deployment as it is now."""
-
-    async def deployments(self) -> Sequence[Deployment]:
-        """Return the newest deployment of each service of each sandbox."""
-
-    async def history(self) -> History:
-        """Return what converged and what failed."""
-
-    async def set_applied(self, sandbox: str, service: str, version: str) -> None:
-        """Record that a service converged."""
-
-    async def put_failure(self, failure: Failure) -> None:
-        """Record the last failure of a version."""
-
-    async def clear_failures(self, sandbox: str, service: str) -> None:
-        """Forget a service's failures."""
-
-    async def forget(self, sandbox: str) -> None:
-        """Forget what a sandbox converged to and how it failed."""
-
-    async def put_snapshot(self, snapshot: Snapshot) -> None:
-        """Record what a sandbox runs; the oldest beyond those that are kept goes."""
-
-    async def newest_snapshots(self) -> Sequence[Snapshot]:
-        """Return the newest snapshot of each sandbox, also of those that are gone."""
-
-    async def leases(self) -> Sequence[Lease]:
-        """Return all leases."""
-
-    async def replace_leases(self, leases: Iterable[Lease]) -> None:
-        """Make these the leases."""
-
-    async def put_choices(self, moved: Moved) -> None:
-        """Record at which commits services are; None: at none any more."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -201,7 +157,7 @@ class Reconciler:
         self._source.refresh()
         return self._request(name.lower())
 
-    def restart(self, name: str, service: str = "") -> tuple[Asked, str] | Refused:
+    def restart(self, name: str, service: str = "") -> tuple[Asked, str] | Refusal:
         """Ask for a sandbox's containers to be restarted; return which, and the request's nonce.
 
         Args:
@@ -210,7 +166,7 @@ class Reconciler:
         """
         whole = self.world()
         asked = restart.ask(whole.desired.sandboxes[name.lower()], service, whole)
-        if isinstance(asked, Refused):
+        if isinstance(asked, Refusal):
             return asked
         self._memory.restarts = {**self._memory.restarts, **asked.containers}
         return asked, self._request(name.lower())

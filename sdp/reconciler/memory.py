@@ -37,7 +37,7 @@ from sdp.reconciler.drift import INTENT
 from sdp.reconciler.events import Event
 from sdp.reconciler.expiry import Ages
 from sdp.reconciler.guard import Word
-from sdp.reconciler.history import Attempt, Choice, Failure, History
+from sdp.reconciler.history import Attempt, Chosen, Failure, History
 from sdp.reconciler.lifecycle import NO_LIVES
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
@@ -75,7 +75,7 @@ class Memory:
         self._saved_leases: dict[tuple[str, int], Lease] = {}
         self._applied: dict[tuple[str, str], str] = {}
         self._failures: dict[Key, Failure] = {}
-        self._chosen: dict[tuple[str, str], Choice] = {}
+        self._chosen: Chosen = {}
         self._served: dict[str, str] = {}
         self._synced_spec: dict[str, DesiredSandbox] = {}
         self._healing: set[str] = set()
@@ -99,7 +99,7 @@ class Memory:
         """Take what outlived the process."""
         self._applied = dict(history.applied)
         self._failures = dict(history.failures)
-        self._chosen = dict(history.chosen)
+        self._chosen = history.chosen
         self.leases = {(lease.node, lease.port): lease for lease in leases}
         self._saved_leases = dict(self.leases)
         self.deployments = {each.key: each for each in known}
@@ -181,15 +181,11 @@ class Memory:
 
     def moved(self, names: Iterable[str]) -> Moved:
         """Return at which commits services of these sandboxes are now, where that is news."""
-        found: dict[tuple[str, str], Choice | None] = {}
-        for name in self.desired.sandboxes.keys() & names:
-            found |= steady.moved(self.desired.sandboxes[name], self.observed, self._chosen)
-        return found
+        return steady.moves(self.desired, names, self.observed, self._chosen)
 
     def choose(self, moved: Moved) -> None:
         """Take choices."""
-        known = {**self._chosen, **moved}
-        self._chosen = {key: choice for key, choice in known.items() if choice is not None}
+        self._chosen = steady.choose(self._chosen, moved)
 
     def looked(self, looks: Iterable[Look]) -> dict[Look, datetime.datetime | None]:
         """Return when nodes last looked at origins."""
@@ -234,9 +230,13 @@ class Memory:
         """Return the world as of now, or as it would be with another intent."""
         history = History(dict(self._applied), dict(self._failures))
         leases = rebuild(self.leases, self.observed)
+        chosen = self._chosen
+        if meant is not None:  # before it counts, a branch that it names anew is at what runs
+            moved = steady.moves(meant, meant.sandboxes, self.observed, chosen)
+            chosen = steady.choose(chosen, moved)
         meant = meant or self.desired
         expiries = self._expiries(meant, now)
-        meant = steady.steady(meant, self.observed, self._chosen)
+        meant = steady.steady(meant, self.observed, chosen)
         meant = expiry.asleep(meant, expiries, now)
         made = world(meant, self.observed, history, leases, now)
         return dataclasses.replace(

@@ -10,9 +10,9 @@ from sdp.protocol import frames
 from sdp.protocol.frames import VERSION
 from sdp.protocol.report import Container, Copy, Delta, Network, NodeReport
 from sdp.protocol.report import fold as fold_report
-from sdp.reconciler import restarts, usage
+from sdp.reconciler import crashes, usage
+from sdp.reconciler.crashes import Crashes
 from sdp.reconciler.disk import shortage
-from sdp.reconciler.restarts import Restarts
 from sdp.reconciler.usage import Sample, Usage
 
 
@@ -43,7 +43,7 @@ class ObservedNode:
         held: what it holds, by lower-cased sandbox name.
         skew: its clock's; None until it was asked.
         protocol: the version that its agent speaks; of an older one, not everything can be asked.
-        restarts: of those of its containers that the engine had to start again, by id.
+        crashes: of those of its containers that the engine had to start again, by id.
         used: what its containers used of late, by id; measured beside the report.
     """
 
@@ -55,7 +55,7 @@ class ObservedNode:
     held: Mapping[str, Held]
     skew: Skew | None = None
     protocol: int = VERSION
-    restarts: Mapping[str, Restarts] = dataclasses.field(default_factory=dict)
+    crashes: Mapping[str, Crashes] = dataclasses.field(default_factory=dict)
     used: Mapping[str, Usage] = dataclasses.field(default_factory=dict)
 
     @property
@@ -86,7 +86,7 @@ def report(
         held=_held(new),
         skew=known.skew if known else None,
         protocol=known.protocol if known else VERSION,
-        restarts=restarts.fold(known.restarts if known else {}, before, new.containers, now),
+        crashes=crashes.fold(known.crashes if known else {}, before, new.containers, now),
         used=known.used if known else {},
     )
     return {**observed, node: fresh}
@@ -102,8 +102,8 @@ def fold(
     fresh = dataclasses.replace(known, report=merged, generation=generation, heard_at=now)
     if moved:
         before, after = known.report.containers, merged.containers
-        fallen = restarts.fold(known.restarts, before, after, now)
-        fresh = dataclasses.replace(fresh, held=_held(merged), restarts=fallen)
+        fallen = crashes.fold(known.crashes, before, after, now)
+        fresh = dataclasses.replace(fresh, held=_held(merged), crashes=fallen)
     return {**observed, node: fresh}
 
 

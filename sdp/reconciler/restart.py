@@ -17,6 +17,7 @@ from sdp.reconciler.draft import Cause, Draft, Restarts, World
 from sdp.reconciler.eviction import RUNS
 from sdp.reconciler.lifecycle import UNTOLD, of_service, words
 from sdp.reconciler.observed import Observed
+from sdp.reconciler.refusal import Refusal
 from sdp.spec import names
 
 
@@ -28,16 +29,7 @@ class Asked:
     containers: Restarts
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Refused:
-    """Why nothing can be restarted now, and what to do about it."""
-
-    reason: str
-    message: str
-    fix: str
-
-
-def ask(desired: DesiredSandbox, service: str, whole: World) -> Asked | Refused:
+def ask(desired: DesiredSandbox, service: str, whole: World) -> Asked | Refusal:
     """Return what a restart of a sandbox, or of one service of it, comes to.
 
     Args:
@@ -51,9 +43,12 @@ def ask(desired: DesiredSandbox, service: str, whole: World) -> Asked | Refused:
         whom = desired.name if desired.suspended else f"{desired.name}/{service}"
         if desired.expired is not None:
             message = f"{desired.name} expired {words(told)}"
-            return Refused("expired", message, f"wake it: sdp extend {desired.name}")
+            return Refusal("Expired", message, f"wake it: sdp extend {desired.name}")
         message = f"{what} is suspended {words(told)}".rstrip()
-        return Refused("suspended", message, f"wake it: sdp resume {whom}")
+        return Refusal("Suspended", message, f"wake it: sdp resume {whom}")
+    if (queued := whole.admission.queue.get(desired.name.lower())) is not None:
+        note = queued.note
+        return Refusal(note.reason, f"{desired.name} waits, as it is: {note.message}", note.fix)
     difference = diff(desired, whole.observed)
     mine = [
         each
@@ -65,10 +60,10 @@ def ask(desired: DesiredSandbox, service: str, whole: World) -> Asked | Refused:
         seen = whole.observed[place.node]
         if not seen.known:
             message = f"node {place.node} does not report, so nothing can be restarted there"
-            return Refused("node-silent", message, f"look at its agent: sdp nodes {place.node}")
+            return Refusal("NodeSilent", message, f"look at its agent: sdp nodes {place.node}")
     if not found:
-        return Refused(
-            "not-running", f"nothing of {what} runs here", f"see: sdp status {desired.name}"
+        return Refusal(
+            "NotRunning", f"nothing of {what} runs here", f"see: sdp status {desired.name}"
         )
     containers = [place.container for place in found.values()]
     return Asked(tuple(found), {each.id: each.started_at for each in containers})

@@ -61,7 +61,7 @@ def service_rollout(
     """Plan one service's containers; return the keys that its route waits for."""
     version = _version(draft, service)
     if version is None:
-        return ()
+        return _while_held(draft, service)
     if service.current is not None:
         return _tend(draft, service, service.current, version)
     if failure := draft.failure(service.service, version.hash):
@@ -69,7 +69,7 @@ def service_rollout(
         return _fall_back(draft, service)
     node = service.node.id
     if not _is_built(draft, node, version) and no_room(draft, service.service, node, version):
-        return ()
+        return _fall_back(draft, service)
     built = release(draft, service.service, node, version)
     addresses = _ocp_addresses(draft, difference, service)
     claim = _claim(draft, service, version)
@@ -88,7 +88,7 @@ def gateway_rollout(draft: Draft, difference: Difference, networks: dict[str, Ke
     gateway = difference.gateway
     version = _version(draft, gateway)
     if version is None:
-        return ()
+        return _while_held(draft, gateway)
     if gateway.current is not None and difference.wanted_copy is not None:
         return _tend(draft, gateway, gateway.current, version)
     if failure := draft.failure(gateway.service, version.hash):
@@ -104,7 +104,7 @@ def _new_gateway(
     node = gateway.node.id
     made = difference.wanted_copy is not None and _is_built(draft, node, version)
     if not made and no_room(draft, gateway.service, node, version):
-        return ()
+        return _fall_back(draft, gateway)
     built = release(draft, gateway.service, node, version)
     claim = Claim(node, draft.sandbox, gateway.service, version.hash, version.pinned)
     host_port = draft.port(claim, _ranges(draft).gateway)
@@ -312,6 +312,12 @@ def _give_up(draft: Draft, service: ServiceDifference, current: Container) -> Ke
     key = f"{service.node.id}/{current.id}/remove"
     removed = draft.do(service.node.id, service.service, remove, cause, key=key)
     return _fall_back(draft, service, removed)
+
+
+def _while_held(draft: Draft, service: ServiceDifference) -> Keys:
+    """Start what there is again while nobody can say what is wanted, such as after it slept."""
+    held = isinstance(service.wanted, Obstacle) and draft.known(service.node.id)
+    return _fall_back(draft, service) if held else ()
 
 
 def _fall_back(draft: Draft, service: ServiceDifference, after: Keys = ()) -> Keys:

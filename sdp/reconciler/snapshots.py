@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from sdp.protocol.identity import digest
+from sdp.protocol.report import Container
 from sdp.reconciler import desired
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox
 from sdp.reconciler.diff import Difference, ServiceDifference, Version
+from sdp.reconciler.rollout import routed
 from sdp.spec import models, names
 from sdp.spec.models import PinnedGateway, PinnedService, Pins
 
@@ -114,9 +116,9 @@ def _versions(difference: Difference) -> tuple[tuple[str, Mapping[str, str]], ..
 
 
 def _pins(difference: Difference) -> Pins | None:
-    """Return what a sandbox runs; None where it does not run what is wanted of it."""
+    """Return what a sandbox runs or keeps; None where it does not run what is wanted of it."""
     meant = difference.desired
-    gateway = _running(difference.gateway)
+    gateway = _ran(difference, difference.gateway)
     if gateway is None or meant.asleep:
         return None
     services: dict[str, PinnedService] = {}
@@ -124,9 +126,9 @@ def _pins(difference: Difference) -> Pins | None:
         own = {"environment": meant.services[each.service].environment or None}
         match meant.services[each.service].target:
             case Branch():
-                if (version := _running(each)) is None:
+                if (ran := _ran(difference, each)) is None:
                     return None
-                said = {"branch": version.branch or None, "commit": version.commit}
+                said = {"branch": ran.branch or None, "commit": ran.commit}
                 services[each.service] = PinnedService.model_validate({**own, **said})
             case Address(url=url):
                 services[each.service] = PinnedService.model_validate({**own, "url": url})
@@ -141,8 +143,11 @@ def _pins(difference: Difference) -> Pins | None:
     )
 
 
-def _running(service: ServiceDifference) -> Version | None:
+def _ran(difference: Difference, service: ServiceDifference) -> Version | Container | None:
+    """Return what runs of a service where that is what is wanted; of one that sleeps, what is kept."""
     wanted = service.wanted if isinstance(service.wanted, Version) else None
+    if difference.desired.sleeps(service.service):
+        return routed(difference, service) or wanted
     return wanted if service.current is not None else None
 
 

@@ -6,7 +6,7 @@ containers' labels prove, so that a lost database moves nothing.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, TypeAlias
 
 from sdp.protocol.report import Container, Repository
@@ -73,11 +73,30 @@ def steady(desired: Desired, observed: Observed, chosen: Chosen) -> Desired:
     return dataclasses.replace(desired, sandboxes={**desired.sandboxes, **stay})
 
 
-def moved(sandbox: DesiredSandbox, observed: Observed, chosen: Chosen) -> Moved:
-    """Return at which commits the services of a sandbox are now, where that is news.
+def moves(desired: Desired, sandboxes: Iterable[str], observed: Observed, chosen: Chosen) -> Moved:
+    """Return at which commits services are now, where that is news.
 
     By hand, what was chosen counts until another branch is named; else what was found healthy.
+
+    Args:
+        desired: what the specs say.
+        sandboxes: those to look at, by lower-cased name.
+        observed: shows what runs.
+        chosen: at which commits services were.
     """
+    found: dict[tuple[str, str], Choice | None] = {}
+    for name in desired.sandboxes.keys() & frozenset(sandboxes):
+        found |= _moved(desired.sandboxes[name], observed, chosen)
+    return found
+
+
+def choose(chosen: Chosen, moved: Moved) -> Chosen:
+    """Return the choices with those that are new."""
+    known = {**chosen, **moved}
+    return {key: choice for key, choice in known.items() if choice is not None}
+
+
+def _moved(sandbox: DesiredSandbox, observed: Observed, chosen: Chosen) -> Moved:
     known = {service: chosen.get((sandbox.name, service)) for service in _services(sandbox)}
     found: dict[str, Choice | None] = dict.fromkeys(known)
     for each in followed(sandbox):

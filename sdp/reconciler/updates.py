@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Collection, Iterable
 
-from sdp.reconciler.desired import Desired, DesiredSandbox
+from sdp.reconciler.desired import Branch, Desired, DesiredSandbox
 from sdp.reconciler.draft import World
 from sdp.reconciler.history import Choice
 from sdp.reconciler.observed import Observed
+from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.steady import Followed, Moved, followed
 from sdp.spec import names
 
@@ -20,15 +21,6 @@ class Update:
     branch: str
     before: str
     after: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why nothing is updated, and what to do."""
-
-    reason: str
-    message: str
-    fix: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,6 +77,9 @@ def _manual(sandbox: DesiredSandbox, service: str) -> list[Followed]:
 
 
 def _nothing_manual(sandbox: DesiredSandbox, service: str) -> Refusal:
+    pinned = [(name, branch) for name, branch in _branches(sandbox, service) if branch.commit]
+    if pinned and all(branch.manual for _, branch in pinned):
+        return _pinned(sandbox.name, *pinned[0])
     what = f"{service} of {sandbox.name}" if service else f"nothing of {sandbox.name}"
     how = "follows no branch by hand" if service else "follows a branch by hand"
     one = service not in {"", names.GATEWAY}
@@ -93,6 +88,24 @@ def _nothing_manual(sandbox: DesiredSandbox, service: str) -> Refusal:
         "NothingManual",
         f"{what} {how}: newer commits are deployed by themselves, or are of no use to it",
         f"to let them wait for a person: sdp set {sandbox.name} {key}=manual",
+    )
+
+
+def _branches(sandbox: DesiredSandbox, service: str) -> list[tuple[str, Branch]]:
+    """Return what a sandbox runs itself: the gateway and services, or one of them."""
+    targets = {names.GATEWAY: sandbox.gateway.branch}
+    targets |= {n: e.target for n, e in sandbox.services.items() if isinstance(e.target, Branch)}
+    return [(name, branch) for name, branch in targets.items() if service in {"", name}]
+
+
+def _pinned(sandbox: str, service: str, branch: Branch) -> Refusal:
+    at, newer = (branch.commit or "")[:7], f", whatever is newer on {branch.name}"
+    key = service if service == names.GATEWAY else f"services.{service}"
+    return Refusal(
+        "NothingManual",
+        f"{service} of {sandbox} is pinned at {at}{newer if branch.name else ''}",
+        "undo the rollback: sdp revert COMMIT; or let it alone follow its branch again: "
+        f"sdp set {sandbox} --unset {key}.commit",
     )
 
 

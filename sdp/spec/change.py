@@ -179,8 +179,9 @@ def _clone(files: Files, edit: Clone) -> tuple[Mapping[str, str | None], str]:
     _, text = find(files, edit.kind, edit.source)
     path = new_path(files, edit.kind, edit.name)
     text = set_value(text, [edit.kind], edit.name)
-    for port in _ports(document(text)):
-        text = remove(text, port)
+    held = document(text)
+    for key in (*_ports(held), *(_life(held) if edit.kind == "sandbox" else ())):
+        text = remove(text, key)
     return {path: text}, f"Clone {edit.kind} {edit.source} as {edit.name}"
 
 
@@ -190,6 +191,18 @@ def _ports(held: Mapping[str, yaml.Value]) -> Iterator[list[str]]:
     places = [["gateway"]]
     places += [["services", each] for each in services] if isinstance(services, Mapping) else []
     yield from ([*place, "port"] for place in places)
+
+
+def _life(held: Mapping[str, yaml.Value]) -> Iterator[list[str]]:
+    """Yield the paths of what people said of that one sandbox's life: a clone is awake, and new."""
+    lifecycle, services = held.get("lifecycle"), held.get("services")
+    said = lifecycle if isinstance(lifecycle, Mapping) else {}
+    for key, value in said.items():
+        if key == "keep_until" or (key in {"suspended", "protect"} and value is True):
+            yield ["lifecycle", key]
+    for name, target in services.items() if isinstance(services, Mapping) else ():
+        if isinstance(target, Mapping) and target.get("suspended") is True:
+            yield ["services", name, "suspended"]
 
 
 def _value(edit: Set, text: str) -> yaml.Value:

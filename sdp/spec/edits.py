@@ -33,7 +33,7 @@ class Create(About):
 
 
 class Clone(About):
-    """Write a new spec that says what another one says; a clone gets ports of its own."""
+    """Write a new spec that says what another one says; a clone has ports and a life of its own."""
 
     edit: Literal["clone"] = "clone"
     source: str

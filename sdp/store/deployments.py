@@ -91,9 +91,12 @@ def page(
 def chosen(
     sandbox: str | None, service: str | None, status: DeploymentStatus | None
 ) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions for what a caller asked; None: all."""
-    wanted = {"sandbox": sandbox, "service": service, "status": status}
-    return tuple(deployments.c[name] == v for name, v in wanted.items() if v is not None)
+    """Return the conditions for what a caller asked; None: all. A sandbox is named in any case."""
+    wanted = {"service": service, "status": status}
+    said = tuple(deployments.c[name] == v for name, v in wanted.items() if v is not None)
+    if sandbox is None:
+        return said
+    return (func.lower(deployments.c.sandbox) == sandbox.lower(), *said)
 
 
 def latest(connection: Connection, sandbox: str | None) -> tuple[Deployment, ...]:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Generator, Map
 import uvicorn
 from typing_extensions import override
 
-from sdp.api import views
+from sdp.api import node_views, views
 from sdp.api.app import create_app
 from sdp.api.events import encode
 from sdp.api.ports import Gone, Ports, Send
@@ -120,7 +120,7 @@ def deployment(identifier: str = "d-1", **changes: object) -> views.DeploymentVi
     return bare.model_copy(update=changes)
 
 
-UNUSED = views.UnusedRelease(
+UNUSED = node_views.UnusedRelease(
     node="micro-92",
     repository="account",
     commit="1" * 40,
@@ -133,7 +133,7 @@ UNUSED = views.UnusedRelease(
 
 class FakePlane:
     def __init__(self) -> None:
-        self.unused = views.Garbage(unused=(UNUSED,))
+        self.unused = node_views.Garbage(unused=(UNUSED,))
         self.revision = REVISION
         self.branch = "main"
         self.specs: Tree | None = tree()
@@ -141,8 +141,8 @@ class FakePlane:
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
         self.plan = plan()
         self.used = views.UsageView(sandbox="QA-ONE", services=())
-        self.leased = views.PortList()
-        self.taken = views.QuotaList()
+        self.leased = node_views.PortList()
+        self.taken = node_views.QuotaList()
         self.previewed: list[tuple[Mapping[str, str], Selection, int]] = []
         self.asked: list[str] = []
         self.cancelled = views.Cancelled(sandbox="QA-ONE", services=(), stopping=(), shared=())
@@ -151,7 +151,7 @@ class FakePlane:
         )
         self.updated: views.Updated | ProblemError = views.Updated(sandbox="QA-ONE", services=())
         self.flights: tuple[views.ActionInFlight, ...] = ()
-        self.findings: tuple[views.Finding, ...] = ()
+        self.findings: tuple[node_views.Finding, ...] = ()
         self.reasons: tuple[views.Condition, ...] = ()
         self.on_read: Callable[[], None] = lambda: None
         self.answers: Callable[[int], views.PlanView] = lambda _: self.plan
@@ -164,10 +164,10 @@ class FakePlane:
     def tree(self) -> Tree | None:
         return self.specs
 
-    def ports(self) -> views.PortList:
+    def ports(self) -> node_views.PortList:
         return self.leased
 
-    def quotas(self) -> views.QuotaList:
+    def quotas(self) -> node_views.QuotaList:
         return self.taken
 
     def sandboxes(self) -> Sequence[views.SandboxView]:
@@ -217,16 +217,16 @@ class FakePlane:
         self.flights = self.flights[1:]
         return self.flights
 
-    def garbage(self) -> views.Garbage:
+    def garbage(self) -> node_views.Garbage:
         return self.unused
 
-    def collect(self) -> views.Garbage:
+    def collect(self) -> node_views.Garbage:
         """Remove it all at once."""
         self.asked.append("gc")
         found, self.unused = self.unused, self.unused.model_copy(update={"unused": ()})
         return found
 
-    def examine(self, version: str) -> Sequence[views.Finding]:
+    def examine(self, version: str) -> Sequence[node_views.Finding]:
         _ = version
         return self.findings
 

@@ -8,7 +8,7 @@ from typing_extensions import override
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Choice, Failure, History
-from sdp.reconciler.loop import Journal
+from sdp.reconciler.journal import Journal
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.steady import Moved

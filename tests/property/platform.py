@@ -13,10 +13,11 @@ from sdp.reconciler.draft import World
 from sdp.reconciler.history import Attempt, Choice, History
 from sdp.reconciler.memory import Memory
 from sdp.reconciler.plan import Plan, Planned
+from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.restart import Asked
 from sdp.reconciler.steady import Moved
 from sdp.reconciler.sweep import Sweeper
-from sdp.reconciler.updates import Refusal, Update
+from sdp.reconciler.updates import Update
 from sdp.spec.load import Cache, load
 from sdp.spec.tree import Blob, Tree
 from tests.builders import NOW, Simulation, desired

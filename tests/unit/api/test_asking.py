@@ -3,7 +3,7 @@
 import pytest
 from starlette.testclient import TestClient
 
-from sdp.api import views
+from sdp.api import node_views, views
 from sdp.api.app import VERSION, create_app
 from sdp.api.problems import ProblemError
 from sdp.protocol.report import EngineFacts, Listener, NodeReport, Tool
@@ -86,7 +86,7 @@ def test_why_nothing_is_updated_is_a_conflict_with_its_reason(control, client):
 
 
 def test_the_examination_carries_the_version_and_the_time(control, client):
-    found = views.Finding(severity="error", node="n", kind="disk", message="m", fix="f")
+    found = node_views.Finding(severity="error", node="n", kind="disk", message="m", fix="f")
     control.plane.findings = (found,)
     told = client.get("/api/doctor").json()
     assert told["version"] == VERSION

@@ -273,16 +273,6 @@ async def test_wrong_names_are_problems_that_guess(world: World) -> None:
         assert f"did you mean {guess}" in answer.json()["fix"]
 
 
-async def test_an_agent_of_an_older_protocol_is_not_asked_and_that_is_said(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await world.start("a")
-    monkeypatch.setattr(frames, "LOGS_SINCE", frames.VERSION + 1)
-    answer = await world.get()
-    assert (answer.status_code, answer.json()["type"]) == (409, "urn:sdp:problem:agent-too-old")
-    assert "update sdp" in answer.json()["fix"]
-
-
 async def test_one_reader_too_many_is_refused_and_says_so(world: World) -> None:
     key = await world.start("a")
     await world.engine.say(key, "one")

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from sdp.api.views import Doubt, Garbage
+from sdp.api.node_views import Doubt, Garbage
 from sdp.cli.main import app
 from tests.fakes.control_plane import UNUSED, FakeControlPlane, served_in_thread
 

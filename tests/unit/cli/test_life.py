@@ -81,7 +81,7 @@ def test_a_restart_waits_until_it_is_served_and_healthy(control, run):
 
 
 def test_what_sleeps_is_not_restarted(control, run):
-    refused = ProblemError(409, "suspended", "Can't restart", "QA-ONE is suspended", "sdp resume")
+    refused = ProblemError(409, "not-restarted", "Suspended", "QA-ONE is suspended", "sdp resume")
     control.plane.restarted = refused
     done = run("restart", "qa-one")
     assert (done.exit_code, done.stdout) == (1, "")

@@ -5,11 +5,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from sdp.api import views
+from sdp.api import node_views
 from sdp.cli.main import app
 from tests.fakes.control_plane import NOW, FakeControlPlane, sandbox, served_in_thread
 
-WAITS = views.QueuedView(
+WAITS = node_views.QueuedView(
     number=1,
     sandbox="QA-4",
     owner="sari",
@@ -18,9 +18,9 @@ WAITS = views.QueuedView(
     message="quotas.per_owner.running is 1, and sari has 1 running (QA-1)",
     fix="suspend or delete one: sdp suspend QA-1",
 )
-FOUND = views.QuotaList(
+FOUND = node_views.QuotaList(
     quotas=(
-        views.QuotaView(
+        node_views.QuotaView(
             owner=None,
             running=2,
             running_limit=None,
@@ -29,7 +29,7 @@ FOUND = views.QuotaList(
             over=False,
             sandboxes=("QA-1", "QA-2"),
         ),
-        views.QuotaView(
+        node_views.QuotaView(
             owner="sari",
             running=1,
             running_limit=1,

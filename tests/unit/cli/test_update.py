@@ -41,6 +41,16 @@ def test_wait_waits_until_the_new_commit_runs(control, run):
     assert run("update", "qa-one", "--wait", "--timeout", "1s").exit_code == 4
 
 
+def test_wait_does_not_wait_for_what_sleeps(control, run):
+    control.plane.updated = MADE
+    sleeping = account(OLD)
+    (service,) = sleeping.services
+    stopped = service.model_copy(update={"health": "Suspended"})
+    control.plane.known["qa-one"] = sleeping.model_copy(update={"services": (stopped,)})
+    done = run("update", "qa-one/account", "--wait")
+    assert done.exit_code == 0, done.output
+
+
 def test_wait_ends_with_4_when_the_new_commit_fails_for_good(control, run):
     failed = views.Condition(
         type="Failed", service="account", reason="BuildFailed", message="no", failed=True

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sdp.api.views import ActionInFlight, Cancelled, DeploymentPage, Finding, LogLineView
+from sdp.api.node_views import Finding
+from sdp.api.views import ActionInFlight, Cancelled, DeploymentPage, LogLineView
 from sdp.cli.main import app
 from sdp.protocol.report import Disk, Engine, NodeReport, Repository
 from sdp.reconciler import observed as observation

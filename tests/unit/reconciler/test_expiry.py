@@ -14,8 +14,8 @@ from sdp.reconciler.expiry import Ages, Deadline, Expiry, Unsure
 from sdp.reconciler.lifecycle import LastChange, Life, Lives
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
+from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.removal import removal
-from sdp.reconciler.restart import Refused
 from sdp.reconciler.status import SandboxStatus, status
 from sdp.spec.tree import Problem
 from tests.builders import GATEWAY, MICRO, NOW, Simulation, desired, sandbox
@@ -215,9 +215,9 @@ def test_what_is_extended_wakes_as_it_was() -> None:
 def test_what_expired_is_not_restarted_but_extended() -> None:
     whole = Case().world()
     made = restart.ask(whole.desired.sandboxes["qa-a"], "", whole)
-    assert isinstance(made, Refused)
+    assert isinstance(made, Refusal)
     assert made.message.startswith("QA-A expired since 2026-11-03 09:00 UTC by sdp: not used")
-    assert (made.reason, made.fix) == ("expired", "wake it: sdp extend QA-A")
+    assert (made.reason, made.fix) == ("Expired", "wake it: sdp extend QA-A")
 
 
 def test_only_what_is_kept_for_its_time_and_loads_is_removed() -> None:

@@ -4,7 +4,8 @@ import contextlib
 from pathlib import Path
 
 from sdp.protocol.frames import Failed, Succeeded
-from sdp.reconciler.updates import Refusal, Update
+from sdp.reconciler.refusal import Refusal
+from sdp.reconciler.updates import Update
 from tests.builders import MICRO, PLATFORM, commit, sandbox
 from tests.unit.reconciler.test_loop import Platform, platform
 

@@ -21,6 +21,7 @@ from tests.builders import GATEWAY, MICRO, NOW, PLATFORM, Simulation, commit, de
 A = sandbox("QA", "account: {branch: feature/a}")
 B = sandbox("QA", "account: {branch: feature/b}")
 OLD = commit("account", "feature/a")
+BEFORE = {"account": "feature/a", "gateway": "develop"}
 DAY = datetime.timedelta(hours=24)
 RECIPE = GoRecipe(service="account", package=".", flags=(), environment={"CGO_ENABLED": "0"})
 
@@ -158,9 +159,9 @@ def at(simulation: Simulation, later: datetime.timedelta) -> World:
     return dataclasses.replace(simulation.world(), now=NOW + later)
 
 
-def low(simulation: Simulation, **changes: object) -> None:
+def low(simulation: Simulation, node: str = MICRO, **changes: object) -> None:
     disk = Disk(path="/var/lib/sdp", total_bytes=100 << 30, free=50, inodes=90, writable=True)
-    edit(simulation, MICRO, facts={"disk/state": disk.model_copy(update=changes)})
+    edit(simulation, node, facts={"disk/state": disk.model_copy(update=changes)})
 
 
 def looked(simulation: Simulation) -> Sweeper:
@@ -356,6 +357,24 @@ def test_the_version_before_serves_while_the_new_one_waits_for_room():
     assert simulation.reasons() == ["DiskLow"]
     assert simulation.routes("QA")["account_url"] == "http://10.0.0.92:9001"
     assert unused(simulation) == []
+
+
+@pytest.mark.parametrize(("node", "service"), [(MICRO, "account"), (GATEWAY, "gateway")])
+def test_what_slept_wakes_as_it_was_while_a_newer_version_waits_for_room(node, service):
+    simulation = Simulation(desired(A))
+    simulation.converge()
+    simulation.desired = desired(A + "lifecycle: {suspended: true}")
+    simulation.converge()
+    low(simulation, node, writable=False)
+    newer = sandbox("QA", "account: {branch: feature/b}", gateway="branch: feature/b")
+    simulation.desired = desired(newer)
+    simulation.converge()
+    assert simulation.reasons() == ["DiskLow"]
+    container = simulation.containers()[f"sandbox-qa-{service}"]
+    assert (container.state, container.branch) == ("running", BEFORE[service])
+    low(simulation, node)
+    simulation.converge()
+    assert simulation.containers()[f"sandbox-qa-{service}"].branch == "feature/b"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from pathlib import Path
 from sdp.protocol.actions import Action, Restart
 from sdp.protocol.frames import LIFE_SINCE, Failed, Outcome, Succeeded
 from sdp.reconciler import observed as observation
-from sdp.reconciler.restart import Asked, Refused, ask, pending
-from tests.builders import GATEWAY, MICRO, NOW, Simulation, desired, sandbox
+from sdp.reconciler.admission import admission
+from sdp.reconciler.quota import Place
+from sdp.reconciler.refusal import Refusal
+from sdp.reconciler.restart import Asked, ask, pending
+from tests.builders import GATEWAY, MICRO, NOW, PLATFORM, Simulation, desired, sandbox
 from tests.unit.reconciler.test_loop import platform
 
 BOTH = "account: {branch: develop}, payment: {branch: develop}, user: {use_ocp: true}"
@@ -23,7 +26,7 @@ def converged() -> Simulation:
     return made
 
 
-def asked(made: Simulation, service: str = "") -> Asked | Refused:
+def asked(made: Simulation, service: str = "") -> Asked | Refusal:
     return ask(made.desired.sandboxes["qa-a"], service, made.world())
 
 
@@ -94,20 +97,35 @@ def test_an_agent_of_an_older_sdp_is_a_hold_with_a_fix() -> None:
     assert held[0].fix == f"update sdp on {MICRO}"
 
 
+def test_who_waits_for_more_memory_is_told_so_and_not_that_a_restart_is_asked_for() -> None:
+    limited = "resources: {memory: 1GB}"
+    made = Simulation(desired(sandbox("QA-A", BOTH, more=limited)))
+    made.converge()
+    wants = sandbox("QA-A", BOTH, more=limited.replace("1GB", "3GB"))
+    meant = desired(wants, platform=f"{PLATFORM}quotas: {{memory: 2GB}}\n")
+    places = {"qa-a": Place("", 1 << 30)}
+    admitted = admission(meant, made.observed, places, NOW)
+    whole = dataclasses.replace(made.world(), desired=meant, admission=admitted)
+    refused = ask(meant.sandboxes["qa-a"], "account", whole)
+    assert isinstance(refused, Refusal)
+    assert refused.reason == "LargerThanQuota"
+    assert refused.fix == admitted.queue["qa-a"].note.fix
+
+
 def test_what_can_not_be_restarted_is_refused_with_a_fix() -> None:
     made = converged()
     refused = asked(made, "user")
-    assert isinstance(refused, Refused)
-    assert (refused.reason, refused.fix) == ("not-running", "see: sdp status QA-A")
+    assert isinstance(refused, Refusal)
+    assert (refused.reason, refused.fix) == ("NotRunning", "see: sdp status QA-A")
     made.observed = observation.silent(made.observed, GATEWAY)
     refused = asked(made)
-    assert isinstance(refused, Refused)
-    assert refused.reason == "node-silent"
+    assert isinstance(refused, Refusal)
+    assert refused.reason == "NodeSilent"
     assert isinstance(asked(made, "account"), Asked)
     made.desired = desired(sandbox("QA-A", BOTH, more="lifecycle: {suspended: true}"))
     refused = asked(made, "account")
-    assert isinstance(refused, Refused)
-    assert (refused.reason, refused.fix) == ("suspended", "wake it: sdp resume QA-A")
+    assert isinstance(refused, Refusal)
+    assert (refused.reason, refused.fix) == ("Suspended", "wake it: sdp resume QA-A")
 
 
 async def test_the_loop_serves_a_restart_once(tmp_path: Path) -> None:
@@ -115,8 +133,8 @@ async def test_the_loop_serves_a_restart_once(tmp_path: Path) -> None:
         await made.synced("qa-a")
         made.nodes.performed.clear()
         first, second = (made.reconciler.restart("QA-A", each) for each in ("account", "payment"))
-        assert not isinstance(first, Refused)
-        assert not isinstance(second, Refused)
+        assert not isinstance(first, Refusal)
+        assert not isinstance(second, Refusal)
         assert first[1] == second[1]
         await made.journal.until(lambda: served(made.reconciler.status("qa-a"), first[1]))
         await made.synced("qa-a")
@@ -143,7 +161,7 @@ async def test_a_restart_is_no_word_to_try_again_what_failed(tmp_path: Path) -> 
         await made.journal.until(lambda: bool(made.journal.of("DEPLOY_FAILED")))
         made.nodes.performed.clear()
         answer = made.reconciler.restart("QA-A", "account")
-        assert not isinstance(answer, Refused)
+        assert not isinstance(answer, Refusal)
         async with asyncio.timeout(3):
             await made.journal.until(lambda: bool(made.journal.of("RESTARTED")))
         assert [each.kind for each in made.nodes.performed if each.kind == "build"] == []

@@ -1,5 +1,7 @@
 """Encrypted environments in a plan: opened first, compared by fingerprint, held with a reason."""
 
+import dataclasses
+
 import pytest
 
 from sdp.cli import sealing
@@ -182,6 +184,18 @@ def test_a_file_that_cannot_be_opened_is_a_hold_that_says_which_and_heals(reason
     assert made.plans()["qa"].empty
 
 
+def test_what_a_rollback_brought_back_and_nobody_can_open_is_given_up_for_what_is_there_today():
+    made, node = simulation(environment("qa", A="x"))
+    (qa,) = made.desired.sandboxes.values()
+    rolled = dataclasses.replace(qa, environment_revision="4c0ffee" + "0" * 33)
+    made.desired = dataclasses.replace(made.desired, sandboxes={"qa": rolled})
+    node.trouble = Sealed(reason="WrongKey", message="it is for others")
+    made.converge()
+    hold = made.plans()["qa"].holds[0]
+    assert hold.message.endswith("it is for others, as it stood at 4c0ffee")
+    assert hold.fix == "take today's environment: sdp set QA environment_revision=null"
+
+
 def test_what_runs_goes_on_while_its_new_file_cannot_be_opened():
     made, node = converged(environment("qa", A="x"))
     before = ids(made)
@@ -192,6 +206,20 @@ def test_what_runs_goes_on_while_its_new_file_cannot_be_opened():
     assert ids(made) == before
     assert set(made.reasons()) == {"WrongKey"}
     assert made.routes("qa")["account_url"].startswith("http://10.0.0.92:")
+
+
+def test_what_slept_wakes_as_it_was_while_its_new_file_cannot_be_opened():
+    made, node = converged(environment("qa", A="x"))
+    before = ids(made)
+    texts = files(environment("qa", A="other"), "environment: pay\n")
+    made.desired = desired(QA + "lifecycle: {suspended: true}\n", files=texts)
+    made.converge()
+    node.trouble = Sealed(reason="WrongKey", message="it is for others")
+    made.desired = desired(QA, files=texts)
+    made.converge()
+    assert ids(made) == before
+    assert {each.state for each in made.containers().values()} == {"running"}
+    assert set(made.reasons()) == {"WrongKey"}
 
 
 def test_no_plan_is_made_of_a_node_that_is_silent():

@@ -104,6 +104,22 @@ def test_what_does_not_run_is_not_taken():
     assert due(Newest(), converged(more="lifecycle: {suspended: true}")) is None
 
 
+def test_of_what_was_stopped_alone_that_which_is_kept_is_taken():
+    newest, world = Newest(), converged("account: {branch: develop}, payment: {branch: develop}")
+    first = taken(newest, world)
+    stopped = "account: {branch: feature/a, suspended: true}, payment: {branch: feature/a}"
+    world.desired = desired(sandbox("QA-A", stopped))
+    world.converge()
+    old, new = (commit("payment", branch)[:7] for branch in ("develop", "feature/a"))
+    moved = f"payment develop @{old} → feature/a @{new}"
+    assert said(first, taken(newest, world)) == [moved]
+
+
+def test_of_what_was_stopped_before_it_ever_ran_its_branch_is_taken():
+    made = taken(Newest(), converged("account: {branch: develop, suspended: true}"))
+    assert made.pins.services["account"].commit == commit("account", "develop")
+
+
 def named(made: Snapshot) -> models.Snapshot:
     return models.Snapshot.model_validate(
         {

@@ -4,9 +4,11 @@ import pytest
 
 from sdp.reconciler import render, updates
 from sdp.reconciler.desired import Branch
+from sdp.reconciler.plan import plan_all
+from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.steady import steady
-from sdp.reconciler.updates import Refusal, Update
-from tests.builders import BRANCHES, GATEWAY, MICRO, PLATFORM, commit, desired, sandbox
+from sdp.reconciler.updates import Update
+from tests.builders import BRANCHES, GATEWAY, MICRO, NOW, PLATFORM, commit, desired, sandbox
 from tests.property.platform import Platform
 
 ACCOUNT = "sandbox-qa-account"
@@ -218,6 +220,28 @@ def test_why_nothing_is_updated_is_told(text: str, service: str, why: str) -> No
     refused = updated(running(text), service)
     assert isinstance(refused, Refusal)
     assert (refused.reason, bool(refused.message and refused.fix)) == (why, True)
+
+
+def test_what_a_rollback_pinned_is_told_as_pinned() -> None:
+    pinned = MANUAL.replace("feature/a,", f"feature/a, commit: {TIP},")
+    refused = updated(running(pinned), "account")
+    assert isinstance(refused, Refusal)
+    assert refused.reason == "NothingManual"
+    assert (
+        refused.message == f"account of QA is pinned at {TIP[:7]}, whatever is newer on feature/a"
+    )
+    assert "sdp set QA --unset services.account.commit" in refused.fix
+
+
+def test_a_preview_shows_that_what_was_pinned_stays_where_it_is_by_hand() -> None:
+    made = running(MANUAL.replace("feature/a,", f"feature/a, commit: {'e' * 40},"))
+    look(made, PUSHED)
+    before = made.memory
+    previewed = before.world(NOW, desired(MANUAL))
+    assert plan_all(previewed)["qa"].actions == ()
+    commit_to(made, MANUAL)
+    assert at(made) == "e" * 40
+    assert "UpdateAvailable" in conditions(made)
 
 
 def test_nobody_updates_what_nobody_sees() -> None:

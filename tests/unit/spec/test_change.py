@@ -42,6 +42,23 @@ def test_a_clone_says_the_same_and_pins_no_port():
     }
 
 
+def test_a_clone_is_awake_and_is_not_kept_for_as_long_as_the_first():
+    asleep = (
+        "sandbox: QA-ONE\ntemplate: BASE\nservices:\n  account: {branch: x, suspended: true}\n"
+        "lifecycle:\n  suspended: true\n  protect: true\n  keep_until: 2026-12-24\n"
+    )
+    files = {**FILES, "sandboxes/one.yaml": asleep}
+    head = "sandbox: QA-TWO\ntemplate: BASE\nservices:\n  account: {branch: x}\n"
+    clone = Clone(source="QA-ONE", name="QA-TWO")
+    assert change(files, [clone]).files == {"sandboxes/qa-two.yaml": head}
+    awake = asleep.replace(
+        "suspended: true\n  protect: true", "expire_after: 3d\n  suspended: false"
+    )
+    files = {**FILES, "sandboxes/one.yaml": awake}
+    (text,) = change(files, [clone]).files.values()
+    assert text == f"{head}lifecycle:\n  expire_after: 3d\n  suspended: false\n"
+
+
 @pytest.mark.parametrize(
     ("path", "text", "line"),
     [

@@ -211,6 +211,14 @@ async def test_deployments_are_paged_newest_first(tmp_path):
         assert [(d.service, d.id) for d in newest] == [("account", "d-4"), ("payment", "d-9")]
 
 
+async def test_deployments_are_found_by_their_sandbox_in_any_case(tmp_path):
+    async with Store.open(tmp_path) as store:
+        await store.upsert(deployment(1))
+        await store.upsert(deployment(2, sandbox="qa"))
+        found = [(await store.deployments(sandbox=name)).deployments for name in ("Qa", "other")]
+        assert [[each.id for each in page] for page in found] == [["d-2", "d-1"], []]
+
+
 async def test_an_upsert_does_not_set_stages_back(tmp_path):
     async with Store.open(tmp_path) as store:
         for state in ("started", "finished"):

@@ -1,4 +1,4 @@
-"""Restarts: how often an engine started a container again of late. A fold over reports. Pure.
+"""Crashes: how often a container fell, and was started again, of late. A fold over reports. Pure.
 
 Only the engine's own restarts count: whoever starts a container by hand, or has it replaced,
 begins anew.
@@ -21,8 +21,8 @@ ENDED: Final = frozenset({"restarting", "exited", "dead"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Restarts:
-    """A container's restarts within the window, oldest first, and how it ended the last time.
+class Crashes:
+    """When a container was started again of late, oldest first, and how it ended the last time.
 
     Attributes:
         exit_code: None where its end was too short to be seen.
@@ -37,16 +37,16 @@ class Restarts:
         return sum(now - each < WINDOW for each in self.times)
 
 
-NONE: Final = Restarts()
+NONE: Final = Crashes()
 
 
 def fold(
-    known: Mapping[str, Restarts],
+    known: Mapping[str, Crashes],
     before: Mapping[str, Container],
     after: Mapping[str, Container],
     now: datetime.datetime,
-) -> Mapping[str, Restarts]:
-    """Return the restarts of a node's containers, by id; of one that never fell there are none.
+) -> Mapping[str, Crashes]:
+    """Return the crashes of a node's containers, by id; of one that never fell there are none.
 
     Args:
         known: what was known.
@@ -62,8 +62,8 @@ def fold(
 
 
 def _fold(
-    known: Restarts, before: Container | None, container: Container, now: datetime.datetime
-) -> Restarts:
+    known: Crashes, before: Container | None, container: Container, now: datetime.datetime
+) -> Crashes:
     new: tuple[datetime.datetime, ...] = (now,)
     if before is None:  # it fell before we heard of it: only its last start is known
         new = (min(container.started_at or now, now),)
@@ -73,6 +73,6 @@ def _fold(
         new = (now,) * min(container.restarts - before.restarts, _KEPT)
     times = tuple(each for each in (*known.times, *new) if now - each < WINDOW)[-_KEPT:]
     if container.state in ENDED:
-        return Restarts(times, container.exit_code, container.oom_killed)
+        return Crashes(times, container.exit_code, container.oom_killed)
     exit_code = container.exit_code or known.exit_code  # older agents say 0 of what runs
-    return Restarts(times, exit_code, known.oom_killed or container.oom_killed)
+    return Crashes(times, exit_code, known.oom_killed or container.oom_killed)
