@@ -118,6 +118,20 @@ def test_what_a_template_says_counts(past: Past) -> None:
     assert life.changed.sha == made
 
 
+def test_one_with_an_environment_has_a_past_too(past: Past) -> None:
+    past.put("Make it", **{"environments/qa.yaml": "environment: qa\n"})
+    past.a(f"{AWAKE}environment: qa\n")
+    asleep = past.a(f"{ASLEEP}environment: qa\n")
+    past.put("Change it", **{"environments/qa.yaml": "environment: qa\nvariables: {A: b}\n"})
+    assert past.life().began[WHOLE].sha == asleep
+    past.put("Rename", **{
+        "environments/qa.yaml": None,
+        "environments/dev.yaml": "environment: dev\n",
+        "sandboxes/a.yaml": f"{ASLEEP}environment: dev\n",
+    })  # fmt: skip
+    assert past.life().began[WHOLE].sha == asleep
+
+
 def test_a_service_that_is_stopped_alone_has_its_own_commit(past: Past) -> None:
     made = past.a(AWAKE)
     stopped = past.a(sandbox("QA-A", "account: {branch: develop, suspended: true}"))
