@@ -18,6 +18,7 @@ from sdp.cli import context as cli
 from sdp.cli import health
 from sdp.cli import watch as watching
 from sdp.cli.client import Client
+from sdp.cli.follower import seconds
 
 _Status = Literal["QUEUED", "RUNNING", "FAILED", "STOPPED"]
 _NAME = typer.Argument(
@@ -130,7 +131,7 @@ def sync(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it is Synced and Healthy.")
     ] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds that --wait waits.")] = 600,
+    timeout: Annotated[str, typer.Option(help="How long --wait waits, such as 90s.")] = "10m",
     as_json: cli.AsJson = False,
 ) -> None:
     """Look at a sandbox afresh, and try again what failed.
@@ -139,7 +140,7 @@ def sync(
 
     Examples: `sdp sync qa-login-error`; `sdp sync qa-login-error --wait`.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + seconds(timeout)
     with cli.failures():
         client = cli.client(context)
         asked = client.post(f"/api/sandboxes/{quote(name, safe='')}/sync", views.SyncRequested)
@@ -189,7 +190,10 @@ def _drawn(client: Client, name: str | None) -> RenderableType:
 
 def _one(found: views.SandboxView, used: views.UsageView) -> RenderableType:
     parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)])]
-    parts += [Text(lived(found.lifecycle, clock.now())), ""]
+    parts.append(Text(lived(found.lifecycle, clock.now())))
+    if found.protect:
+        parts.append(f"Protected from being deleted; to end that: sdp protect {found.name} --off")
+    parts.append("")
     services = [
         (
             each.name,

@@ -172,7 +172,7 @@ class _Walk:
         self._changed: dict[str, LastChange] = {}
         self._began: dict[str, dict[str, LastChange]] = {name: {} for name in self.rest}
         self._later: Moment | None = None
-        self._tree = _Specs(tree.platform, tree.sandboxes, tree.templates, {})
+        self._tree: Tree = _Specs(tree.platform, tree.sandboxes, tree.templates, {})
 
     def visit(self, moment: Moment) -> None:
         """Take the next older commit: what differs from the later one, the later one made so."""

@@ -124,11 +124,9 @@ def test_one_with_an_environment_has_a_past_too(past: Past) -> None:
     asleep = past.a(f"{ASLEEP}environment: qa\n")
     past.put("Change it", **{"environments/qa.yaml": "environment: qa\nvariables: {A: b}\n"})
     assert past.life().began[WHOLE].sha == asleep
-    past.put("Rename", **{
-        "environments/qa.yaml": None,
-        "environments/dev.yaml": "environment: dev\n",
-        "sandboxes/a.yaml": f"{ASLEEP}environment: dev\n",
-    })  # fmt: skip
+    past.put("Make another", **{"environments/dev.yaml": "environment: dev\n"})
+    past.a(f"{ASLEEP}environment: dev\n")
+    past.put("Delete it", ACHMAD, **{"environments/qa.yaml": None})
     assert past.life().began[WHOLE].sha == asleep
 
 
