@@ -10,6 +10,7 @@ import typer
 from sdp.api.views import ActionInFlight, Cancelled
 from sdp.cli import context as cli
 from sdp.cli.client import Client
+from sdp.cli.follower import seconds
 
 LOOK_SECONDS = 0.2
 
@@ -18,7 +19,9 @@ def cancel(
     context: typer.Context,
     name: cli.SandboxName,
     service: Annotated[str | None, typer.Option(help="Only this service; gateway is one.")] = None,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait until it ended.")] = 60,
+    timeout: Annotated[
+        str, typer.Option(help="How long to wait until it ended, such as 90s.")
+    ] = "60s",
     *,
     as_json: cli.AsJson = False,
 ) -> None:
@@ -31,12 +34,13 @@ def cancel(
 
     Examples: `sdp cancel qa-login-error`; `sdp cancel qa-login-error --service account`.
     """
+    deadline = time.monotonic() + seconds(timeout)
     body = {"service": service} if service else {}
     with cli.failures():
         client = cli.client(context)
         path = f"/api/sandboxes/{quote(name, safe='')}/cancel"
         made = client.post(path, Cancelled, body)
-        left = _ended(client, made.stopping, time.monotonic() + timeout)
+        left = _ended(client, made.stopping, deadline)
     if as_json:
         cli.print_json(made)
     elif not (made.services or made.stopping or made.shared):

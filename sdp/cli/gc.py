@@ -10,6 +10,7 @@ import typer
 from sdp.api.views import ActionInFlight, Garbage, UnusedRelease
 from sdp.cli import context as cli
 from sdp.cli.client import Client
+from sdp.cli.follower import seconds
 from sdp.reconciler.disk import megabytes
 
 LOOK_SECONDS = 0.2
@@ -17,7 +18,9 @@ LOOK_SECONDS = 0.2
 
 def gc(
     context: typer.Context,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait until all is gone.")] = 60,
+    timeout: Annotated[
+        str, typer.Option(help="How long to wait until all is gone, such as 90s.")
+    ] = "60s",
     *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show it, and remove nothing.")
@@ -35,6 +38,7 @@ def gc(
 
     Examples: `sdp gc --dry-run`; `sdp gc --yes`.
     """
+    deadline = time.monotonic() + seconds(timeout)
     if not (dry_run or yes or sys.stdin.isatty()):
         cli.fail("gc asks, and nobody is there to answer", "look at it: --dry-run; then: --yes")
     with cli.failures():
@@ -45,7 +49,7 @@ def gc(
         elif not as_json:
             _show(found)
         if not dry_run:
-            _collect(client, found, time.monotonic() + timeout, yes=yes, as_json=as_json)
+            _collect(client, found, deadline, yes=yes, as_json=as_json)
 
 
 def _collect(client: Client, found: Garbage, deadline: float, *, yes: bool, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import typer
 from sdp.api.views import RestartRequested
 from sdp.cli import context as cli
 from sdp.cli import watch
+from sdp.cli.follower import seconds
 from sdp.cli.life import Target
 
 
@@ -19,7 +20,7 @@ def restart(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it is Synced and Healthy again.")
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds that --wait waits.")] = 600,
+    timeout: Annotated[str, typer.Option(help="How long --wait waits, such as 90s.")] = "10m",
     as_json: cli.AsJson = False,
 ) -> None:
     """Restart the containers of a sandbox, or of one service; gateway is one.
@@ -31,7 +32,7 @@ def restart(
     Examples: `sdp restart qa-login-error/account --wait`; `sdp restart qa-login-error`.
     """
     sandbox, _, service = target.partition("/")
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + seconds(timeout)
     with cli.failures():
         client = cli.client(context)
         path = f"/api/sandboxes/{quote(sandbox, safe='')}/restart"

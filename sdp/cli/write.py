@@ -52,7 +52,7 @@ class Options:
     why: str
     dry_run: bool
     wait: bool
-    timeout: str
+    deadline: float
     as_json: bool
     undo: str = "undo it"
 
@@ -64,7 +64,10 @@ def writing(  # type: ignore[explicit-any]  # typer reads the signature that is 
 
     @functools.wraps(command)
     def told(*args: P.args, **kwargs: P.kwargs) -> None:
-        options = Options(**{field: kwargs.pop(field) for field in _SHARED})  # type: ignore[arg-type]
+        given = {field: kwargs.pop(field) for field in _SHARED}
+        # Read before anything is done: what is written wrongly must not be told after a commit.
+        given["deadline"] = time.monotonic() + seconds(str(given.pop("timeout")))
+        options = Options(**given)  # type: ignore[arg-type]
         context = cast("typer.Context", kwargs.pop("context"))
         with cli.failures():
             command(context, options, *args, **kwargs)
@@ -287,7 +290,6 @@ def _follow(
     names: list[str],
     has: Callable[[str], bool],
 ) -> None:
-    deadline = time.monotonic() + seconds(options.timeout)
-    if not Follower(client, made.commit, names, has, fresh=True).run(deadline):
+    if not Follower(client, made.commit, names, has, fresh=True).run(options.deadline):
         raise typer.Exit(cli.NOT_IN_TIME)
     cli.say(f"{made.commit[:7]} is applied")

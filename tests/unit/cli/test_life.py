@@ -73,7 +73,7 @@ def test_a_restart_waits_until_it_is_served_and_healthy(control, run):
     assert "QA-ONE is Synced and Healthy" in done.stderr
     assert control.plane.asked == ["restart QA-ONE"]
     control.plane.known["qa-one"] = sandbox(served="n0")
-    done = run("restart", "qa-one", "--wait", "--timeout", "0.1", "--json")
+    done = run("restart", "qa-one", "--wait", "--timeout", "1s", "--json")
     assert done.exit_code == 4
     assert json.loads(done.stdout)["nonce"] == "n1"
     assert "sdp explain QA-ONE" in done.stderr
