@@ -244,7 +244,9 @@ def _down(case: _Case) -> Verdict:
     if not case.plan.actions:
         candidates += [place.container for place in case.service.others]
     stood = next((each for each in candidates if each.admitted), None)
-    if stood is not None and (verdict := _fell(case, stood)) is not None:
+    waits = case.sandbox.lower() in case.whole.admission.queue
+    slept = waits and stood is not None and stood.state == "exited"  # it is not let up again yet
+    if stood is not None and not slept and (verdict := _fell(case, stood)) is not None:
         return verdict
     if (failed := next(_failures(case), None)) is not None:
         return failed
