@@ -296,7 +296,7 @@ async def _run(
         )
         server = _Server(config, listening)
         async with asyncio.TaskGroup() as group:
-            reconciling = group.create_task(reconciler.run())
+            reconciling = group.create_task(reconciler.run(changes))
             forgetting = group.create_task(retention.forget(store, lambda: _history(reconciler)))
             await server.serve(sockets=[listener])
             forgetting.cancel()

@@ -2,6 +2,7 @@
 
 from sdp import clock
 from sdp.agent import durable, main
+from sdp.agent.activity import AccessLogs
 from sdp.agent.apache import ApacheGateways
 from sdp.agent.config import AgentConfig
 from sdp.agent.containers import Place
@@ -65,5 +66,6 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
         copies=copies,
         seals=Seals(identity, state),
         facts=Facts(engine, state, config.images_folder, identity),
+        access=AccessLogs(state / "access", state / "activity.json", clock.now),
         poll_seconds=config.poll_seconds,
     )

@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from sdp.agent import observe, perform
+from sdp.agent.activity import AccessLogs
 from sdp.agent.containers import Containers, Place
 from sdp.agent.engine import Engine
 from sdp.agent.facts import Facts
@@ -60,6 +61,7 @@ class Parts:
     copies: Copies
     seals: Seals
     facts: Facts
+    access: AccessLogs
     poll_seconds: float
 
 
@@ -95,6 +97,7 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
     async with asyncio.TaskGroup() as group:
         observing = group.create_task(observer.run())
         looking = group.create_task(parts.facts.run(observer.learned))
+        measuring = group.create_task(parts.access.run(observer.used))
         connected = group.create_task(session.run())
         working = group.create_task(desk.run())
         await stopping.wait()
@@ -106,3 +109,4 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
         connected.cancel()
         observing.cancel()
         looking.cancel()
+        measuring.cancel()

@@ -20,6 +20,7 @@ from sdp.agent.strangers import Strangers
 from sdp.protocol import actions, report
 from sdp.protocol.actions import Action
 from sdp.protocol.report import (
+    Activity,
     Container,
     Copy,
     Fact,
@@ -157,6 +158,11 @@ class Observer:
         """Take what the node has."""
         if facts != self.report.facts:
             self._publish(facts=dict(facts))
+
+    def used(self, activity: Mapping[str, Activity]) -> None:
+        """Take when sandboxes were used."""
+        if activity != self.report.activity:
+            self._publish(activity=dict(activity))
 
     def _publish(self, **sections: object) -> None:
         self.report = self.report.model_copy(update=sections)

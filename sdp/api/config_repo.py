@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import assert_never
 
 from dulwich.errors import NotGitRepository
+from typing_extensions import override
 
 from sdp.api import showing, views
 from sdp.api.problems import ProblemError
@@ -13,13 +14,15 @@ from sdp.api.requests import ChangeRequest
 from sdp.reconciler import writer
 from sdp.reconciler.commit import Unchanged
 from sdp.reconciler.objects import past_of
+from sdp.reconciler.removal import Removal, Remover
 from sdp.reconciler.source import Source
-from sdp.spec.change import CannotChangeError, change
+from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
+from sdp.spec.edits import Write
 
 Preview = Callable[[dict[str, str]], Awaitable[views.PlanView]]
 
 
-class ConfigRepo:
+class ConfigRepo(Remover):
     """Writes to the branch that a source reads."""
 
     def __init__(self, source: Source, preview: Preview) -> None:
@@ -47,6 +50,32 @@ class ConfigRepo:
             raise self._away(error) from error
         self._source.refresh()
         return _told(outcome)
+
+    @override
+    async def remove(self, removal: Removal) -> str:
+        try:
+            async with self._one_at_a_time:
+                outcome = await asyncio.to_thread(self._end, removal)
+        except (CannotChangeError, NotGitRepository, OSError) as error:
+            return f"{self._source.location} can't be written: {error}"
+        self._source.refresh()
+        match outcome:
+            case writer.Landed() | Unchanged():
+                return ""
+            case writer.Conflict(paths=paths):
+                return f"{', '.join(paths)} changed meanwhile"
+            case writer.Unwritable():
+                return f"{outcome.message} ({outcome.reason}): {outcome.fix}"
+            case _:
+                assert_never(outcome)
+
+    def _end(self, removal: Removal) -> writer.Outcome:
+        def edit(files: Files, _: Past) -> Changed:
+            gone = [Write(path=path, text=None) for path in removal.paths if path in files]
+            made = change(files, gone) if gone else Changed({}, "")
+            return Changed(made.files, removal.subject)
+
+        return writer.land(self._place(), edit, removal.author, removal.why, removal.revision)
 
     def _edit(self, request: ChangeRequest) -> writer.Edit:
         if request.revert:

@@ -40,7 +40,7 @@ class SandboxPast:
         kept = await self._kept(name.lower())
         commits = await asyncio.to_thread(self._commits, {each.revision for each in kept})
         known = self._plane.sandbox(name)
-        asleep = known is None or known.sync != "Synced" or known.suspended
+        asleep = known is None or known.sync != "Synced" or known.lifecycle.state != "ACTIVE"
         names = self.named(name)
         return [
             SnapshotView(

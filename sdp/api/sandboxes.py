@@ -163,8 +163,11 @@ def _asking(routes: APIRouter, plane: Plane) -> None:
 
     @routes.post("/sandboxes/{name}/sync", status_code=202)
     async def sync(name: str) -> views.SyncRequested:
-        """Look at a sandbox afresh, and try again what failed."""
+        """Look at a sandbox afresh, and try again what failed; 409 where it has expired."""
         known = _known(plane, name)
+        if known.lifecycle.state == "EXPIRED":
+            fix = f"wake it: sdp extend {known.name}"
+            raise ProblemError(409, "expired", "Can't sync", known.health_message, fix)
         return views.SyncRequested(sandbox=known.name, nonce=plane.sync(known.name))
 
 

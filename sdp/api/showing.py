@@ -86,7 +86,7 @@ def sandbox(
 
 
 def _lifecycle(made: Lifecycle) -> views.LifecycleView:
-    return views.LifecycleView(state=made.state, since=made.since, by=made.by, why=made.why)
+    return views.LifecycleView.model_validate(dataclasses.asdict(made))
 
 
 def plan(

@@ -89,10 +89,10 @@ def silent(node: str) -> Absent:
 def over(plane: Plane, sandbox: str, container: Container) -> Absent:
     """Return that the container that was read has ended, and whether one comes after it."""
     known = plane.sandbox(sandbox)
-    asleep = known is not None and (known.suspended or container.service in _suspended(known))
+    asleep = known is not None and container.service in _asleep(known)
     reason = f"{container.name} is {container.state}"
-    return Absent("ended", f"{reason}: it is suspended" if asleep else reason, "", asleep)
+    return Absent("ended", f"{reason}: it sleeps" if asleep else reason, "", asleep)
 
 
-def _suspended(sandbox: SandboxView) -> list[str]:
-    return [each.name for each in sandbox.services if each.health == "Suspended"]
+def _asleep(sandbox: SandboxView) -> list[str]:
+    return [each.name for each in sandbox.services if each.health in {"Suspended", "Expired"}]

@@ -94,12 +94,19 @@ class RouteView(View):
 
 
 class LifecycleView(View):
-    """Whether a sandbox is awake: since when, by whom, and why, as git says."""
+    """Whether a sandbox is awake: since when, by whom, and why, as git says.
+
+    ``used_at`` is when it was last used; ``expires_at`` and ``deletes_at`` when it stops and goes
+    if it is not, where that is known.
+    """
 
     state: LifecycleState = "ACTIVE"
     since: datetime.datetime | None = None
     by: str = ""
     why: str = ""
+    used_at: datetime.datetime | None = None
+    expires_at: datetime.datetime | None = None
+    deletes_at: datetime.datetime | None = None
 
 
 class SandboxSummary(View):

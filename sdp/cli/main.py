@@ -15,6 +15,7 @@ from sdp.cli import edit, env, follow, init, life, plan, ports, serve, show, spe
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
 from sdp.cli.doctor import doctor
+from sdp.cli.extend import extend
 from sdp.cli.gc import gc
 from sdp.cli.history import history
 from sdp.cli.logs import logs
@@ -91,6 +92,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "resume": life.resume,
         "stop": life.stop,
         "protect": life.protect,
+        "extend": extend,
         "template": template.app,
         "env": env.app,
         "revert": edit.undo,

@@ -225,7 +225,21 @@ def lived(life: views.LifecycleView, now: datetime.datetime) -> str:
     if life.since is not None:
         form = "%H:%M" if life.since.date() == now.date() else "%Y-%m-%d %H:%M"
         said += f" since {life.since.astimezone(datetime.UTC):{form}} UTC by {life.by}"
-    return cli.inert(f"{said}: {life.why}" if life.why else said)
+    told = [f"{said}: {life.why}" if life.why else said]
+    if life.expires_at is not None and life.state != "EXPIRED":
+        told.append(f"expires {_ahead(life.expires_at, now)}")
+    elif life.deletes_at is not None and life.state == "EXPIRED":
+        told.append(f"deleted {_ahead(life.deletes_at, now)}")
+    return cli.inert(" · ".join(told))
+
+
+def _ahead(at: datetime.datetime, now: datetime.datetime) -> str:
+    """Return a day, and how far it is, such as ``9 Dec, in 13 days``; what is near, in hours."""
+    left = max(at - now, datetime.timedelta())
+    for unit, size in (("days", 86400), ("hours", 3600), ("min", 60)):
+        if (count := int(left.total_seconds()) // size) > 1:
+            return f"{at.day} {at:%b}, in {count} {unit}"
+    return "in a minute"
 
 
 def _routes(shown: Sequence[views.RouteView]) -> RenderableType:

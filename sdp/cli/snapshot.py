@@ -120,9 +120,10 @@ def _chosen(
         )
     newest = snapshots[0]
     ran = f"#{newest.number} since {newest.taken_at:%Y-%m-%d %H:%M} UTC"
-    if found.suspended and not last:
+    if found.lifecycle.state != "ACTIVE" and not last:
         cli.fail(
-            f"{found.name} is suspended, and runs nothing", f"take what ran last, {ran}: --last"
+            f"{found.name} is {found.lifecycle.state.lower()}, and runs nothing",
+            f"take what ran last, {ran}: --last",
         )
     if found.sync != "Synced" and not last:
         reasons = "; ".join(each.message for each in found.conditions)

@@ -74,9 +74,11 @@ def beats(
 
 
 def converged(found: SandboxSummary) -> bool:
-    """Whether a sandbox is as its spec wants it; a suspended one sleeps as wanted.
+    """Whether a sandbox is as its spec wants it; a suspended or expired one sleeps as wanted.
 
     One that serves, but fell a while ago or is near a limit, has nothing more to wait for.
     """
     serves = found.health == "Degraded" and found.health_reason in _SERVES
-    return found.sync == "Synced" and (serves or found.health in {"Healthy", "Suspended"})
+    return found.sync == "Synced" and (
+        serves or found.health in {"Healthy", "Suspended", "Expired"}
+    )

@@ -149,6 +149,18 @@ class Sealed(Value):
     fix: str = ""
 
 
+class Activity(Value):
+    """When a sandbox was last used, by its gateway's access log. Keyed by its lower-cased name.
+
+    ``since`` is when that record begins: no ``last_request_at`` means none from then on. Where
+    the log can't be read, ``error`` says why, and nothing may be concluded.
+    """
+
+    last_request_at: datetime.datetime | None
+    since: datetime.datetime
+    error: str = ""
+
+
 class Tool(Value):
     """A program that the agent starts; ``version`` is empty where there is none."""
 
@@ -228,6 +240,7 @@ class NodeReport(Value):
     listeners: dict[str, Listener] = Field(default_factory=dict)
     sealed: dict[str, Sealed] = Field(default_factory=dict)
     facts: dict[str, Fact] = Field(default_factory=dict)
+    activity: dict[str, Activity] = Field(default_factory=dict)
 
 
 class Delta(Value):
@@ -243,6 +256,7 @@ class Delta(Value):
     listeners: dict[str, Listener | None] = Field(default_factory=dict)
     sealed: dict[str, Sealed | None] = Field(default_factory=dict)
     facts: dict[str, Fact | None] = Field(default_factory=dict)
+    activity: dict[str, Activity | None] = Field(default_factory=dict)
 
 
 SECTIONS = (
@@ -255,6 +269,7 @@ SECTIONS = (
     "listeners",
     "sealed",
     "facts",
+    "activity",
 )
 
 

@@ -60,7 +60,7 @@ def claimants(desired: Desired, observed: Observed) -> Iterator[Claimant]:
             if container.state in RUNNING
         ]
         if (sandbox := desired.sandboxes.get(name)) is not None:
-            wants = not sandbox.suspended
+            wants = not sandbox.asleep
             unheard = next((each for each in _nodes(sandbox) if each not in observed), "")
             yield Claimant(
                 sandbox.name, sandbox.owner, wants, bool(running), _memory(sandbox), unheard

@@ -131,7 +131,7 @@ def broken(deployment: Deployment, outcome: Failed, now: datetime.datetime) -> D
 
 def converged(plan: Plan, difference: Difference) -> list[ServiceDifference]:
     """Return the services, with the gateway, that run their version and lack nothing."""
-    if difference.desired.suspended or any(hold.reason == "NodeSilent" for hold in plan.holds):
+    if difference.desired.asleep or any(hold.reason == "NodeSilent" for hold in plan.holds):
         return []
     busy = {each.service for each in plan.actions} | {hold.service for hold in plan.holds}
     return [

@@ -5,6 +5,7 @@ did; a file that does not load is never taken for a deletion.
 """
 
 import dataclasses
+import datetime
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, TypeAlias
@@ -100,6 +101,14 @@ class DesiredGateway:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Expired:
+    """Since when a sandbox sleeps because nobody used it, and when it was used last."""
+
+    since: datetime.datetime
+    used_at: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class DesiredSandbox:
     """A sandbox, whole.
 
@@ -108,6 +117,8 @@ class DesiredSandbox:
             has ``problems``.
         environment_revision: the config commit whose environments it takes; "" for its own.
         services: every service of the platform, by name.
+        keep_until: it does not expire before, however long nobody used it.
+        expired: it sleeps because nobody used it; no spec says so, the world does.
     """
 
     name: str
@@ -124,11 +135,20 @@ class DesiredSandbox:
     heal: models.Heal = "auto"
     environment_revision: str = ""
     problems: tuple[Problem, ...] = ()
+    expire_after: datetime.timedelta | None = None
+    delete_after: datetime.timedelta | None = None
+    keep_until: datetime.datetime | None = None
+    expired: Expired | None = None
+
+    @property
+    def asleep(self) -> bool:
+        """Whether all of it is stopped and kept: a person said so, or nobody used it."""
+        return self.suspended or self.expired is not None
 
     def sleeps(self, service: str) -> bool:
         """Whether a service, or the gateway, is stopped and kept: alone, or with all of it."""
         alone = self.services.get(service)
-        return self.suspended or (alone is not None and alone.suspended)
+        return self.asleep or (alone is not None and alone.suspended)
 
     @property
     def intent_digest(self) -> str:
@@ -142,15 +162,17 @@ class DesiredSandbox:
     @property
     def definition_digest(self) -> str:
         """Return 12 digits that change with anything that is said of it, wherever it is said."""
-        return digest(_JSON.dump_python(self, mode="json", exclude=_SAID))
+        return digest(_JSON.dump_python(self, mode="json", exclude={*_SAID, "expired"}))
 
 
 _JSON = TypeAdapter(DesiredSandbox)
 _SAID = {"path", "revision", "problems"}
 _FOLLOWING = {"manual", "stay"}
-_NOT_RUN = {"owner", "environment", "environment_revision", "ceiling", "protect", "heal"}
+_KEPT = {"protect", "expire_after", "delete_after", "keep_until"}
+_NOT_RUN = {"owner", "environment", "environment_revision", "ceiling", "heal", *_KEPT}
 _UNTOLD: Mapping[str, IncEx | bool] = {
     **dict.fromkeys(_SAID | _NOT_RUN, True),
+    "expired": {"since", "used_at"},  # whether alone: what wakes was wanted, and is no drift
     "gateway": {"branch": _FOLLOWING},
     "services": {"__all__": {"sealed": True, "environment": True, "target": _FOLLOWING}},
 }
@@ -309,7 +331,14 @@ def _sandbox(path: str, revision: str, tree: Tree) -> DesiredSandbox | None:
         protect=bool(lifecycle.protect),
         heal=body.heal or "auto",
         environment_revision=body.environment_revision or "",
+        expire_after=_duration(lifecycle.expire_after),
+        delete_after=_duration(lifecycle.delete_after),
+        keep_until=quantities.moment(lifecycle.keep_until) if lifecycle.keep_until else None,
     )
+
+
+def _duration(text: str | None) -> datetime.timedelta | None:
+    return quantities.duration(text) if text else None
 
 
 def _gateway(

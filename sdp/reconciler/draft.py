@@ -16,6 +16,7 @@ from typing_extensions import override
 from sdp.protocol.actions import Action, Build, Fetch, GatewayRecipe, GoRecipe
 from sdp.reconciler.desired import Desired
 from sdp.reconciler.diff import Version
+from sdp.reconciler.expiry import Expiries
 from sdp.reconciler.history import Failure, History
 from sdp.reconciler.lifecycle import NO_LIVES, Lives
 from sdp.reconciler.observed import Observed
@@ -146,6 +147,8 @@ class World:
 
     Attributes:
         reserved: the specs' pins.
+        expiries: until when sandboxes live that nobody uses.
+        unremoved: why the files of those whose time is over could not be removed; "" if not so.
         healing: lower-cased names whose drift a person asked to heal, whatever their specs say.
         restarts: what a person asked to restart, as long as that is not seen.
         lives: what git says of how sandboxes live; plans do not depend on it.
@@ -158,6 +161,8 @@ class World:
     leases: Leases
     reserved: Pins
     now: datetime.datetime
+    expiries: Expiries = dataclasses.field(default_factory=dict)
+    unremoved: str = ""
     healing: frozenset[str] = frozenset()
     restarts: Restarts = dataclasses.field(default_factory=dict)
     lives: Lives = NO_LIVES

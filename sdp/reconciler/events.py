@@ -3,12 +3,14 @@
 import dataclasses
 import datetime
 from collections.abc import Mapping
+from typing import assert_never
 
 from pydantic import JsonValue
 
 from sdp.protocol.actions import Gate, Restart, Route, StartGateway, StartService
 from sdp.protocol.frames import Noticed, StageEvent
 from sdp.reconciler.draft import Drift, Plan, Planned
+from sdp.reconciler.expiry import Deadline, Turn
 from sdp.reconciler.history import Attempt
 from sdp.reconciler.updates import Update
 
@@ -77,6 +79,21 @@ def of_update(update: Update, now: datetime.datetime) -> Event:
     about = (update.sandbox, update.service)
     message = f"{update.branch} {update.before[:7]} → {update.after[:7]}"
     return Event(now, "UPDATE", *about, message=message)
+
+
+def of_turn(sandbox: str, turn: Turn, deadline: Deadline, now: datetime.datetime) -> Event:
+    """Return the event of a sandbox that nobody uses, or that is used again."""
+    used = f"not used since {deadline.used_at:%Y-%m-%d %H:%M} UTC"
+    ends = f"{deadline.expires_at:%Y-%m-%d %H:%M} UTC"
+    match turn:
+        case "EXPIRES_SOON":
+            return Event(now, turn, sandbox, message=f"{used}; it expires {ends}")
+        case "EXPIRED":
+            return Event(now, turn, sandbox, message=used)
+        case "REVIVED":
+            return Event(now, turn, sandbox, message=f"it expires {ends}")
+        case _:
+            assert_never(turn)
 
 
 def of_plan(plan: Plan, sandbox: str, now: datetime.datetime) -> Event:

@@ -105,7 +105,7 @@ def overall(services: Mapping[str, Verdict], desired: DesiredSandbox, whole: Wor
 
     What runs elsewhere does not matter, nor what sleeps alone.
     """
-    if desired.suspended:
+    if desired.asleep:
         return _asleep(desired, "", whole)
     run = {
         name: each
@@ -133,6 +133,9 @@ def _blaming(health: Health, services: Mapping[str, Verdict]) -> Verdict:
 
 def _asleep(desired: DesiredSandbox, service: str, whole: World) -> Verdict:
     life = of_service(desired, service, whole.lives.of.get(desired.name.lower(), UNTOLD))
+    if desired.expired is not None:
+        message = f"expired {words(life)}"
+        return Verdict("Expired", "Expired", message, f"sdp extend {desired.name}")
     alone = service if service and not desired.suspended else ""
     fix = f"wake it: sdp resume {desired.name}{f'/{alone}' if alone else ''}"
     return Verdict("Suspended", "Suspended", f"suspended {words(life)}".rstrip(), fix)

@@ -25,6 +25,9 @@ State: TypeAlias = Literal["ACTIVE", "SUSPENDED", "EXPIRED"]
 WHOLE: Final = ""
 """In place of a service's name: the sandbox itself."""
 
+ITSELF: Final = "sdp"
+"""Who did what no person did."""
+
 _NO_WHY: Final = re.compile(r"- .*|(SDP-[\w-]+|[\w-]+-by|Change-Id):\s.*", re.IGNORECASE)
 
 
@@ -91,29 +94,40 @@ NO_LIVES: Final = Lives()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """Whether a sandbox, or a service of it, is awake; ``since`` is None where nobody knows."""
+    """Whether a sandbox, or a service of it, is awake; ``since`` is None where nobody knows.
+
+    Of a sandbox that expires: when it was last used, when it sleeps and when it goes, unless it
+    is used again.
+    """
 
     state: State
     since: datetime.datetime | None = None
     by: str = ""
     why: str = ""
+    used_at: datetime.datetime | None = None
+    expires_at: datetime.datetime | None = None
+    deletes_at: datetime.datetime | None = None
 
 
 AWAKE: Final = Lifecycle("ACTIVE")
 
 
 def lifecycle(desired: DesiredSandbox, life: Life) -> Lifecycle:
-    """Return how a sandbox lives.
+    """Return how a sandbox lives; one that is suspended does not expire.
 
-    Whatever else than its spec puts a sandbox to sleep, such as its expiry, is to be decided here:
-    one that is suspended does not expire.
+    Args:
+        desired: the sandbox.
+        life: what git says of it.
     """
+    if (expired := desired.expired) is not None:
+        unused = f"not used since {expired.used_at:%Y-%m-%d %H:%M} UTC"
+        return Lifecycle("EXPIRED", expired.since, ITSELF, unused)
     return _lifecycle("SUSPENDED" if desired.suspended else "ACTIVE", life.began.get(WHOLE))
 
 
 def of_service(desired: DesiredSandbox, service: str, life: Life) -> Lifecycle:
     """Return how one service of a sandbox lives, or its gateway."""
-    if desired.suspended or not desired.sleeps(service):
+    if desired.asleep or not desired.sleeps(service):
         return lifecycle(desired, life)
     return _lifecycle("SUSPENDED", life.began.get(service))
 

@@ -58,6 +58,7 @@ from sdp.reconciler.memory import Memory, causes
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.ports import Lease
+from sdp.reconciler.removal import Removals, Remover, removal
 from sdp.reconciler.restart import Asked, Refused
 from sdp.reconciler.revisions import moments
 from sdp.reconciler.snapshots import Snapshot
@@ -152,6 +153,7 @@ class Reconciler:
         self._cancels: list[_Cancel] = []
         self._hinted: set[str] = set()
         self._sweeper = Sweeper()
+        self._removals = Removals()
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self.trouble: Unavailable | None = None
@@ -368,8 +370,8 @@ class Reconciler:
 
     # The loop itself.
 
-    async def run(self) -> None:
-        """Reconcile until cancelled."""
+    async def run(self, remover: Remover) -> None:
+        """Reconcile until cancelled; a remover ends the sandboxes whose time is over."""
         self._memory.remember(
             await self._journal.history(),
             await self._journal.leases(),
@@ -379,6 +381,7 @@ class Reconciler:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow())
             group.create_task(self._rounds())
+            group.create_task(self._remove(remover))
 
     async def _follow(self) -> None:
         pause = 1.0
@@ -408,6 +411,16 @@ class Reconciler:
                 self._touch(names)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_BACKOFF)
+
+    async def _remove(self, remover: Remover) -> None:
+        while True:
+            try:
+                await self._removals.attempt(remover)
+            except Exception:  # noqa: BLE001 -- the one place; logged, then backed off
+                _log.exception("removing what nobody uses failed")
+                self._removals.failed("that failed: see the control plane's log")
+            self._touch(None)
+            await self._removals.rest()
 
     def _touch(self, names: Iterable[str] | None) -> None:
         self._news.set()
@@ -475,6 +488,7 @@ class Reconciler:
         # From here to the choice nothing is awaited: plans and what is in flight belong together.
         whole = self._world()
         names |= memory.shifted(whole)
+        self._removals.take(removal(whole))
         happened = memory.plan(names, whole)
         flying = tuple(self._dispatcher)
         chosen = ready([*memory.startable(), self._sweep(names, whole)], flying, whole)
@@ -497,7 +511,8 @@ class Reconciler:
     def _world(self) -> World:
         """Return the world as of now; what is being removed is not in it any more."""
         whole = self._memory.world(self._now())
-        return dataclasses.replace(whole, observed=sweep.without(whole.observed, self.flying()))
+        observed = sweep.without(whole.observed, self.flying())
+        return dataclasses.replace(whole, observed=observed, unremoved=self._removals.failure)
 
     def _sweep(self, names: frozenset[str], whole: World) -> Plan:
         """Look for what nothing refers to, where everything is looked at."""

@@ -13,7 +13,17 @@ from pydantic import JsonValue, TypeAdapter
 
 from sdp.protocol.frames import Hello, Sample
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import cancel, deployments, desired, events, guard, quota, restart, steady
+from sdp.reconciler import (
+    cancel,
+    deployments,
+    desired,
+    events,
+    expiry,
+    guard,
+    quota,
+    restart,
+    steady,
+)
 from sdp.reconciler import observed as observation
 from sdp.reconciler.admission import admission
 from sdp.reconciler.cancel import Cancellation
@@ -25,6 +35,7 @@ from sdp.reconciler.dispatch import InFlight, Wanted
 from sdp.reconciler.draft import Hold, Plan, Planned, Restarts, World, world
 from sdp.reconciler.drift import INTENT
 from sdp.reconciler.events import Event
+from sdp.reconciler.expiry import Ages
 from sdp.reconciler.guard import Word
 from sdp.reconciler.history import Attempt, Choice, Failure, History
 from sdp.reconciler.lifecycle import NO_LIVES
@@ -75,6 +86,7 @@ class Memory:
         self._too_many: frozenset[str] = frozenset()
         self._confirmed: set[str] = set()
         self._planned_at: datetime.datetime | None = None
+        self._ages: Ages | None = None
         self.snapshots = Newest()
         self._admission: Admission = NO_QUOTAS
         self._moved: frozenset[str] = frozenset()
@@ -222,21 +234,36 @@ class Memory:
         """Return the world as of now, or as it would be with another intent."""
         history = History(dict(self._applied), dict(self._failures))
         leases = rebuild(self.leases, self.observed)
-        meant = steady.steady(meant or self.desired, self.observed, self._chosen)
+        meant = meant or self.desired
+        expiries = self._expiries(meant, now)
+        meant = steady.steady(meant, self.observed, self._chosen)
+        meant = expiry.asleep(meant, expiries, now)
         made = world(meant, self.observed, history, leases, now)
         return dataclasses.replace(
             made,
+            expiries=expiries,
             healing=frozenset(self._healing),
             restarts=restart.pending(self.restarts, self.observed),
             lives=self.lives,
             admission=admission(made.desired, self.observed, self._admission.places, now),
         )
 
+    def _expiries(self, meant: Desired, now: datetime.datetime) -> expiry.Expiries:
+        """Return until when sandboxes live; those meant to be otherwise than now are used now."""
+        deployed: dict[str, datetime.datetime] = {}
+        for each in self.deployments.values():
+            name = each.sandbox.lower()
+            deployed[name] = max(each.created_at, deployed.get(name, each.created_at))
+        if meant.revision != self.desired.revision:
+            deployed |= dict.fromkeys(desired.differing(self.desired, meant), now)
+        return expiry.expiries(meant, self.observed, self.lives, deployed, now)
+
     def patience(self, now: datetime.datetime, most: float) -> float:
         """Return the seconds until something is due by itself."""
         due = [each.retry_at for each in self._failures.values() if each.retry_at is not None]
         since = self._planned_at or now
         turns = [at for made in self.statuses.values() if (at := turns_at(made))]
+        due += [*expiry.turns(self._ages.found)] if self._ages else []
         waits = [(at - now).total_seconds() for at in due if at > since]
         waits += [(at - now).total_seconds() for at in turns]
         return max(0.05, min([most, *waits]))
@@ -305,8 +332,18 @@ class Memory:
         return [Plan() if self._stuck(name) else each for name, each in sorted(self.plans.items())]
 
     def shifted(self, whole: World) -> frozenset[str]:
-        """Return the sandboxes that quotas tell something else than before."""
-        return self._moved | quota.moved(self._admission, whole.admission)
+        """Return the sandboxes that quotas, or time, tell something else than before."""
+        aged = expiry.moved(self._ages, Ages(whole.expiries, whole.now))
+        again = self._retried(self._planned_at or whole.now, whole.now)
+        return self._moved | aged | again | quota.moved(self._admission, whole.admission)
+
+    def _retried(self, since: datetime.datetime, now: datetime.datetime) -> frozenset[str]:
+        """Return the sandboxes of which something may be tried again that might not before."""
+        return frozenset(
+            each.attempt.sandbox.lower()
+            for each in self._failures.values()
+            if each.retry_at is not None and since < each.retry_at <= now
+        )
 
     def leases_changed(self) -> bool:
         """Whether the leases are others than at the last call."""
@@ -319,6 +356,7 @@ class Memory:
     def plan(self, names: Collection[str], whole: World) -> list[Event]:
         """Make the plans of these sandboxes; return what is new in them, and the drifts."""
         self._moved = self.shifted(whole) - set(names)
+        ages, self._ages = self._ages, Ages(whole.expiries, whole.now)
         self._planned_at, self._admission = whole.now, whole.admission
         self.restarts = whole.restarts
         word = self._word(whole)
@@ -326,7 +364,10 @@ class Memory:
         self._too_many = frozenset(n for n, h in held.items() if h.reason == "MassDeletion")
         for commit, names_let_go in guard.allowed_by(whole, word).items():
             self._let_go.setdefault(commit, set()).update(names_let_go)
-        happened: list[Event] = []
+        happened = [
+            events.of_turn(_shown(name, whole), turn, found, whole.now)
+            for name, turn, found in expiry.turned(ages, self._ages)
+        ]
         for name in sorted({*names, *held} & self.every()):
             before = self.plans.get(name, Plan())
             made = Plan(holds=(held[name],)) if name in held else plan(name, whole)
@@ -491,7 +532,7 @@ class Memory:
 
     def _drifted(self, name: str, whole: World) -> list[Event]:
         meant = whole.desired.sandboxes.get(name)
-        if meant is None or meant.suspended:
+        if meant is None or meant.asleep:
             return []
         made, known = self.plans[name], self._drifts.get(name, frozenset())
         found = {each.key: each for each in made.drifts}
@@ -505,7 +546,8 @@ def _news(made: SandboxStatus | None) -> SandboxStatus | None:
     if made is None:
         return None
     routes = tuple(dataclasses.replace(each, verified_at=None) for each in made.routes)
-    return dataclasses.replace(made, routes=routes)
+    life = dataclasses.replace(made.lifecycle, used_at=None, expires_at=None, deletes_at=None)
+    return dataclasses.replace(made, routes=routes, lifecycle=life)
 
 
 def _shown(name: str, whole: World) -> str:

@@ -161,6 +161,7 @@ def touched(node_report: NodeReport, delta: Delta) -> frozenset[str] | None:
         holder = network or node_report.networks.get(key)
         names.update({holder.sandbox.lower()} if holder else set())
     names.update(key.split("/")[0].lower() for key in delta.copies)
+    names.update(delta.activity)
     return frozenset(names)
 
 

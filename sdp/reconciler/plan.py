@@ -22,6 +22,7 @@ from sdp.reconciler.diff import Difference, Place, ServiceDifference, Version, d
 from sdp.reconciler.draft import Cause, Draft, Hold, Plan, Planned, World, world
 from sdp.reconciler.drift import with_drifts
 from sdp.reconciler.eviction import RUNS, STOPPED, evict, gives_up
+from sdp.reconciler.expiry import UNKNOWN, Unsure
 from sdp.reconciler.restart import restart
 from sdp.reconciler.rollout import Keys, gateway_rollout, service_rollout, serving
 from sdp.reconciler.routing import RouteProblem, problem
@@ -59,9 +60,7 @@ def _wanted(desired: DesiredSandbox, whole: World) -> Plan:
     for node in _needed_nodes(desired, whole):
         _hold_unknown(draft, node)
     difference = evict(diff(desired, whole.observed), whole)
-    if desired.suspended:
-        places = places_of(desired.name, whole.observed)
-        _suspend(draft, places, Cause("lifecycle.suspended", "", "true"))
+    if _rests(draft, desired):
         return draft.plan()
     if (queued := whole.admission.queue.get(desired.name.lower())) is not None:
         draft.hold("", queued.note.reason, queued.note.message, queued.note.fix)
@@ -112,6 +111,26 @@ def _hold_unknown(draft: Draft, node: str) -> None:
             f"the engine of {node} does not answer: {seen.report.engine.error}",
             f"start the engine of {node}: systemctl start docker",
         )
+
+
+def _rests(draft: Draft, desired: DesiredSandbox) -> bool:
+    """Plan for one that is to sleep, or sleeps and may have expired; tell whether it does."""
+    places = places_of(desired.name, draft.world.observed)
+    if desired.asleep:
+        _suspend(draft, places, _sleep(desired))
+        return True
+    unsure = draft.world.expiries.get(desired.name.lower())
+    stopped = bool(places) and all(place.container.state in STOPPED for place in places)
+    if not isinstance(unsure, Unsure) or not stopped:
+        return False
+    draft.hold("", UNKNOWN, f"whether it has expired is unknown: {unsure.message}", unsure.fix)
+    return True
+
+
+def _sleep(desired: DesiredSandbox) -> Cause:
+    if desired.expired is None:
+        return Cause("lifecycle.suspended", "", "true")
+    return Cause("lifecycle.expire_after", "", f"unused since {desired.expired.used_at:%Y-%m-%d}")
 
 
 def _suspend_service(draft: Draft, service: ServiceDifference) -> None:

@@ -49,6 +49,9 @@ def ask(desired: DesiredSandbox, service: str, whole: World) -> Asked | Refused:
     if desired.sleeps(service):
         told = of_service(desired, service, whole.lives.of.get(desired.name.lower(), UNTOLD))
         whom = desired.name if desired.suspended else f"{desired.name}/{service}"
+        if desired.expired is not None:
+            message = f"{desired.name} expired {words(told)}"
+            return Refused("expired", message, f"wake it: sdp extend {desired.name}")
         message = f"{what} is suspended {words(told)}".rstrip()
         return Refused("suspended", message, f"wake it: sdp resume {whom}")
     difference = diff(desired, whole.observed)

@@ -117,7 +117,7 @@ def _pins(difference: Difference) -> Pins | None:
     """Return what a sandbox runs; None where it does not run what is wanted of it."""
     meant = difference.desired
     gateway = _running(difference.gateway)
-    if gateway is None or meant.suspended:
+    if gateway is None or meant.asleep:
         return None
     services: dict[str, PinnedService] = {}
     for each in difference.services:

@@ -13,6 +13,7 @@ from sdp.reconciler import health, steady
 from sdp.reconciler.desired import Address, Branch, DesiredSandbox, Ocp, Target
 from sdp.reconciler.diff import Difference, ServiceDifference, Version, diff, places_of
 from sdp.reconciler.draft import Hold, Plan, World
+from sdp.reconciler.expiry import SOON, UNKNOWN, Deadline, Unsure, due, told
 from sdp.reconciler.health import Health, Verdict
 from sdp.reconciler.lifecycle import AWAKE, UNTOLD, Lifecycle, lifecycle
 from sdp.reconciler.routes import RouteStatus, routes
@@ -167,7 +168,10 @@ def _standing(
         services=services,
         routes=led,
         conditions=_conditions(desired, whole, plan),
-        lifecycle=lifecycle(desired, whole.lives.of.get(desired.name.lower(), UNTOLD)),
+        lifecycle=told(
+            lifecycle(desired, whole.lives.of.get(desired.name.lower(), UNTOLD)),
+            whole.expiries.get(desired.name.lower()),
+        ),
         queued=queued.number if queued else 0,
     )
 
@@ -273,7 +277,31 @@ def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Cond
         Condition(n.kind, n.reason, f"{n.service}: {n.message}", n.fix, whole.now)
         for n in steady.notes(desired, whole.observed)
     )
-    return (*spec, *_held(plan.holds, whole.now), *_over_quota(desired, whole), *followed)
+    held, ends = _held(plan.holds, whole.now), _ends(desired, whole, plan)
+    return (*spec, *held, *_over_quota(desired, whole), *followed, *ends)
+
+
+def _ends(desired: DesiredSandbox, whole: World, plan: Plan) -> Iterator[Condition]:
+    """Yield what is to be known of a sandbox that nobody uses, or perhaps nobody."""
+    extend = f"sdp extend {desired.name}"
+    match whole.expiries.get(desired.name.lower()):
+        case Unsure(message, fix) if all(hold.reason != UNKNOWN for hold in plan.holds):
+            said = f"it does not expire for now: {message}"
+            yield Condition("Warning", UNKNOWN, said, fix, whole.now)
+        case Deadline(used_at, warns_at, at) if warns_at <= whole.now < at:
+            said = f"not used since {_minute(used_at)}; it expires {_minute(at)}"
+            yield Condition("Warning", SOON, said, extend, whole.now)
+        case _ if whole.unremoved and desired.name.lower() in due(
+            whole.expiries, whole.desired, whole.now
+        ):
+            said = f"its file is to be removed, but {whole.unremoved}"
+            yield Condition("Failed", "RemovalFailed", said, extend, whole.now)
+        case _:
+            return
+
+
+def _minute(at: datetime.datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _over_quota(desired: DesiredSandbox, whole: World) -> Iterator[Condition]:

@@ -17,6 +17,7 @@ from sdp.spec.edits import (
     Clone,
     Create,
     Delete,
+    Extend,
     Rollback,
     Route,
     Set,
@@ -24,6 +25,7 @@ from sdp.spec.edits import (
     Unset,
     Write,
 )
+from sdp.spec.extend import extend
 from sdp.spec.finding import FOLDERS, MODELS, CannotChangeError, Files, find, new_path, order
 from sdp.spec.load import Cache, is_spec, tree_of
 from sdp.spec.models import TARGET_KEYS, Snapshot
@@ -124,6 +126,8 @@ def _apply(  # noqa: C901, PLR0911 -- a kind each
             return switch(files, edit)
         case Rollback():
             return _rollback(files, edit)
+        case Extend():
+            return extend(files, edit)
         case Write():
             return _write(files, edit)
         case _:

@@ -15,8 +15,6 @@ from sdp.spec import explain, names, yaml
 from sdp.spec.models import Body, Environment, Model, Platform, Snapshot
 from sdp.spec.tree import PLATFORM_PATH, File, Problem, Tree
 
-NOT_ENFORCED = ("expire_after", "delete_after")
-"""Keys of a lifecycle that the models take and the loop does not act on yet."""
 _UNSEEN: Final[Mapping[str, File[Environment]]] = {}
 
 
@@ -101,7 +99,6 @@ def _body(tree: Tree, file: File[Model], body: Body, loc: yaml.Loc) -> Iterator[
                 yield file.key_problem(
                     (*loc, "services", name), explain.unknown(f"service '{name}'", name, known)
                 )
-    yield from _not_enforced(file, body, loc)
 
 
 def _no_commit(
@@ -150,16 +147,6 @@ def _named(
     nameless = [path for path in broken if tree.unloaded[path] is None]
     hint = f" ({', '.join(nameless)} cannot be read)" if nameless else ""
     yield file.problem(loc, explain.unknown(f"{kind} '{name}'", name, known) + hint)
-
-
-def _not_enforced(file: File[Model], body: Body, loc: yaml.Loc) -> Iterator[Problem]:
-    if body.lifecycle is None:
-        return
-    for key in NOT_ENFORCED:
-        if getattr(body.lifecycle, key) is not None:
-            where = file.key_position((*loc, "lifecycle", key))
-            message = f"'{key}' is not enforced by this version"
-            yield Problem(file.path, *where, message, "warning")
 
 
 def environment(file: File[Environment]) -> Iterator[Problem]:

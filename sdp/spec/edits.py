@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
+from sdp.spec.forms import Duration, Moment
 from sdp.spec.models import Pins
 
 Kind: TypeAlias = Literal["sandbox", "template", "environment", "snapshot"]
@@ -99,6 +100,19 @@ class Rollback(Edit):
     text: str = ""
 
 
+class Extend(Edit):
+    """Keep a sandbox for longer than until ``ends``: when it would expire, or now.
+
+    ``until`` says until when, ``by`` how much longer; without both it is by its expire_after.
+    """
+
+    edit: Literal["extend"] = "extend"
+    sandbox: str
+    ends: AwareDatetime
+    by: Duration | None = None
+    until: Moment | None = None
+
+
 class Write(Edit):
     """Make a file's content this text; None removes it."""
 
@@ -108,6 +122,6 @@ class Write(Edit):
 
 
 AnyEdit: TypeAlias = Annotated[
-    Create | Clone | Set | Unset | Delete | Route | Switch | Rollback | Write,
+    Create | Clone | Set | Unset | Delete | Route | Switch | Rollback | Extend | Write,
     Field(discriminator="edit"),
 ]

@@ -97,15 +97,15 @@ Cpu = Annotated[
     ),
 ]
 Memory = Annotated[str, Form("amount of memory", quantities.memory, "^[1-9][0-9]{0,8}[KMG]i?B?$")]
+Duration = Annotated[str, Form("duration", quantities.duration, "^[1-9][0-9]{0,5}[smhd]$")]
 Moment = Annotated[
     str,
-    _form(
-        "moment in UTC",
-        "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z",
-        "a moment in UTC, such as 2026-03-04T12:00:00Z",
+    Form(
+        "date, or time with zone",
+        quantities.moment,
+        r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d))?$",
     ),
 ]
-Duration = Annotated[str, Form("duration", quantities.duration, "^[1-9][0-9]{0,5}[smhd]$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 HttpUrl = Annotated[str, Form("http or https address", _url, f"^{_HTTP_URL.pattern}$")]
 RelativePath = Annotated[str, Form("relative path", _relative, "^[^/]")]

@@ -58,9 +58,16 @@ class Lifecycle(Model):
     """When a sandbox sleeps and when it goes."""
 
     suspended: bool | None = Field(None, description="Containers stopped, everything kept.")
-    expire_after: Duration | None = Field(None, description="Stop after so long without use.")
-    delete_after: Duration | None = Field(None, description="Delete so long after expiry.")
-    protect: bool | None = Field(None, description="Removing the file does not destroy it.")
+    expire_after: Duration | None = Field(
+        None, description="Stop after so long without use: request, change or deployment."
+    )
+    delete_after: Duration | None = Field(
+        None, description="Remove its file, by a commit, so long after expiry."
+    )
+    keep_until: Moment | None = Field(
+        None, description="Does not expire before: 2026-12-24 (all that day), 2026-12-24T18:00Z."
+    )
+    protect: bool | None = Field(None, description="It never expires; removing the file keeps it.")
 
 
 class Health(Model):

@@ -1,4 +1,4 @@
-"""Amounts as people write them: CPUs, memory, durations. Read into canonical units, and back."""
+"""Amounts as people write them: CPUs, memory, durations, times. Read into canonical units, and back."""
 
 import datetime
 import re
@@ -6,6 +6,9 @@ import re
 _CPU = re.compile(r"(?P<milli>[1-9][0-9]{0,5})m|(?P<cores>[0-9]{1,3}(\.[0-9]{1,3})?)")
 _MEMORY = re.compile(r"(?P<amount>[1-9][0-9]{0,8})(?P<unit>[KMG]i?B?)")
 _DURATION = re.compile(r"(?P<amount>[1-9][0-9]{0,5})(?P<unit>[smhd])")
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d))?")
+_ANY_MOMENT = "expected a date such as 2026-12-24, or a time with its zone: 2026-12-24T18:00Z"
 
 _BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -71,3 +74,19 @@ def duration(text: str) -> datetime.timedelta:
     if match is None:
         raise ValueError("expected a duration such as 30s, 10m, 12h or 14d")
     return datetime.timedelta(seconds=int(match["amount"]) * _SECONDS[match["unit"]])
+
+
+def moment(text: str) -> datetime.datetime:
+    """Return a point in time: of a date, the end of that day (UTC).
+
+    Raises:
+        ValueError: the text is neither a date nor a time with its zone, or there is no such.
+    """
+    if _MOMENT.fullmatch(text) is None:
+        raise ValueError(_ANY_MOMENT)
+    try:
+        at = datetime.datetime.fromisoformat(text)
+        whole = at.tzinfo is not None
+        return at if whole else at.replace(tzinfo=datetime.UTC) + datetime.timedelta(days=1)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"there is no {text}; {_ANY_MOMENT}") from error

@@ -32,7 +32,7 @@ def switch(files: Files, edit: Switch) -> tuple[Mapping[str, str | None], str]:
         CannotChangeError: there is no such sandbox or service, or it can't be switched.
     """
     path, text = find(files, "sandbox", edit.sandbox)
-    body = _resolved(files, path, edit)
+    body = resolved(files, path, edit.sandbox)
     if edit.service:
         _refuse_elsewhere(files, body, edit)
     word = _WORDS[edit.key, "service" if edit.service else "sandbox", edit.on]
@@ -41,17 +41,22 @@ def switch(files: Files, edit: Switch) -> tuple[Mapping[str, str | None], str]:
         return {}, line
     place = ("services", edit.service) if edit.service else ("lifecycle",)
     after = text if edit.on else remove(text, (*place, edit.key))
-    if _is_on(_resolved({**files, path: after}, path, edit), edit) != edit.on:
+    if _is_on(resolved({**files, path: after}, path, edit.sandbox), edit) != edit.on:
         after = set_value(text, (*place, edit.key), edit.on, order("sandbox"))
     return {path: after}, line
 
 
-def _resolved(files: Files, path: str, edit: Switch) -> Body:
+def resolved(files: Files, path: str, name: str) -> Body:
+    """Return all that is said of a sandbox, its template's and the defaults' words too.
+
+    Raises:
+        CannotChangeError: it does not load.
+    """
     made = resolve(path, tree_of(files))
     if isinstance(made, Resolved):
         return made.body
     problems = "\n".join(f"  {each}" for each in made.problems)
-    raise CannotChangeError(f"{edit.sandbox} does not load:\n{problems}", f"mend {path}")
+    raise CannotChangeError(f"{name} does not load:\n{problems}", f"mend {path}")
 
 
 def _is_on(body: Body, edit: Switch) -> bool:

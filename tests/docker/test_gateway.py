@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -48,6 +48,8 @@ class World:
         self.release = folder / "release"
         self.sandbox = f"t{uuid.uuid4().hex[:8]}"
         self.port = free_port()
+        self.access = folder / "access" / self.sandbox
+        self.access.mkdir(parents=True)
         for name, text in ((FILE, committed), ("index.php", INDEX), (MARKER, "{}")):
             (self.release / name).parent.mkdir(parents=True, exist_ok=True)
             (self.release / name).write_text(text)
@@ -70,7 +72,8 @@ class World:
     def file(self) -> Path:
         return self.root / "tree" / FILE
 
-    async def start(self) -> None:
+    async def start(self, more: Mapping[str, str] | None = None) -> None:
+        """Start it; ``more``: files that it is born with."""
         action = CopyGateway(
             sandbox=self.sandbox, repository="gw", commit=COMMIT, recipe=RECIPE, routes={}
         )
@@ -89,11 +92,14 @@ class World:
             },
             network=self.sandbox,
             environment={"CI_ENV": "production"},
-            mounts=(Mount(self.root / "tree", "/var/www/html/erangel-ocean"),),
+            mounts=(
+                Mount(self.root / "tree", "/var/www/html/erangel-ocean"),
+                Mount(self.access, "/var/log/sdp", read_only=False),
+            ),
             ports={80: self.port},
         )
         created = await self.engine.create(draft)
-        await self.engine.put(created, live_environment.FILES)
+        await self.engine.put(created, {**live_environment.FILES, **(more or {})})
         await self.engine.start(created)
         async with asyncio.timeout(20):
             while await self.get() != "http://ocp/account;end":  # noqa: ASYNC110 - Apache tells nobody

@@ -28,7 +28,8 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("world")
     with (
         free_base(bases) as base,
-        running(World(root, f"e2e-{base}", engine, free_ports(base))) as company,
+        # Nobody's who was killed before: what such a run left behind is refused, and stays its own.
+        running(World(root, f"e2e-{base}-{os.getpid()}", engine, free_ports(base))) as company,
     ):
         yield company
 

@@ -4,10 +4,12 @@ import contextlib
 import os
 import shutil
 import subprocess  # noqa: TID251 -- a small disk has to be mounted
+from typing import Any
 
 import pytest
 import yaml
 
+from sdp.reconciler.disk import LOW
 from tests.e2e.scenarios import Scenario, body, platform_says
 from tests.e2e.test_crashes import restart_agent
 from tests.testbed import images
@@ -35,6 +37,11 @@ def sleeper(world, name: str, services: str):
         yield other
     finally:
         other.remove()
+
+
+def micro(world) -> dict[str, Any]:
+    """Return what is told of the micro node."""
+    return next(each for each in world.api("/api/nodes") if each["id"] == "micro-92")
 
 
 def quick(spec) -> None:
@@ -155,6 +162,7 @@ def test_a_full_disk_holds_builds_and_lets_them_go_by_itself(scenario, world, tm
         with (disk / "filler").open("wb") as filler:
             filler.truncate(0)
             os.posix_fallocate(filler.fileno(), 0, shutil.disk_usage(disk).free - (8 << 20))
+        world.until(lambda: micro(world)["disk_free"] < LOW, "the node tells of it", 30)
         scenario.commit("account: {branch: feature/limits}")
         world.until(lambda: "DiskLow" in scenario.conditions(), "it is held", 30)
         assert "free space on micro-92" in scenario.conditions()

@@ -7,7 +7,7 @@ from sdp.api import views
 from sdp.api.app import VERSION, create_app
 from sdp.api.problems import ProblemError
 from sdp.protocol.report import EngineFacts, Listener, NodeReport, Tool
-from tests.fakes.control_plane import FakeControlPlane
+from tests.fakes.control_plane import FakeControlPlane, sandbox
 from tests.unit.api.test_container_logs import shown
 
 
@@ -37,6 +37,15 @@ def test_a_restart_is_of_a_sandbox_or_of_one_service(control, client):
     body = {"service": "account"}
     assert client.post("/api/sandboxes/qa-one/restart", json=body).status_code == 202
     assert control.plane.asked == ["restart QA-ONE", "restart QA-ONE account"]
+
+
+def test_what_expired_is_not_synced_but_extended(control, client):
+    expired = views.LifecycleView(state="EXPIRED")
+    control.plane.known["qa-one"] = sandbox(lifecycle=expired, health_message="expired since May")
+    answer = client.post("/api/sandboxes/qa-one/sync")
+    assert (answer.status_code, answer.json()["detail"]) == (409, "expired since May")
+    assert answer.json()["fix"] == "wake it: sdp extend QA-ONE"
+    assert control.plane.asked == []
 
 
 @pytest.mark.parametrize("verb", ["cancel", "restart"])

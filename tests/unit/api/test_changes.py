@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.ports import Ports
+from sdp.reconciler.removal import Removal
 from sdp.reconciler.source import Source
 from tests.fakes.control_plane import FakeControlPlane
 from tests.unit.agent.repositories import git
@@ -30,9 +31,12 @@ def control() -> FakeControlPlane:
 
 
 @pytest.fixture
-def client(control: FakeControlPlane, bare: Path, tmp_path: Path) -> TestClient:
-    source = Source(str(bare), "main", tmp_path / "data")
-    changes = ConfigRepo(source, control.plane.preview)
+def changes(control: FakeControlPlane, bare: Path, tmp_path: Path) -> ConfigRepo:
+    return ConfigRepo(Source(str(bare), "main", tmp_path / "data"), control.plane.preview)
+
+
+@pytest.fixture
+def client(control: FakeControlPlane, changes: ConfigRepo) -> TestClient:
     ports = Ports(control.plane, control.journal, control.agents, changes, control.past)
     return TestClient(create_app(ports), raise_server_exceptions=False)
 
@@ -184,3 +188,27 @@ def test_a_config_repo_that_is_away_is_a_problem_too(client, bare):
     bare.rename(bare.with_name("away.git"))
     refused = post(client, OWNER)
     assert (refused.status_code, refused.json()["type"]) == (503, "urn:sdp:problem:config-repo")
+
+
+def removal(base: str, *paths: str) -> Removal:
+    return Removal(base, "SDP <sdp@test>", paths, "Remove QA-ONE, not used any more", "Since May.")
+
+
+async def test_what_nobody_uses_is_removed_in_the_platforms_name(changes, bare):
+    before = head(bare)
+    assert await changes.remove(removal(before, "sandboxes/one.yaml")) == ""
+    said = git(bare, "log", "-1", "--format=%an <%ae>%n%B", "main")
+    assert said == "SDP <sdp@test>\nRemove QA-ONE, not used any more\n\nSince May."
+    assert git(bare, "diff", "--name-status", before, "main") == "D\tsandboxes/one.yaml"
+    landed = head(bare)
+    assert await changes.remove(removal(landed, "sandboxes/one.yaml")) == ""
+    assert head(bare) == landed
+
+
+async def test_what_somebody_changed_meanwhile_is_not_removed(changes, client, bare):
+    before = head(bare)
+    post(client, OWNER)
+    landed = head(bare)
+    told = await changes.remove(removal(before, "sandboxes/one.yaml"))
+    assert told == "sandboxes/one.yaml changed meanwhile"
+    assert head(bare) == landed

@@ -243,7 +243,7 @@ async def test_the_log_of_a_service_that_is_stopped_alone_ends_and_says_so(world
         await world.engine.stop(key, 0)
         await world.look()
         world.control.plane.known = {"qa-one": shown("a", health="Suspended")}
-        assert (await stream.rest())[-1] == ("end", {"reason": "a is exited: it is suspended"})
+        assert (await stream.rest())[-1] == ("end", {"reason": "a is exited: it sleeps"})
 
 
 async def test_what_cannot_be_read_is_a_problem_at_once_with_a_fix(world: World) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.past import SandboxPast
 from sdp.reconciler.snapshots import Snapshot
 from tests.fakes.control_plane import NOW, PINS, FakeControlPlane, sandbox, tree
 from tests.unit.config_repo import SANDBOX, commit, head, others, serve
 
+ASLEEP = views.LifecycleView(state="SUSPENDED")
 NAMED = f"""\
 snapshot: GOOD
 sandbox: qa-one
@@ -74,7 +76,7 @@ def test_history_tells_commits_changes_names_and_which_one_runs(client):
 
 
 def test_a_sandbox_that_is_not_in_sync_or_sleeps_runs_none_of_them(world, client):
-    for changes in ({"sync": "Applying"}, {"suspended": True}):
+    for changes in ({"sync": "Applying"}, {"lifecycle": ASLEEP}):
         world.control.plane.known = {"qa-one": sandbox(**changes)}
         told = client.get("/api/sandboxes/qa-one/history").json()
         assert [each["current"] for each in told["snapshots"]] == [False, False]

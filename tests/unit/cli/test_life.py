@@ -1,5 +1,6 @@
 """Putting to sleep and waking from the command line: the reason is asked for, and shown."""
 
+import datetime
 import json
 import os
 import pty
@@ -102,3 +103,17 @@ def test_of_today_the_time_alone_is_shown():
     life = LifecycleView(since=NOW, by="Sari")
     assert lived(life, NOW) == "ACTIVE since 12:00 UTC by Sari"
     assert lived(LifecycleView(), NOW) == "ACTIVE"
+
+
+def test_status_shows_when_what_nobody_uses_stops_and_goes():
+    day = datetime.timedelta(days=1)
+    life = LifecycleView(since=NOW, by="Sari", expires_at=NOW + 14 * day)
+    assert lived(life, NOW) == "ACTIVE since 12:00 UTC by Sari · expires 18 Mar, in 14 days"
+    soon = LifecycleView(expires_at=NOW + day / 8)
+    assert lived(soon, NOW) == "ACTIVE · expires 4 Mar, in 3 hours"
+    over = LifecycleView(
+        state="EXPIRED", since=NOW, by="sdp", why="not used", deletes_at=NOW + 2 * day
+    )
+    assert (
+        lived(over, NOW) == "EXPIRED since 12:00 UTC by sdp: not used · deleted 6 Mar, in 2 days"
+    )

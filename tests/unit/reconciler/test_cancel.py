@@ -10,6 +10,7 @@ from sdp.protocol.frames import Failed, Succeeded
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.source import Source
 from tests.builders import GATEWAY, MICRO, commit, sandbox
+from tests.fakes.remover import FakeRemover
 from tests.unit.reconciler.test_loop import A, Platform, platform, reasons
 
 B = sandbox("QA-B", "account: {branch: develop}")
@@ -202,7 +203,7 @@ async def test_a_restarted_control_plane_still_holds_it(tmp_path: Path) -> None:
     made.nodes.slow, made.nodes.reconciler, made.reconciler = (lambda _: False), again, again
     made.nodes.performed.clear()
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(again.run()), group.create_task(made.nodes.run())]
+        tasks = [group.create_task(again.run(FakeRemover())), group.create_task(made.nodes.run())]
         await made.nodes.connect(MICRO)
         await made.nodes.connect(GATEWAY)
         await made.journal.until(

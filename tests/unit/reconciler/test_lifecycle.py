@@ -26,6 +26,7 @@ from sdp.reconciler.source import Source
 from sdp.spec.load import tree_of
 from tests.builders import NOW, PLATFORM, sandbox
 from tests.fakes.journal import FakeJournal
+from tests.fakes.remover import FakeRemover
 from tests.unit.reconciler.test_loop import platform
 from tests.unit.reconciler.test_source import bare
 
@@ -187,7 +188,7 @@ async def test_the_loop_tells_it_and_reads_it_anew_without_a_database(tmp_path: 
     journal = FakeJournal()
     anew = Reconciler(Source(str(made.config.path), "main", tmp_path), journal)
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(anew.run())
+        running = group.create_task(anew.run(FakeRemover()))
         await journal.until(lambda: shown(anew) == told)
         running.cancel()
 

@@ -32,6 +32,7 @@ from sdp.spec.load import load
 from sdp.spec.tree import Blob
 from tests.builders import GATEWAY, MICRO, NOW, PLATFORM, Simulation, commit, desired, sandbox
 from tests.fakes.journal import FakeJournal
+from tests.fakes.remover import FakeRemover
 
 A = sandbox("QA-A", "account: {branch: develop}")
 
@@ -153,6 +154,7 @@ class Platform:
     def __init__(self, folder: Path) -> None:
         self.config = Config(folder / "config")
         self.journal = FakeJournal()
+        self.remover = FakeRemover()
         self.reconciler = Reconciler(Source(str(self.config.path), "main", folder), self.journal)
         self.nodes = Nodes(self.reconciler)
 
@@ -172,7 +174,10 @@ async def platform(folder: Path, **sandboxes: str) -> AsyncIterator[Platform]:
     if sandboxes:
         made.config.sandboxes(**sandboxes)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(made.reconciler.run()), group.create_task(made.nodes.run())]
+        tasks = [
+            group.create_task(made.reconciler.run(made.remover)),
+            group.create_task(made.nodes.run()),
+        ]
         await made.nodes.connect(MICRO)
         await made.nodes.connect(GATEWAY)
         yield made
@@ -519,7 +524,10 @@ async def restarted(
     again.nodes = Nodes(again.reconciler)
     again.nodes.simulation = before.nodes.simulation
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(again.reconciler.run()), group.create_task(again.nodes.run())]
+        tasks = [
+            group.create_task(again.reconciler.run(again.remover)),
+            group.create_task(again.nodes.run()),
+        ]
         await again.nodes.connect(MICRO)
         await again.nodes.connect(GATEWAY)
         yield again

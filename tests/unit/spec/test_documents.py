@@ -113,7 +113,13 @@ def test_validate_shows_each_problem_and_exits_1(folder):
 
 
 def test_validate_with_warnings_alone_exits_0(folder):
-    (folder / "sandboxes/y.yml").write_text("sandbox: Y\nlifecycle: {expire_after: 1d}\n")
+    commit = "a" * 40
+    (folder / "snapshots").mkdir()
+    (folder / "snapshots/good.yaml").write_text(
+        f"snapshot: GOOD\nsandbox: X\ntaken_at: 2026-03-04T12:00:00Z\nrevision: {commit}\n"
+        f"gateway: {{branch: develop, commit: {commit}}}\n"
+        f"services: {{gone: {{branch: a, commit: {commit}}}}}\n"
+    )
     result = run("validate", folder)
     assert result.exit_code == 0
     assert result.stdout.endswith("3 files, 1 warning\n")

@@ -47,10 +47,6 @@ SANDBOX_PROBLEMS = [
         "sandbox: X\nlifecycle: {expire_after: 2 weeks}\n",
         "2:27: found '2 weeks', expected a duration such as 30s, 10m, 12h or 14d",
     ),
-    (
-        "sandbox: X\nlifecycle: {expire_after: 14d}\n",
-        "2:13: warning: 'expire_after' is not enforced by this version",
-    ),
 ]
 
 TARGET_PROBLEMS = [

@@ -139,10 +139,6 @@ def test_problem_of_the_template_refuses_its_sandboxes():
     ]
 
 
-def test_warning_refuses_nothing():
-    assert resolved("lifecycle: {expire_after: 14d}").body.lifecycle is not None
-
-
 def test_file_that_does_not_load_gives_its_own_problems():
     tree = commit({PATH: "sandbox: X\nx: 1\n", "sandboxes/y.yaml": "sandbox: Y\ny: 1\n"})
     result = resolve(PATH, tree)
