@@ -191,6 +191,8 @@ def _drawn(client: Client, name: str | None) -> RenderableType:
 def _one(found: views.SandboxView, used: views.UsageView) -> RenderableType:
     parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)])]
     parts.append(Text(lived(found.lifecycle, clock.now())))
+    if found.lifecycle.state != "ACTIVE":
+        parts += [f"  fix: {each.fix}" for each in found.services[:1] if each.fix]
     if found.protect:
         parts.append(f"Protected from being deleted; to end that: sdp protect {found.name} --off")
     parts.append("")

@@ -135,7 +135,7 @@ def _asleep(desired: DesiredSandbox, service: str, whole: World) -> Verdict:
     life = of_service(desired, service, whole.lives.of.get(desired.name.lower(), UNTOLD))
     if desired.expired is not None:
         message = f"expired {words(life)}"
-        return Verdict("Expired", "Expired", message, f"sdp extend {desired.name}")
+        return Verdict("Expired", "Expired", message, f"wake it: sdp extend {desired.name}")
     alone = service if service and not desired.suspended else ""
     fix = f"wake it: sdp resume {desired.name}{f'/{alone}' if alone else ''}"
     return Verdict("Suspended", "Suspended", f"suspended {words(life)}".rstrip(), fix)

@@ -59,8 +59,11 @@ def test_status_says_why_a_service_was_stopped_but_not_of_each_that_sleeps_with_
     control.plane.known = {"qa-one": sick(asleep)}
     assert "account is Suspended since 12:00:00 UTC (" in run("status", "qa-one").stdout
     life = views.LifecycleView(state="SUSPENDED")
+    asleep = asleep.model_copy(update={"fix": "wake it: sdp resume QA-ONE"})
     control.plane.known = {"qa-one": sick(asleep, lifecycle=life)}
-    assert "account is Suspended" not in run("status", "qa-one").stdout
+    told = run("status", "qa-one").stdout
+    assert "account is Suspended" not in told
+    assert "SUSPENDED\n  fix: wake it: sdp resume QA-ONE\n" in told
 
 
 def test_status_says_of_a_protected_one_how_to_let_it_go(control, run):
