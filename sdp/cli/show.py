@@ -192,9 +192,10 @@ def _one(found: views.SandboxView, used: views.UsageView) -> RenderableType:
     parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)])]
     parts.append(Text(lived(found.lifecycle, clock.now())))
     if found.lifecycle.state != "ACTIVE":
-        parts += [f"  fix: {each.fix}" for each in found.services[:1] if each.fix]
+        parts += [Text(f"  fix: {each.fix}") for each in found.services[:1] if each.fix]
     if found.protect:
-        parts.append(f"Protected from being deleted; to end that: sdp protect {found.name} --off")
+        said = f"Protected from being deleted; to end that: sdp protect {found.name} --off"
+        parts.append(Text(said))
     parts.append("")
     services = [
         (

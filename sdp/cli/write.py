@@ -52,7 +52,7 @@ class Options:
     why: str
     dry_run: bool
     wait: bool
-    deadline: float
+    timeout: float
     as_json: bool
     undo: str = "undo it"
 
@@ -66,7 +66,7 @@ def writing(  # type: ignore[explicit-any]  # typer reads the signature that is 
     def told(*args: P.args, **kwargs: P.kwargs) -> None:
         given = {field: kwargs.pop(field) for field in _SHARED}
         # Read before anything is done: what is written wrongly must not be told after a commit.
-        given["deadline"] = time.monotonic() + seconds(str(given.pop("timeout")))
+        given["timeout"] = seconds(str(given["timeout"]))
         options = Options(**given)  # type: ignore[arg-type]
         context = cast("typer.Context", kwargs.pop("context"))
         with cli.failures():
@@ -290,6 +290,7 @@ def _follow(
     names: list[str],
     has: Callable[[str], bool],
 ) -> None:
-    if not Follower(client, made.commit, names, has, fresh=True).run(options.deadline):
+    deadline = time.monotonic() + options.timeout
+    if not Follower(client, made.commit, names, has, fresh=True).run(deadline):
         raise typer.Exit(cli.NOT_IN_TIME)
     cli.say(f"{made.commit[:7]} is applied")
