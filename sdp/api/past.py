@@ -1,6 +1,7 @@
 """The past of a sandbox, as the API tells it: snapshots, the commits they stand for, and files."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class SandboxPast:
                 current=not asleep and each is kept[0],
                 pins=each.pins,
             )
-            for each, before in zip(kept, [*kept[1:], None], strict=True)
+            for each, before in itertools.zip_longest(kept, kept[1:])
         ]
 
     async def target(self, name: str, word: str) -> RollbackTarget:
@@ -85,7 +86,7 @@ class SandboxPast:
         try:
             sha, _, _ = named(self._repository, commit)
         except CannotChangeError as error:
-            listed = f"see those that there are: sdp history {name}; sdp snapshot --list {name}"
+            listed = f"see what there is: sdp history {name}; sdp snapshot --list {name}"
             message = f"there is no snapshot {commit!r} of {name}, and no such commit"
             raise CannotChangeError(message, listed) from error
         there = summaries(self._repository, {each.revision for each in kept})

@@ -71,7 +71,7 @@ def missing(kind: str, name: str, listing: str, known: Sequence[str] = ()) -> Pr
         f"no-such-{kind}",
         f"No such {kind}",
         f"There is no {kind} {name!r}.",
-        f"{guess}see those that there are: {listing}",
+        f"{guess}see them all: {listing}",
     )
 
 

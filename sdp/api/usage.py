@@ -8,7 +8,7 @@ from sdp.reconciler.status import SandboxStatus, ServiceStatus
 
 
 def series(status: SandboxStatus, observed: Observed) -> views.UsageView:
-    """Return the last samples of each service that has a container here."""
+    """Return the last samples of each service that has a container here; of a stopped one none."""
     return views.UsageView(
         sandbox=status.name,
         services=tuple(
@@ -35,7 +35,7 @@ def newest(sandbox: str, service: ServiceStatus, observed: Observed) -> dict[str
         "memory_limit_bytes": container.limits.memory_bytes,
     }
     samples = _samples(service.node, container, observed)
-    if not (samples and observed[service.node].known and container.state == "running"):
+    if not (samples and observed[service.node].known):
         return limits
     last = samples[-1]
     return {**limits, "cpu_milli": last.cpu_milli, "memory_bytes": last.memory_bytes}
@@ -47,7 +47,7 @@ def _container(sandbox: str, service: ServiceStatus, observed: Observed) -> Cont
 
 
 def _samples(node: str, container: Container, observed: Observed) -> tuple[views.UsageSample, ...]:
-    used = observed[node].used.get(container.id)
+    used = observed[node].used.get(container.id) if container.state == "running" else None
     return tuple(
         views.UsageSample(at=each.at, cpu_milli=each.cpu_milli, memory_bytes=each.memory_bytes)
         for each in (used.samples if used else ())

@@ -31,12 +31,13 @@ def cancel(
 
     Examples: `sdp cancel qa-login-error`; `sdp cancel qa-login-error --service account`.
     """
+    deadline = time.monotonic() + timeout
     body = {"service": service} if service else {}
     with cli.failures():
         client = cli.client(context)
         path = f"/api/sandboxes/{quote(name, safe='')}/cancel"
         made = client.post(path, Cancelled, body)
-        left = _ended(client, made.stopping, time.monotonic() + timeout)
+        left = _ended(client, made.stopping, deadline)
     if as_json:
         cli.print_json(made)
     elif not (made.services or made.stopping or made.shared):

@@ -24,8 +24,7 @@ ERROR = 1
 NOT_IN_TIME = 4
 USAGE = 64
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 an error; 64 the command was written wrongly; "
-    "what others mean, `sdp --help` says."
+    "Exit codes: 0 done; 1 an error; 64 the command was written wrongly; others: `sdp --help`."
 )
 """Below the help of every command."""
 

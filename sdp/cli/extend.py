@@ -13,6 +13,8 @@ from sdp.cli.write import Options, clone_at, write, writing
 from sdp.spec import quantities
 from sdp.spec.edits import Extend
 
+NOT_FOUND = 404
+
 
 def _duration(text: str) -> str:
     try:
@@ -72,6 +74,7 @@ def _ends(context: typer.Context, options: Options, name: str) -> datetime.datet
     except ClientError as error:
         if clone_at(options.directory) is None:
             raise
-        cli.say(f"counted from now, and not from when it would expire: {error}")
+        if error.status != NOT_FOUND:
+            cli.say(f"counted from now, and not from when it would expire: {error}")
         return now
     return max(now, told or now)

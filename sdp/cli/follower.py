@@ -65,6 +65,7 @@ class Follower:
             self._tell(news, live)
             page = watch.moment(self._client)
             if self._reached(page) and self._check():
+                self._addresses()
                 return True
             if live is not None:
                 live.update(self._table(), refresh=True)
@@ -72,9 +73,9 @@ class Follower:
                 _explain(stuck)
                 return False
             self._tell_waits(live)
-        names = ", ".join(self._waiting) or f"commit {self._target[:7]}"
-        cli.say(f"not healthy in time: {names}")
-        for name in self._waiting:
+        names = [self._seen[each].name if each in self._seen else each for each in self._waiting]
+        cli.say(f"not healthy in time: {', '.join(names) or f'commit {self._target[:7]}'}")
+        for name in names:
             cli.say(f"  look at it: sdp explain {name}")
         return False
 
@@ -91,6 +92,7 @@ class Follower:
         for name in self._waiting:
             found = self._sandbox(name)
             if found is None:
+                self._seen.pop(name, None)
                 continue
             self._seen[name] = found
             current = not self._fresh or self._new(found.observed_generation)
@@ -139,6 +141,12 @@ class Follower:
         if others or event.kind == "STATUS":  # what changes in a status has an event of its own
             return
         _say(line(event), live)
+
+    def _addresses(self) -> None:
+        """Say where what was waited for answers."""
+        for found in self._seen.values():
+            if found.url and found.lifecycle.state == "ACTIVE":
+                cli.say(f"{found.name} is {found.health}: {found.url}")
 
     def _table(self) -> Table:
         return cli.table(cli.SUMMARY, [cli.summary_row(each) for each in self._seen.values()])

@@ -36,6 +36,7 @@ def gc(
 
     Examples: `sdp gc --dry-run`; `sdp gc --yes`.
     """
+    deadline = time.monotonic() + timeout
     if not (dry_run or yes or sys.stdin.isatty()):
         cli.fail("gc asks, and nobody is there to answer", "look at it: --dry-run; then: --yes")
     with cli.failures():
@@ -46,7 +47,7 @@ def gc(
         elif not as_json:
             _show(found)
         if not dry_run:
-            _collect(client, found, time.monotonic() + timeout, yes=yes, as_json=as_json)
+            _collect(client, found, deadline, yes=yes, as_json=as_json)
 
 
 def _collect(client: Client, found: Garbage, deadline: float, *, yes: bool, as_json: bool) -> None:

@@ -38,8 +38,12 @@ def _untold(found: views.SandboxView, healths: Collection[str]) -> list[views.Se
 
 
 def paragraphs(found: views.SandboxView, now: datetime.datetime) -> Iterator[Text]:
-    """Yield for each service that is not healthy why, since when, and what to do."""
-    for each in _untold(found, WRONG | {"Progressing"}):
+    """Yield for each service that is not healthy why, since when, and what to do.
+
+    Who sleeps with the whole sandbox is not told one by one.
+    """
+    asleep = {"Suspended"} if found.lifecycle.state == "ACTIVE" else set()
+    for each in _untold(found, WRONG | {"Progressing"} | asleep):
         since = f" since {each.since:%H:%M:%S} UTC ({ago(each.since, now)})" if each.since else ""
         lines = [f"{each.name} is {each.health}{since}: {each.reason}", cli.inert(each.message)]
         if each.fix:

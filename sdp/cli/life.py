@@ -1,5 +1,6 @@
 """Commands about how a sandbox lives: suspend, resume, stop, protect. Each is one commit."""
 
+import contextlib
 import dataclasses
 import sys
 from typing import Annotated
@@ -7,6 +8,8 @@ from typing import Annotated
 import typer
 
 from sdp.cli import context as cli
+from sdp.cli import watch
+from sdp.cli.client import ClientError
 from sdp.cli.logs import complete_target
 from sdp.cli.write import Options, write, writing
 from sdp.spec.edits import Switch
@@ -49,6 +52,7 @@ def resume(context: typer.Context, options: Options, target: Target) -> None:
     Examples: `sdp resume QA-REFUND --wait`; `sdp resume QA-REFUND/account`.
     """
     sandbox, _, service = target.partition("/")
+    _refuse_expired(context, sandbox)
     write(context, options, [Switch(sandbox=sandbox, service=service, key="suspended", on=False)])
 
 
@@ -84,6 +88,14 @@ def protect(
     Examples: `sdp protect QA-REFUND -m "The demo is on Monday"`; `sdp protect QA-REFUND --off`.
     """
     write(context, options, [Switch(sandbox=name, key="protect", on=not off)])
+
+
+def _refuse_expired(context: typer.Context, sandbox: str) -> None:
+    """End where no file says that a sandbox sleeps: it has expired. Unasked, nobody knows."""
+    with contextlib.suppress(ClientError):
+        found = watch.sandbox(cli.client(context), sandbox)
+        if found.lifecycle.state == "EXPIRED":
+            cli.fail(f"{found.name} has expired", f"wake it: sdp extend {found.name}")
 
 
 def _with_reason(options: Options) -> Options:

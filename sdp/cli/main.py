@@ -1,5 +1,7 @@
 """The sdp command: what commands there are, and what their exit codes mean."""
 
+import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
@@ -130,9 +132,19 @@ for panel, commands in GROUPS.items():
         else:
             app.command(name, rich_help_panel=panel)(command)
 
+
+def _listed(text: str) -> str:
+    """Return a command's help with a line for each of its examples."""
+    head, found, rest = text.partition("\n\nExamples: ")
+    examples, gap, rest = rest.partition("\n\n")
+    lines = (f"\n- {each}" for each in re.split(r";\s+(?=`)", examples.removesuffix(".")))
+    return "".join((head, "\n\nExamples:\n", *lines, gap, rest)) if found else text
+
+
 for each in (app, template.app, env.app):
     for one in each.registered_commands:
         one.epilog = cli.EXIT_CODES
+        one.help = _listed(inspect.getdoc(one.callback) or "")
 
 
 def main() -> None:

@@ -156,7 +156,13 @@ def _drawn(client: Client, name: str | None) -> RenderableType:
 
 def _one(found: views.SandboxView, used: views.UsageView) -> RenderableType:
     parts: list[RenderableType] = [cli.table(cli.SUMMARY, [cli.summary_row(found)])]
-    parts += [Text(lived(found.lifecycle, clock.now())), ""]
+    parts.append(Text(lived(found.lifecycle, clock.now())))
+    if found.lifecycle.state != "ACTIVE":
+        parts += [Text(f"  fix: {each.fix}") for each in found.services[:1] if each.fix]
+    if found.protect:
+        said = f"Protected from being deleted; to end that: sdp protect {found.name} --off"
+        parts.append(Text(said))
+    parts.append("")
     services = [
         (
             each.name,

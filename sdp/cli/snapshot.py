@@ -146,7 +146,13 @@ def _list(client: Client, sandbox: str | None, *, as_json: bool) -> None:
         cli.say("no snapshots: sdp snapshot SANDBOX NAME takes one")
     else:
         rows = [
-            (e.name, e.sandbox, e.taken_at, e.revision[:7], escape(cli.inert(e.path)))
+            (
+                e.name,
+                e.sandbox,
+                e.taken_at.replace("T", " ").removesuffix("Z"),
+                e.revision[:7],
+                escape(cli.inert(e.path)),
+            )
             for e in found
         ]
-        cli.out().print(cli.table(("NAME", "SANDBOX", "SINCE", "COMMIT", "FILE"), rows))
+        cli.out().print(cli.table(("NAME", "SANDBOX", "SINCE (UTC)", "COMMIT", "FILE"), rows))

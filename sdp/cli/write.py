@@ -64,7 +64,8 @@ def writing(  # type: ignore[explicit-any]  # typer reads the signature that is 
 
     @functools.wraps(command)
     def told(*args: P.args, **kwargs: P.kwargs) -> None:
-        options = Options(**{field: kwargs.pop(field) for field in _SHARED})  # type: ignore[arg-type]
+        given = {field: kwargs.pop(field) for field in _SHARED}
+        options = Options(**given)  # type: ignore[arg-type]
         context = cast("typer.Context", kwargs.pop("context"))
         with cli.failures():
             command(context, options, *args, **kwargs)

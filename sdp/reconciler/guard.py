@@ -116,7 +116,8 @@ def _protected(name: str) -> Hold:
         "",
         "Protected",
         f"{name} was protected when its file was removed",
-        "bring the file back with lifecycle.protect: false, then remove it again",
+        f"to let it go, bring its file back: sdp revert COMMIT; then: sdp protect {name} --off, and "
+        f"sdp delete {name}",
     )
 
 

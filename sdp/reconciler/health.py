@@ -135,7 +135,7 @@ def _asleep(desired: DesiredSandbox, service: str, whole: World) -> Verdict:
     life = of_service(desired, service, whole.lives.of.get(desired.name.lower(), UNTOLD))
     if desired.expired is not None:
         message = f"expired {words(life)}"
-        return Verdict("Expired", "Expired", message, f"sdp extend {desired.name}")
+        return Verdict("Expired", "Expired", message, f"wake it: sdp extend {desired.name}")
     alone = service if service and not desired.suspended else ""
     fix = f"wake it: sdp resume {desired.name}{f'/{alone}' if alone else ''}"
     return Verdict("Suspended", "Suspended", f"suspended {words(life)}".rstrip(), fix)
@@ -247,7 +247,9 @@ def _down(case: _Case) -> Verdict:
     if not case.plan.actions:
         candidates += [place.container for place in case.service.others]
     stood = next((each for each in candidates if each.admitted), None)
-    if stood is not None and (verdict := _fell(case, stood)) is not None:
+    waits = case.sandbox.lower() in case.whole.admission.queue
+    slept = waits and stood is not None and stood.state == "exited"  # it is not let up again yet
+    if stood is not None and not slept and (verdict := _fell(case, stood)) is not None:
         return verdict
     if (failed := next(_failures(case), None)) is not None:
         return failed

@@ -12,6 +12,8 @@ import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Literal, TypeAlias
 
+from typing_extensions import override
+
 from sdp.reconciler.desired import Desired, DesiredSandbox
 from sdp.spec.load import Blob, load
 from sdp.spec.models import Body
@@ -184,7 +186,7 @@ class _Walk:
         self._changed: dict[str, LastChange] = {}
         self._began: dict[str, dict[str, LastChange]] = {name: {} for name in self.rest}
         self._later: Moment | None = None
-        self._tree = Tree(tree.platform, tree.sandboxes, tree.templates, {})
+        self._tree: Tree = _Specs(tree.platform, tree.sandboxes, tree.templates, {})
 
     def visit(self, moment: Moment) -> None:
         """Take the next older commit: what differs from the later one, the later one made so."""
@@ -242,6 +244,16 @@ class _Walk:
         return Lives(self._seen, found)
 
 
+class _Specs(Tree):
+    """Specs of the past, without environments: which of them there were does not matter here."""
+
+    __slots__ = ()
+
+    @override
+    def environments_at(self, revision: str | None) -> None:
+        return None
+
+
 def _older(tree: Tree, moment: Moment, differing: Collection[str]) -> Tree:
     """Return what says how sandboxes lived at a moment, as far as it loads, of a later tree."""
     part = load(
@@ -252,7 +264,7 @@ def _older(tree: Tree, moment: Moment, differing: Collection[str]) -> Tree:
     kept = tree.platform if tree.platform and tree.platform.path not in differing else None
     sandboxes = {path: each for path, each in tree.sandboxes.items() if path not in differing}
     templates = {n: each for n, each in tree.templates.items() if each.path not in differing}
-    return Tree(
+    return _Specs(
         part.platform or kept,
         {**sandboxes, **part.sandboxes},
         {**templates, **part.templates},

@@ -180,7 +180,7 @@ def _looked(known: Repository) -> bool:
 def _notes(sandbox: str, each: Followed, stay: Stay) -> Iterator[Note]:
     name, at = each.branch.name, stay.commit[:7]
     if stay.why == "deleted":
-        message = f"{each.repository} has no branch {name} any more; it stays at {at}"
+        message = f"its branch {name} is gone from {each.repository}; it stays at {at}"
         key = each.service if each.service == names.GATEWAY else f"services.{each.service}"
         pin = f"sdp set {sandbox} {key}.commit={stay.commit}"
         fix = f"push {name} again, name another branch, or pin the commit: {pin}"

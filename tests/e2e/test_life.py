@@ -94,7 +94,9 @@ def test_one_service_is_stopped_and_started_again(scenario, world):
     assert states(scenario) == {"account": "exited", "gateway": "running", "payment": "running"}
     shown = {each["name"]: each for each in scenario.status()["services"]}
     assert shown["account"]["health"] == "Suspended"
-    assert f"by {author(world)}: how does the app take it" in shown["account"]["message"]
+    why = f"by {author(world)}: how does the app take it"
+    assert why in shown["account"]["message"]
+    assert why in sdp(world, "status", scenario.name)
     assert routes(scenario) == led
     assert (scenario.ask("account"), scenario.ask("payment")) == ("", "feature/refund")
     sdp(world, "resume", target, "--wait")
@@ -121,7 +123,8 @@ def test_what_is_restarted_is_the_same_once_started_anew(scenario, world):
 def test_a_protected_sandbox_stays_and_a_sleeping_one_can_go(scenario, world):
     scenario.commit("")
     scenario.synced()
-    sdp(world, "protect", scenario.name, "-m", "The demo is on Monday")
+    sdp(world, "protect", scenario.name, "-m", "The demo is on Monday", "--wait")
+    assert "Protected from being deleted" in sdp(world, "status", scenario.name)
     sdp(world, "suspend", scenario.name, "--wait")
     sdp(world, "delete", scenario.name, "--yes")
     world.until(lambda: "Protected" in scenario.conditions(), "it is held")

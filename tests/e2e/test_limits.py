@@ -54,6 +54,9 @@ def test_a_ceiling_is_shared_and_changes_under_running_containers(scenario, worl
         config = inspected(scenario, service)["HostConfig"]
         assert config["Memory"] == config["MemorySwap"] == 256 * MB
         assert config["CpuQuota"] / config["CpuPeriod"] == 0.5
+        assert config["PidsLimit"] > 0
+        assert config["Init"]
+        assert config["LogConfig"]["Config"]["max-size"]
     before = {each: inspected(scenario, each)["Id"] for each in ("gateway", "account")}
     commit(scenario, account, "resources: {memory: 768MB}\n")
     reaches(scenario, gateway=384 * MB, account=384 * MB)
@@ -107,3 +110,7 @@ def test_who_comes_after_the_quota_is_queued_and_starts_when_a_place_is_free(sce
         commit(scenario, "account: {use_ocp: true}", "lifecycle: {suspended: true}\n")
         second.synced()
         assert scenario.container("gateway").endswith("false")
+        commit(scenario, "account: {use_ocp: true}")
+        world.until(lambda: second.name in scenario.conditions(), "who took its place is told")
+        waits = scenario.status()
+        assert (waits["health"], waits["health_reason"]) == ("Progressing", "Queued")

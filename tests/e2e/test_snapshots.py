@@ -80,6 +80,11 @@ def test_a_sandbox_goes_back_to_what_it_ran_and_forth_again(scenario, world):
     assert mode(scenario) == hashed("two")
     assert builds(scenario) == before
 
+    shown = sdp(scenario, "rollback", name, "--to", first["revision"][:7], "--dry-run")
+    assert f"commit: {first['pins']['services']['account']['commit']}" in shown
+    sdp(scenario, "suspend", name, "-m", "enough")
+    world.until(lambda: scenario.status()["lifecycle"]["why"] == "enough", "it sleeps, and why")
+
 
 def test_a_clone_and_a_sandbox_from_a_snapshot_run_beside_it(scenario, world):
     scenario.commit("account: {branch: feature/login-error}")

@@ -88,6 +88,11 @@ def test_history_outlives_the_sandbox(world, client):
     assert [each["number"] for each in told["snapshots"]] == [8, 7]
 
 
+def test_what_never_ran_has_an_empty_history(client):
+    answer = client.get("/api/sandboxes/QA-NEVER/history")
+    assert (answer.status_code, answer.json()["snapshots"]) == (200, [])
+
+
 def test_a_snapshot_is_found_by_name_and_by_number(client):
     pins = PINS.model_dump(mode="json")
     for word, to in (("good", "GOOD"), ("%238", "#8"), ("8", "#8")):

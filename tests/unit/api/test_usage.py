@@ -47,3 +47,4 @@ def test_of_a_silent_node_and_of_what_is_stopped_only_the_limits_are_told() -> N
     assert newest(silent, found) == LIMITS
     made.edit(MICRO, "sandbox-qa-a-account", state="exited")
     assert newest(made, found) == LIMITS
+    assert [each.samples for each in usage.series(found, made.observed).services] == [(), ()]

@@ -218,7 +218,7 @@ def test_sync_waits_for_the_run_that_served_it(control, run):
     assert run("sync", "qa-one", "--wait").exit_code == 0
     assert control.plane.asked == ["QA-ONE"]
     control.plane.known = {"qa-one": sandbox(served="older")}
-    assert run("sync", "qa-one", "--wait", "--timeout", "0.5").exit_code == 4
+    assert run("sync", "qa-one", "--wait", "--timeout", "1s").exit_code == 4
 
 
 def completed(url: str) -> Result:

@@ -60,7 +60,7 @@ def test_a_silent_node_is_refused_with_the_reason_and_the_others_are_swept(run, 
 
 def test_what_does_not_go_in_time_is_told_with_its_own_exit_code(run, control, monkeypatch):
     monkeypatch.setattr(control.plane, "collect", control.plane.garbage)
-    done = run("--yes", "--timeout", "0")
+    done = run("--yes", "--timeout", "1s")
     assert done.exit_code == 4
     assert "not gone in time: 1 release" in done.stderr
 

@@ -52,6 +52,25 @@ def test_status_says_why_a_service_is_unhealthy_since_when_and_what_to_do(run):
     assert "payment is Unknown" not in told
 
 
+def test_status_says_why_a_service_was_stopped_but_not_of_each_that_sleeps_with_its_sandbox(
+    control, run
+):
+    asleep = account(health="Suspended", reason="Suspended", message="suspended: the app")
+    control.plane.known = {"qa-one": sick(asleep)}
+    assert "account is Suspended since 12:00:00 UTC (" in run("status", "qa-one").stdout
+    life = views.LifecycleView(state="SUSPENDED")
+    asleep = asleep.model_copy(update={"fix": "wake it: sdp resume QA-ONE"})
+    control.plane.known = {"qa-one": sick(asleep, lifecycle=life)}
+    told = run("status", "qa-one").stdout
+    assert "account is Suspended" not in told
+    assert "SUSPENDED\n  fix: wake it: sdp resume QA-ONE\n" in told
+
+
+def test_status_says_of_a_protected_one_how_to_let_it_go(control, run):
+    control.plane.known = {"qa-one": sick(protect=True)}
+    assert "sdp protect QA-ONE --off" in run("status", "qa-one").stdout
+
+
 @pytest.mark.usefixtures("known")
 def test_the_list_says_in_a_line_what_ails_each_sandbox(run):
     assert f"QA-ONE: account: {LOOP}" in run("status").stdout

@@ -48,6 +48,7 @@ def test_a_resumed_sandbox_says_what_it_said_before(clone):
     assert message(clone).startswith("Sari\nResume QA-ONE\n\nMended")
 
 
+@pytest.mark.timeout(30)  # a process of its own, on a machine that may be busy
 def test_a_person_is_asked_why_and_a_program_is_not(clone):
     terminal, theirs = pty.openpty()
     with os.fdopen(terminal, "wb", buffering=0) as keyboard:
@@ -63,6 +64,15 @@ def test_a_person_is_asked_why_and_a_program_is_not(clone):
     assert message(clone).strip() == "Sari\nSuspend QA-ONE"
 
 
+def test_what_has_expired_is_woken_by_extending_it(control, run, clone):
+    before = served(clone)
+    control.plane.known["qa-one"] = sandbox(lifecycle=LifecycleView(state="EXPIRED"))
+    done = run("resume", "QA-ONE", "-C", str(clone))
+    assert done.exit_code == 1
+    assert "error: QA-ONE has expired\n  fix: wake it: sdp extend QA-ONE" in done.stderr
+    assert served(clone) == before
+
+
 def test_a_restart_waits_until_it_is_served_and_healthy(control, run):
     control.plane.known["qa-one"] = sandbox(served="n1")
     done = run("restart", "qa-one/gateway", "--wait")
@@ -74,7 +84,7 @@ def test_a_restart_waits_until_it_is_served_and_healthy(control, run):
     assert "QA-ONE is Synced and Healthy" in done.stderr
     assert control.plane.asked == ["restart QA-ONE"]
     control.plane.known["qa-one"] = sandbox(served="n0")
-    done = run("restart", "qa-one", "--wait", "--timeout", "0.1", "--json")
+    done = run("restart", "qa-one", "--wait", "--timeout", "1s", "--json")
     assert done.exit_code == 4
     assert json.loads(done.stdout)["nonce"] == "n1"
     assert "sdp explain QA-ONE" in done.stderr

@@ -138,7 +138,7 @@ def test_cancel_says_what_goes_on_for_others(control, run):
 def test_cancel_ends_with_4_when_something_does_not_end_in_time(control, run):
     control.plane.cancelled = cancelled(services=("account",), stopping=(flight(),))
     control.plane.flights = (flight(),) * 9
-    done = run("cancel", "qa-one", "--timeout", "0")
+    done = run("cancel", "qa-one", "--timeout", "1s")
     assert done.exit_code == 4
     assert "not ended in time: build of account on micro-92" in done.stderr
 

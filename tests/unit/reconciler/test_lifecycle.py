@@ -119,6 +119,18 @@ def test_what_a_template_says_counts(past: Past) -> None:
     assert life.changed.sha == made
 
 
+def test_one_with_an_environment_has_a_past_too(past: Past) -> None:
+    past.put("Make it", **{"environments/qa.yaml": "environment: qa\n"})
+    past.a(f"{AWAKE}environment: qa\n")
+    asleep = past.a(f"{ASLEEP}environment: qa\n")
+    past.put("Change it", **{"environments/qa.yaml": "environment: qa\nvariables: {A: b}\n"})
+    assert past.life().began[WHOLE].sha == asleep
+    past.put("Make another", **{"environments/dev.yaml": "environment: dev\n"})
+    past.a(f"{ASLEEP}environment: dev\n")
+    past.put("Delete it", ACHMAD, **{"environments/qa.yaml": None})
+    assert past.life().began[WHOLE].sha == asleep
+
+
 def test_a_service_that_is_stopped_alone_has_its_own_commit(past: Past) -> None:
     made = past.a(AWAKE)
     stopped = past.a(sandbox("QA-A", "account: {branch: develop, suspended: true}"))

@@ -56,5 +56,8 @@ async def test_what_is_resumed_waits_behind_who_took_its_place(tmp_path: Path) -
         await made.synced("qa-b")
         made.config.sandboxes(a=box("QA-A"))
         await made.journal.until(lambda: queued(made, "qa-a"))
+        waits = made.reconciler.status("qa-a")
+        assert waits is not None
+        assert (waits.health, waits.health_reason) == ("Progressing", "Queued")
         made.config.sandboxes(b=box("QA-B", suspended=True))
         await made.synced("qa-a")

@@ -139,7 +139,7 @@ def test_a_deleted_branch_is_a_condition_and_never_a_deletion(text: str) -> None
     assert made.nodes.containers() == before
     assert sync(made) == ("Synced", "Healthy")
     said = conditions(made)["BranchDeleted"]
-    assert f"account has no branch feature/a any more; it stays at {TIP[:7]}" in said
+    assert f"account: its branch feature/a is gone from account; it stays at {TIP[:7]}" in said
     assert f"sdp set QA services.account.commit={TIP}" in said
 
 
