@@ -129,10 +129,10 @@ def test_drift_of_a_route_shows_what_is_wanted_and_what_is(scenario, world):
     copies = world.root / "agents" / "gateway-186" / "copies" / scenario.name.lower()
     (config,) = copies.glob(f"*/tree/{CONFIG}")
     elsewhere = config.read_bytes().replace(wanted.encode(), b"http://127.0.0.1:9")
-    world.kill("control-plane")  # so that it is seen before it is healed
+    world.kill("gateway-186")  # so that it is seen before it is healed, by one who knows the rest
     config.with_suffix(".mine").write_bytes(elsewhere)
     config.with_suffix(".mine").replace(config)
-    world.start_control_plane()
+    world.start_agent("gateway-186")
     world.until(lambda: "edited by hand" in scenario.drifts(), "the drift is told", 30)
     scenario.answers("account", "feature/login-error", 30)
     scenario.synced()
