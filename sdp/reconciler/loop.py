@@ -303,7 +303,7 @@ class Reconciler:
         return True
 
     def timed(self, node: str, skew: Skew) -> None:
-        """Take how far a node's clock is from ours; plans do not depend on it."""
+        """Take how far a node's clock is from ours; the next look counts with it."""
         self._memory.timed(node, skew)
 
     def measured(self, node: str, samples: Iterable[Sample]) -> None:
