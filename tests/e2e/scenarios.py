@@ -95,6 +95,13 @@ class Scenario:
         files = {"identity.go": said}
         return str(self.world.company.push_branch(service, branch, files, f"For {self.name}"))
 
+    def break_down(self, branch: str, kind: str) -> None:
+        """Push a branch of account that can't serve, for this scenario alone to mend."""
+        sources = (SOURCES / "branches" / kind).iterdir()
+        files = {each.name: each.read_bytes() for each in sources}
+        files["identity.go"] = identity("account", branch)
+        self.world.company.push_branch("account", branch, files, f"Begin {branch}")
+
     def mend(self, service: str, branch: str) -> None:
         """Push what makes a broken branch serve again."""
         sound = (SOURCES / "service" / "health.go").read_bytes()

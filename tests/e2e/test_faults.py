@@ -24,8 +24,10 @@ def neighbour(world, name: str):
     other.remove()
 
 
-def fails_and_is_mended(scenario, world, broken: str, line: str) -> None:
+def fails_and_is_mended(scenario, world, kind: str, line: str) -> None:
     """A branch can't serve: its own line is told, the version before and others go on."""
+    broken = f"mended/{kind}"
+    scenario.break_down(broken, kind)
     scenario.commit("account: {branch: feature/login-error}")
     scenario.answers("account", "feature/login-error")
     scenario.synced()
@@ -34,7 +36,7 @@ def fails_and_is_mended(scenario, world, broken: str, line: str) -> None:
     assert line in world.sdp("explain", scenario.name).stdout
     assert scenario.status()["sync"] == "Failed"
     assert scenario.ask("account") == "feature/login-error"
-    with neighbour(world, f"BESIDE-{broken.partition('/')[2]}".upper()) as other:
+    with neighbour(world, f"BESIDE-{kind}".upper()) as other:
         other.commit("account: {branch: feature/limits}")
         other.answers("account", "feature/limits")
         other.synced()
@@ -46,11 +48,11 @@ def fails_and_is_mended(scenario, world, broken: str, line: str) -> None:
 
 
 def test_a_branch_that_is_never_healthy(scenario, world):
-    fails_and_is_mended(scenario, world, "broken/unhealthy", "cannot reach ledger")
+    fails_and_is_mended(scenario, world, "unhealthy", "cannot reach ledger")
 
 
 def test_a_branch_that_crashes(scenario, world):
-    fails_and_is_mended(scenario, world, "broken/crash", "LEDGER_DSN")
+    fails_and_is_mended(scenario, world, "crash", "LEDGER_DSN")
 
 
 def test_config_php_edited_by_hand(scenario, world):
