@@ -1,7 +1,7 @@
 """The cancel command: end what is being brought about, and wait until it has ended."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Annotated
 from urllib.parse import quote
 
@@ -9,9 +9,8 @@ import typer
 
 from sdp.api.views import ActionInFlight, Cancelled
 from sdp.cli import context as cli
+from sdp.cli import watch
 from sdp.cli.client import Client
-
-LOOK_SECONDS = 0.2
 
 
 def cancel(
@@ -37,7 +36,7 @@ def cancel(
         client = cli.client(context)
         path = f"/api/sandboxes/{quote(name, safe='')}/cancel"
         made = client.post(path, Cancelled, body)
-        left = _ended(client, made.stopping, deadline)
+        left = watch.left_by(deadline, made.stopping, lambda asked: _flying(client, asked))
     if as_json:
         cli.print_json(made)
     elif not (made.services or made.stopping or made.shared):
@@ -68,16 +67,7 @@ def _words(action: ActionInFlight) -> str:
     return f"{action.kind} of {action.service} on {action.node}"
 
 
-def _ended(
-    client: Client, stopping: Iterable[ActionInFlight], deadline: float
-) -> list[ActionInFlight]:
-    """Wait until nodes have ended these; return those that have not by the deadline."""
-    left = list(stopping)
-    while left:
-        flying = {each.id for each in client.get_all("/api/actions", ActionInFlight)}
-        left = [each for each in left if each.id in flying]
-        if time.monotonic() >= deadline:
-            break
-        if left:
-            time.sleep(LOOK_SECONDS)
-    return left
+def _flying(client: Client, asked: Collection[ActionInFlight]) -> list[ActionInFlight]:
+    """Return which of these nodes have not ended."""
+    flying = {each.id for each in client.get_all("/api/actions", ActionInFlight)}
+    return [each for each in asked if each.id in flying]

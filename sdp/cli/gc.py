@@ -10,10 +10,9 @@ import typer
 from sdp.api.node_views import Garbage, UnusedRelease
 from sdp.api.views import ActionInFlight
 from sdp.cli import context as cli
+from sdp.cli import watch
 from sdp.cli.client import Client
 from sdp.reconciler.disk import megabytes
-
-LOOK_SECONDS = 0.2
 
 
 def gc(
@@ -56,7 +55,7 @@ def _collect(client: Client, found: Garbage, deadline: float, *, yes: bool, as_j
         if not yes and not typer.confirm(f"Remove {_sum(found.unused)}?", err=True):
             cli.fail("nothing was removed")
         found = client.post("/api/gc", Garbage)
-    left = _gone(client, found.unused, deadline)
+    left = watch.left_by(deadline, found.unused, lambda asked: _going(client, asked))
     if as_json:
         cli.print_json(found)
     elif found.unused:
@@ -96,21 +95,12 @@ def _sum(releases: Collection[UnusedRelease]) -> str:
     return f"{len(releases)} {noun}" + (f", {megabytes(taken)}" if taken else "")
 
 
-def _gone(
-    client: Client, asked: Collection[UnusedRelease], deadline: float
-) -> list[UnusedRelease]:
-    """Wait until these are gone, or wanted again; return those that are not by the deadline."""
-    left = list(asked)
-    while left:
-        unused = {_place(each) for each in client.get("/api/gc", Garbage).unused}
-        flying = client.get_all("/api/actions", ActionInFlight)
-        going = {each.node for each in flying if each.kind == "remove-release"}
-        left = [each for each in left if _place(each) in unused or each.node in going]
-        if time.monotonic() >= deadline:
-            break
-        if left:
-            time.sleep(LOOK_SECONDS)
-    return left
+def _going(client: Client, asked: Collection[UnusedRelease]) -> list[UnusedRelease]:
+    """Return which of these are not gone yet, nor wanted again."""
+    unused = {_place(each) for each in client.get("/api/gc", Garbage).unused}
+    flying = client.get_all("/api/actions", ActionInFlight)
+    busy = {each.node for each in flying if each.kind == "remove-release"}
+    return [each for each in asked if _place(each) in unused or each.node in busy]
 
 
 def _place(release: UnusedRelease) -> tuple[str, str, str, str]:

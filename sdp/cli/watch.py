@@ -1,10 +1,16 @@
 """Reads of sandboxes, and waiting for what the journal says: list first, then follow."""
 
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Collection, Generator
+from typing import Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from sdp.api.views import SandboxPage, SandboxSummary, SandboxView
 from sdp.cli.client import Client, Message
+
+LOOK_SECONDS: Final = 0.2
+
+Item = TypeVar("Item")
 
 _PAGE = "500"
 _SERVES = frozenset({"Restarted", "MemoryHigh", "CpuHigh"})
@@ -82,3 +88,19 @@ def converged(found: SandboxSummary) -> bool:
     return found.sync == "Synced" and (
         serves or found.health in {"Healthy", "Suspended", "Expired"}
     )
+
+
+def left_by(
+    deadline: float, asked: Collection[Item], still: Callable[[Collection[Item]], list[Item]]
+) -> list[Item]:
+    """Wait until nothing is left of what was asked to end; return what is left by the deadline.
+
+    Args:
+        deadline: by ``time.monotonic``.
+        asked: what is to end.
+        still: returns which of these are still there.
+    """
+    left = list(asked)
+    while left and (left := still(left)) and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    return left
