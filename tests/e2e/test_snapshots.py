@@ -82,6 +82,10 @@ def test_a_sandbox_goes_back_to_what_it_ran_and_forth_again(scenario, world):
 
     shown = sdp(scenario, "rollback", name, "--to", first["revision"][:7], "--dry-run")
     assert f"commit: {first['pins']['services']['account']['commit']}" in shown
+    sdp(scenario, "rollback", name, "--to", first["revision"][:7], "--yes", "--wait")
+    scenario.answers("account", "v1", 5)
+    scenario.answers("payment", "ocp", 5)
+    assert builds(scenario) == before
     sdp(scenario, "suspend", name, "-m", "enough")
     world.until(lambda: scenario.status()["lifecycle"]["why"] == "enough", "it sleeps, and why")
 
