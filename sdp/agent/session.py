@@ -170,7 +170,7 @@ class Session:
                     await connection.send(told.model_dump_json())
                 case frames.Refuse(reason=reason):
                     raise RefusedError(reason)
-                case frames.Welcome():
+                case frames.Welcome() | frames.CheckLogin():
                     log.warning("unexpected", frame=frame.frame)
 
     async def _relay(self, event: asyncio.Event) -> None:

@@ -170,6 +170,8 @@ class Session:
                     await self._agents.timed(node, skew)
             case frames.Usage():
                 await self._agents.measured(node, frame.samples)
+            case frames.LoginChecked():
+                raise EndedError(_POLICY, "a login that nobody asked about")
             case frames.Hello():
                 raise EndedError(_POLICY, "a second hello")
 

@@ -13,11 +13,14 @@ from pydantic import Field, TypeAdapter
 from sdp.protocol.actions import Action, Value
 from sdp.protocol.report import Delta, NodeReport
 
-VERSION = 3
+VERSION = 4
 """Version of this protocol; a control plane also takes agents of the version before."""
 
 LIFE_SINCE = 3
 """The first version in which agents restart containers, measure use, and remove releases."""
+
+TRUST_SINCE = 4
+"""The first version in which an agent proves who it is, and passwords travel sealed to it."""
 
 MAX_FRAME = 8 << 20
 """Bytes of the largest frame that either side accepts."""
@@ -113,7 +116,10 @@ class Entry(Value):
 
 
 class Hello(Value):
-    """The first frame: who this is. ``outbox`` names this agent's numbering of entries."""
+    """The first frame: who this is. ``outbox`` names this agent's numbering of entries.
+
+    ``recipient`` is the age public key to which what only this agent may read is sealed.
+    """
 
     frame: Literal["hello"] = "hello"
     protocol: int
@@ -121,6 +127,7 @@ class Hello(Value):
     instance: str
     version: str
     outbox: str
+    recipient: str = ""
 
 
 class Report(Value):
@@ -182,6 +189,20 @@ class Time(Value):
     now: datetime.datetime
 
 
+class LoginChecked(Value):
+    """Whether an origin takes a user's credentials. Neither stored nor sent again.
+
+    ``Open``: the origin lets anybody read, so it proves nothing of anybody.
+    """
+
+    frame: Literal["login-checked"] = "login-checked"
+    request: str
+    outcome: Literal[
+        "Proved", "Wrong", "Open", "NoRepository", "Unreachable", "TimedOut", "Failed"
+    ]
+    message: str = ""
+
+
 class Welcome(Value):
     """The answer to Hello; ``stored`` is the last entry that the control plane has."""
 
@@ -205,13 +226,17 @@ class Ack(Value):
 
 
 class Perform(Value):
-    """Do this once, in ``timeout_seconds``; the same action id twice is one action."""
+    """Do this once, in ``timeout_seconds``; the same action id twice is one action.
+
+    ``credentials`` are a user's, lent for this alone, sealed to the agent's recipient.
+    """
 
     frame: Literal["perform"] = "perform"
     action_id: str
     deployment: str
     timeout_seconds: float
     action: Action
+    credentials: str = ""
 
 
 class Cancel(Value):
@@ -222,10 +247,24 @@ class Cancel(Value):
 
 
 class Refresh(Value):
-    """Look at these repositories' branches now, not at the next poll."""
+    """Look at these repositories' branches now, not at the next poll.
+
+    ``credentials`` are a user's, lent for this alone, sealed to the agent's recipient.
+    """
 
     frame: Literal["refresh"] = "refresh"
     repositories: tuple[str, ...]
+    credentials: str = ""
+
+
+class CheckLogin(Value):
+    """Ask a repository's origin whether it takes a user's sealed credentials."""
+
+    frame: Literal["check-login"] = "check-login"
+    request: str
+    repository: str
+    credentials: str
+    timeout_seconds: float
 
 
 class FollowLog(Value):
@@ -267,10 +306,21 @@ class AskTime(Value):
 
 
 FromAgent: TypeAlias = Annotated[
-    Hello | Report | Change | Entry | LogPart | LogEnd | Time | Usage, Field(discriminator="frame")
+    Hello | Report | Change | Entry | LogPart | LogEnd | Time | Usage | LoginChecked,
+    Field(discriminator="frame"),
 ]
 ToAgent: TypeAlias = Annotated[
-    Welcome | Refuse | Ack | Perform | Cancel | Refresh | FollowLog | MoreLog | EndLog | AskTime,
+    Welcome
+    | Refuse
+    | Ack
+    | Perform
+    | Cancel
+    | Refresh
+    | FollowLog
+    | MoreLog
+    | EndLog
+    | AskTime
+    | CheckLogin,
     Field(discriminator="frame"),
 ]
 

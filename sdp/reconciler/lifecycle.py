@@ -18,15 +18,13 @@ from sdp.reconciler.desired import Desired, DesiredSandbox
 from sdp.spec.load import Blob, load
 from sdp.spec.models import Body
 from sdp.spec.resolve import Resolved, resolve
+from sdp.spec.roles import ITSELF
 from sdp.spec.tree import Tree
 
 State: TypeAlias = Literal["ACTIVE", "SUSPENDED", "EXPIRED"]
 
 WHOLE: Final = ""
 """In place of a service's name: the sandbox itself."""
-
-ITSELF: Final = "sdp"
-"""Who did what no person did."""
 
 _NO_WHY: Final = re.compile(r"- .*|(SDP-[\w-]+|[\w-]+-by|Change-Id):\s.*", re.IGNORECASE)
 

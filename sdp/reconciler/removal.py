@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from sdp.reconciler.draft import World
 from sdp.reconciler.expiry import Deadline, due
-from sdp.reconciler.lifecycle import ITSELF
+from sdp.spec.roles import ITSELF
 
 FIRST_PAUSE: Final = 60.0
 LONGEST_PAUSE: Final = 1800.0

@@ -127,6 +127,23 @@ Identifier = Annotated[
 Address = Annotated[
     str, _form("IP address or host name", "[A-Za-z0-9.:-]+", "an IP address or a host name")
 ]
+UserName = Annotated[
+    str,
+    _form(
+        "user name",
+        r"[A-Za-z0-9]([A-Za-z0-9._@+-]{0,98}[A-Za-z0-9])?",
+        "a user name: 1 to 100 letters, digits and inner . _ @ + -",
+    ),
+]
+Mail = Annotated[str, _form("mail address", r"[^\s<>@]{1,64}@[^\s<>@]{1,190}", "a mail address")]
+SigningKey = Annotated[
+    str,
+    _form(
+        "public SSH key",
+        r"ssh-ed25519 [A-Za-z0-9+/=]{68}( [^\n]{0,100})?",
+        "a public SSH key: ssh-ed25519 AAAA… (ssh-keygen -t ed25519)",
+    ),
+]
 AgeRecipient = Annotated[
     str, _form("age public key", "age1[a-z0-9]{58}", "an age public key: age1… (sdp env keygen)")
 ]

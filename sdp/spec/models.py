@@ -22,20 +22,26 @@ from sdp.spec.forms import (
     Identifier,
     Image,
     KeyPattern,
+    Mail,
     Memory,
     Moment,
     Port,
     RelativePath,
     SandboxName,
     ServiceName,
+    SigningKey,
     UrlFolder,
     UrlPath,
+    UserName,
     VariableName,
 )
 
 Heal: TypeAlias = Literal["auto", "report"]
 """What is done about drift, which is what somebody changed behind the platform's back."""
 
+
+Role: TypeAlias = Literal["ADMIN", "BACKEND", "QA", "VIEWER"]
+"""What a person may do; ``sdp.spec.roles`` has the table."""
 
 Update: TypeAlias = Literal["auto", "manual"]
 """Who lets a branch's newer commits in: the platform by itself, or a person with ``sdp update``."""
@@ -123,7 +129,7 @@ class GatewayTarget(Model):
 class Body(Model):
     """What a sandbox, a template and the platform's defaults have in common."""
 
-    owner: Identifier | None = Field(None, description="User name of who answers for it.")
+    owner: UserName | None = Field(None, description="User name of who answers for it.")
     environment: Identifier | None = Field(None, description="Name of an environment file.")
     environment_revision: Commit | None = Field(
         None, description="Environments as they stood at this commit of the config repo."
@@ -358,6 +364,34 @@ class Retention(Model):
     history: Duration = Field("30d", description="Past deployments with their logs, and events.")
 
 
+class User(Model):
+    """A person, by the name to log in with, and how their commits are told from others'."""
+
+    role: Role | None = Field(None, description="In place of the groups' and the default.")
+    emails: tuple[Mail, ...] = Field((), description="Addresses in their commits.")
+    keys: tuple[SigningKey, ...] = Field((), description="Keys that they sign commits with.")
+
+
+class Group(Model):
+    """People with one role."""
+
+    role: Role = Field(description="The role of its members.")
+    members: tuple[UserName, ...] = Field(description="Names to log in with.")
+
+
+class Roles(Model):
+    """Who may do what. While nobody is bound to ADMIN, everybody is one."""
+
+    default: Role = Field("BACKEND", description="Role of whoever is not named.")
+    users: dict[UserName, User] = Field(default_factory=dict, description="People, by name.")
+    groups: dict[Identifier, Group] = Field(
+        default_factory=dict, description="The highest role of a person's groups counts."
+    )
+    require_signed_commits: bool = Field(
+        default=False, description="Commits count only with a signature by a key listed here."
+    )
+
+
 class Platform(Model):
     """The company's machines and services."""
 
@@ -373,6 +407,7 @@ class Platform(Model):
         default_factory=lambda: Retention(unused="24h", history="30d"),
         description="How long is kept what nothing uses any more.",
     )
+    roles: Roles = Field(default_factory=Roles, description="Who may do what.")
     recipients: dict[Identifier, AgeRecipient] = Field(
         default_factory=dict, description="Name → public key of a person who may set secrets."
     )

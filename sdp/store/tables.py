@@ -162,3 +162,40 @@ outboxes = Table(
 )
 
 meta = Table("meta", metadata, _key("key"), _text("value"))
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _key("hash"),
+    _text("user"),
+    _text("kind"),
+    Column("created_at", Micros, nullable=False),
+    Column("expires_at", Micros, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", Micros, nullable=False),
+    *map(
+        _text,
+        (
+            "kind",
+            "status",
+            "user",
+            "action",
+            "address",
+            "repository",
+            "branch",
+            "commit",
+            "environment",
+            "sandbox",
+            "service",
+            "message",
+            "hash",
+        ),
+    ),
+    Index("audit_by_age", "at"),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,73 @@
+"""People, as the API asks for them: who calls, and who proves and keeps what they log in with."""
+
+import dataclasses
+from typing import Annotated, Protocol, TypeAlias
+
+from fastapi import Depends, Request
+
+from sdp.protocol.secret import Secret
+from sdp.spec.roles import Person
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, from where.
+
+    Attributes:
+        person: the user, and the role that they have now.
+        session: the hash that names their session; "" without one.
+        address: where they call from.
+    """
+
+    person: Person
+    session: str = ""
+    address: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Proved:
+    """An origin took the credentials."""
+
+    repository: str
+    node: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NotProved:
+    """Why nobody can tell, or that they are wrong; as a problem document says it."""
+
+    status: int
+    kind: str
+    title: str
+    message: str
+    fix: str
+
+
+class Prover(Protocol):
+    """Who has credentials proven by an agent."""
+
+    async def prove(self, user: str, secret: Secret) -> Proved | NotProved:
+        """Ask a configured repository's origin, in a bounded time."""
+        ...
+
+
+class Keeper(Protocol):
+    """Who holds credentials in memory while a session lives."""
+
+    def keep(self, session: str, user: str, secret: Secret) -> None:
+        """Hold a session's credentials."""
+        ...
+
+    def drop(self, session: str) -> None:
+        """Wipe them."""
+        ...
+
+
+def caller(request: Request) -> Caller:
+    """Return who asks."""
+    found: Caller = getattr(request.state, "caller", Caller(Person("", "ADMIN")))
+    return found
+
+
+Asking: TypeAlias = Annotated[Caller, Depends(caller)]
+"""A route's parameter: who asks."""

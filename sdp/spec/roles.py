@@ -1,0 +1,93 @@
+"""Roles: who may do what, in one table that everything asks. Pure.
+
+The API, the commands, the page and the loop, which judges commits by their authors, come here.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+from sdp.spec.models import Role, Roles
+
+Permission: TypeAlias = Literal[
+    "view",
+    "deploy",
+    "delete sandboxes",
+    "manage routes",
+    "manage templates",
+    "manage environments",
+    "read secret names",
+    "administer",
+]
+
+ITSELF: Final = "sdp"
+"""The user name of the platform, for what no person did."""
+
+_QA: Final[frozenset[Permission]] = frozenset({"view", "deploy", "manage routes"})
+_BACKEND: Final[frozenset[Permission]] = _QA | {
+    "delete sandboxes",
+    "manage templates",
+    "manage environments",
+    "read secret names",
+}
+TABLE: Final[Mapping[Role, frozenset[Permission]]] = {
+    "VIEWER": frozenset({"view"}),
+    "QA": _QA,
+    "BACKEND": _BACKEND,
+    "ADMIN": _BACKEND | {"administer"},
+}
+"""What each role may do, from the least to the most."""
+
+OWNERS: Final[frozenset[Permission]] = frozenset({"deploy", "delete sandboxes", "manage routes"})
+"""What everybody may do with the sandboxes that they own."""
+
+_RANK: Final = tuple(TABLE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Person:
+    """Who asks: a name to log in with, and the role that it has; "" is nobody known."""
+
+    user: str
+    role: Role
+
+
+def person(user: str, roles: Roles) -> Person:
+    """Return a user with their role: their own, else their groups' highest, else the default.
+
+    Args:
+        user: a name to log in with, in any case.
+        roles: the platform's.
+    """
+    return Person(user, _role(user.lower(), roles) if _has_admin(roles) else "ADMIN")
+
+
+def may(who: Person, permission: Permission, owner: str = "") -> bool:
+    """Whether somebody may do something.
+
+    Args:
+        who: the person.
+        permission: what it takes.
+        owner: of the sandbox that it is about, if it is about one.
+    """
+    owns = bool(owner) and owner.lower() == who.user.lower() and permission in OWNERS
+    return owns or permission in TABLE[who.role]
+
+
+def _role(user: str, roles: Roles) -> Role:
+    own = next((each.role for name, each in roles.users.items() if name.lower() == user), None)
+    if own is not None:
+        return own
+    groups = [each.role for each in roles.groups.values() if user in _lowered(each.members)]
+    return max(groups, key=_RANK.index, default=roles.default)
+
+
+def _lowered(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(each.lower() for each in names)
+
+
+def _has_admin(roles: Roles) -> bool:
+    """Somebody has to be able to bind the first one."""
+    users = any(each.role == "ADMIN" for each in roles.users.values())
+    groups = any(each.role == "ADMIN" and each.members for each in roles.groups.values())
+    return users or groups or roles.default == "ADMIN"
