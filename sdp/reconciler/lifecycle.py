@@ -31,12 +31,16 @@ _NO_WHY: Final = re.compile(r"- .*|(SDP-[\w-]+|[\w-]+-by|Change-Id):\s.*", re.IG
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LastChange:
-    """A commit that changed something: when it was made, and who wrote what about it."""
+    """A commit that changed something: when it was made, and who wrote what about it.
+
+    ``author`` is a name as people read it, ``mail`` what goes with it.
+    """
 
     sha: str
     at: datetime.datetime
     author: str
     message: str
+    mail: str = ""
 
     @property
     def why(self) -> str:

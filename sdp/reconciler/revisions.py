@@ -132,12 +132,13 @@ def _content(store: BaseObjectStore, blob: str) -> bytes:
 
 
 def _change(commit: Commit) -> LastChange:
-    author = commit.author.decode(errors="replace").partition("<")[0].strip()
+    author, _, mail = commit.author.decode(errors="replace").partition("<")
     return LastChange(
         sha=commit.id.decode(),
         at=datetime.datetime.fromtimestamp(commit.commit_time, datetime.UTC),
-        author=author,
+        author=author.strip(),
         message=commit.message.decode(errors="replace"),
+        mail=mail.partition(">")[0].strip(),
     )
 
 

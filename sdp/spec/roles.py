@@ -4,6 +4,7 @@ The API, the commands, the page and the loop, which judges commits by their auth
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
@@ -42,6 +43,7 @@ OWNERS: Final[frozenset[Permission]] = frozenset({"deploy", "delete sandboxes", 
 """What everybody may do with the sandboxes that they own."""
 
 _RANK: Final = tuple(TABLE)
+_USER: Final = re.compile(r"[a-z0-9]([a-z0-9._+-]{0,98}[a-z0-9])?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +62,26 @@ def person(user: str, roles: Roles) -> Person:
         roles: the platform's.
     """
     return Person(user, _role(user.lower(), roles) if _has_admin(roles) else "ADMIN")
+
+
+def user_of(name: str, mail: str, roles: Roles) -> str:
+    """Return whose commit it is: who has the address, or by its form could; "" is nobody known.
+
+    A commit's author is what its maker claims, unless it is signed.
+
+    Args:
+        name: the author's, as git has it.
+        mail: the author's address.
+        roles: the platform's.
+    """
+    address = mail.lower()
+    for user, each in roles.users.items():
+        if address in _lowered(each.emails):
+            return user
+    local = address.partition("@")[0]
+    listed = {user.lower() for user, each in roles.users.items() if each.emails}
+    likely = next((each for each in (local, name.lower()) if _USER.fullmatch(each)), "")
+    return "" if likely in listed else likely
 
 
 def may(who: Person, permission: Permission, owner: str = "") -> bool:

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from sdp.spec.models import Roles
-from sdp.spec.roles import OWNERS, TABLE, Person, may, person
+from sdp.spec.roles import OWNERS, TABLE, Person, may, person, user_of
 
 BOUND = Roles.model_validate(
     {
@@ -62,3 +62,19 @@ def test_owners_may_do_everything_with_their_own_sandboxes_and_nothing_else():
 
 def test_nobody_owns_what_nobody_owns():
     assert not may(Person("", "VIEWER"), "deploy", owner="")
+
+
+@pytest.mark.parametrize(
+    ("name", "mail", "user"),
+    [
+        ("Sari Dewi", "SARI@acme.example", "Sari"),
+        ("Achmad", "achmad@acme.example", "achmad"),
+        ("Budi", "", "budi"),
+        ("Sari", "sari@elsewhere.example", ""),
+        ("Two Words", "", ""),
+    ],
+)
+def test_a_commit_is_of_who_has_its_address_or_the_name_in_it_but_never_of_who_lists_others(
+    name, mail, user
+):
+    assert user_of(name, mail, BOUND) == user
