@@ -417,8 +417,10 @@ class Reconciler:
         if tree.platform is None:
             older = (each.tree for each in self._source.ancestors(revision))
             trees = (tree, *itertools.islice((each for each in older if each.platform), 1))
+        standing = self._source.standing(revision)
         desired = desire(revision, tree, self._source.ancestors(revision))
-        past = moments(self._source.repository, revision)
+        desired = dataclasses.replace(desired, withheld=standing.withheld)
+        past = moments(self._source.repository, standing)
         return trees, desired, lives(desired, known, tree, past)
 
     async def _round(self, names: frozenset[str]) -> None:
