@@ -9,14 +9,14 @@ import dataclasses
 import datetime
 import types
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, assert_never
 
 from typing_extensions import override
 
 from sdp.spec import trailers
 from sdp.spec.load import tree_of
 from sdp.spec.models import Roles
-from sdp.spec.needs import Need, lacking, may_anyway, needs
+from sdp.spec.needs import Need, lacking, least, may_anyway, needs
 from sdp.spec.roles import ITSELF, Person, may, person, user_of
 from sdp.spec.sshsig import verifies
 
@@ -69,6 +69,34 @@ class Withheld:
     needs: tuple[Need, ...]
     wanted: str | None
 
+    @property
+    def message(self) -> str:
+        """What waits, and why."""
+        what = "the change" if self.wanted is not None else "the removal"
+        whose = f"{what} of {self.path} by {self.user or 'nobody known'} in {self.commit[:7]}"
+        match self.reason:
+            case "NotPermitted":
+                takes = ", ".join(
+                    f"{e.permission!r}, which {least(e.permission)} has" for e in self.needs
+                )
+                return f"{whose} does not count: it takes {takes}"
+            case "NotSigned":
+                return f"{whose} does not count: it is not signed by a key of theirs"
+            case _:
+                assert_never(self.reason)
+
+    @property
+    def fix(self) -> str:
+        """What to do, in an imperative sentence."""
+        commit = self.commit[:7]
+        return f"undo it: sdp revert {commit}; or let who may change it say: sdp approve {commit}"
+
+    def about(self, sandbox: str, path: str) -> bool:
+        """Whether it is about a sandbox, by its name and its file."""
+        return self.path == path or any(
+            each.sandbox.lower() == sandbox.lower() for each in self.needs
+        )
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Judged:
@@ -97,13 +125,15 @@ class Standing:
         seen: the commit.
         accepted: the files that count.
         withheld: by path, what of the commit's files does not.
-        roles: those of the last platform that counted and loaded.
+        instance: the name of the last platform that counted and loaded.
+        roles: what that one said.
         line: all commits that were judged, oldest first.
     """
 
     seen: str
     accepted: Blobs
     withheld: Mapping[str, Withheld]
+    instance: str
     roles: Roles
     line: tuple[Judged, ...]
 
@@ -126,16 +156,16 @@ class Standing:
         )
 
 
-NOTHING = Standing("", types.MappingProxyType({}), types.MappingProxyType({}), Roles(), ())
+NOTHING = Standing("", types.MappingProxyType({}), types.MappingProxyType({}), "sdp", Roles(), ())
 
 
 def begin(oldest: Pushed, read: Read) -> Standing:
     """Return what counts at the oldest commit that is known: all of it; there is none to ask."""
     files = {path: blob for path, blob in oldest.changes.items() if blob is not None}
-    roles = _roles(files, read) or Roles()
+    instance, roles = _platform(files, read) or (NOTHING.instance, NOTHING.roles)
     user = user_of(oldest.name, oldest.mail, roles)
     first = Judged(oldest.sha, user, oldest.at, dict.fromkeys(files), (), heard=True)
-    return Standing(oldest.sha, files, {}, roles, (first,))
+    return Standing(oldest.sha, files, {}, instance, roles, (first,))
 
 
 def judge(before: Standing, commit: Pushed, read: Read) -> Standing:
@@ -154,9 +184,9 @@ def judge(before: Standing, commit: Pushed, read: Read) -> Standing:
     accepted = _with(before.accepted, taken)
     waiting = {p: each for p, each in before.withheld.items() if p not in taken} | withheld
     changed = _news(before.accepted, taken)
-    roles = before.roles
+    said = (before.instance, before.roles)
     if any("/" not in path for path in changed):
-        roles = _roles(accepted, read) or roles
+        said = _platform(accepted, read) or said
     judged = Judged(
         commit.sha,
         author.person.user,
@@ -169,7 +199,7 @@ def judge(before: Standing, commit: Pushed, read: Read) -> Standing:
         commit.sha,
         accepted if changed else before.accepted,
         waiting,
-        roles,
+        *said,
         (*before.line, judged),
     )
 
@@ -261,10 +291,10 @@ def _is_signed(commit: Pushed, user: str, roles: Roles) -> bool:
     return verifies(commit.signature, commit.payload, (*listed.get(user.lower(), ()), *ours))
 
 
-def _roles(files: Blobs, read: Read) -> Roles | None:
-    """Return the roles that a platform says; None where there is none that loads."""
+def _platform(files: Blobs, read: Read) -> tuple[str, Roles] | None:
+    """Return a platform's name and roles; None where there is none that loads."""
     found = tree_of({path: read(blob) for path, blob in files.items() if "/" not in path}).platform
-    return found.spec.roles if found else None
+    return (found.spec.platform, found.spec.roles) if found else None
 
 
 def _news(before: Blobs, changes: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -14,6 +14,7 @@ from sdp.reconciler.finding import Finding, Patient, needs_of, planned, who
 from sdp.reconciler.machine import machine
 from sdp.reconciler.observed import ObservedNode
 from sdp.spec import models
+from sdp.spec.roles import has_admin
 
 NEARLY: Final = 0.9
 """The share of a range of ports that is in use when it is told."""
@@ -26,7 +27,7 @@ def examine(whole: World, version: str) -> tuple[Finding, ...]:
         whole: what is desired and observed, as of now.
         version: the control plane's own.
     """
-    found = [*_specs(whole.desired)]
+    found = [*_specs(whole.desired), *_rights(whole.desired)]
     platform = whole.desired.platform
     for node in platform.nodes if platform else ():
         seen = whole.observed.get(node.id)
@@ -56,6 +57,15 @@ def _specs(desired: Desired) -> Iterator[Finding]:
     for problem in desired.problems:
         fix = f"mend {problem.path}: sdp validate"
         yield Finding(problem.severity, "", "spec", str(problem), fix)
+
+
+def _rights(desired: Desired) -> Iterator[Finding]:
+    for withheld in desired.withheld.values():
+        yield Finding("warning", "", "rights", withheld.message, withheld.fix)
+    if desired.platform is not None and not has_admin(desired.platform.roles):
+        message = "nobody is bound to ADMIN, so everybody is one"
+        fix = "name one in platform.yaml: roles: {users: {NAME: {role: ADMIN}}}"
+        yield Finding("warning", "", "rights", message, fix)
 
 
 def _silent(node: str, seen: ObservedNode | None, desired: Desired) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Final, TypeAlias
 
 import structlog
+from dulwich.errors import NotGitRepository
 
 from sdp import clock
 from sdp.protocol.actions import Action, RemoveRelease
@@ -40,6 +41,7 @@ from sdp.reconciler import (
     hints,
     history,
     restart,
+    rights,
     snapshots,
     sweep,
     updates,
@@ -66,6 +68,8 @@ from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
 from sdp.reconciler.sweep import Sweeper
 from sdp.reconciler.updates import Look, Update
+from sdp.spec.needs import Need
+from sdp.spec.roles import Person
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
@@ -143,6 +147,16 @@ class Reconciler:
     def read(self, files: Mapping[str, str]) -> Tree:
         """Return the specs in texts by path, with the past as the config repo has it. Blocks."""
         return self._source.read(files)
+
+    def permitted(
+        self, files: Mapping[str, str], who: Person | None
+    ) -> tuple[Mapping[str, str], tuple[Need, ...]]:
+        """Return files as they would count, and what of it somebody has no right to. Blocks."""
+        try:
+            lacks = rights.refused(self._source, files, who) if who else ()
+            return rights.counted(self._source, files), lacks
+        except (NotGitRepository, OSError):
+            return files, ()
 
     def world(self) -> World:
         """Return what plans are made from, as of now."""

@@ -153,6 +153,16 @@ class Source:
         with self._reading, Repo(str(self._path)) as repo:
             return self._standing(repo, revision)
 
+    def newest(self) -> Standing:
+        """Return what counts where the branch is, as far as it was fetched. Blocks.
+
+        Raises:
+            NotGitRepository: there is none yet.
+        """
+        with self._reading, Repo(str(self._path)) as repo:
+            tip = repo.refs.read_ref(self._ref)
+            return self._standing(repo, tip.decode()) if tip else authority.NOTHING
+
     def tree(self, revision: str) -> Tree:
         """Return the specs that count at a commit. Blocks.
 

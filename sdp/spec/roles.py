@@ -64,7 +64,7 @@ def person(user: str, roles: Roles) -> Person:
         user: a name to log in with, in any case.
         roles: the platform's.
     """
-    return Person(user, _role(user.lower(), roles) if _has_admin(roles) else "ADMIN")
+    return Person(user, _role(user.lower(), roles) if has_admin(roles) else "ADMIN")
 
 
 def user_of(name: str, mail: str, roles: Roles) -> str:
@@ -116,6 +116,13 @@ def may(who: Person, permission: Permission, owner: str = "") -> bool:
     return owns or permission in TABLE[who.role]
 
 
+def has_admin(roles: Roles) -> bool:
+    """Whether anybody is bound to ADMIN; somebody has to be able to bind the first one."""
+    users = any(each.role == "ADMIN" for each in roles.users.values())
+    groups = any(each.role == "ADMIN" and each.members for each in roles.groups.values())
+    return users or groups or roles.default == "ADMIN"
+
+
 def _role(user: str, roles: Roles) -> Role:
     own = next((each.role for name, each in roles.users.items() if name.lower() == user), None)
     if own is not None:
@@ -126,10 +133,3 @@ def _role(user: str, roles: Roles) -> Role:
 
 def _lowered(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(each.lower() for each in names)
-
-
-def _has_admin(roles: Roles) -> bool:
-    """Somebody has to be able to bind the first one."""
-    users = any(each.role == "ADMIN" for each in roles.users.values())
-    groups = any(each.role == "ADMIN" and each.members for each in roles.groups.values())
-    return users or groups or roles.default == "ADMIN"

@@ -35,15 +35,16 @@ def approved(message: str) -> tuple[str, ...]:
 
 def allowing(message: str, deletes: int) -> str:
     """Return the message with the trailer that lets so many sandboxes go."""
-    return _with(message, f"{ALLOW_DELETES}: {deletes}")
+    return with_trailer(message, f"{ALLOW_DELETES}: {deletes}")
 
 
-def approving(message: str, commit: str) -> str:
-    """Return the message with the trailer that approves a commit."""
-    return _with(message, f"{APPROVE}: {commit}")
+def approving(commit: str) -> str:
+    """Return the trailer that approves a commit."""
+    return f"{APPROVE}: {commit}"
 
 
-def _with(message: str, trailer: str) -> str:
+def with_trailer(message: str, trailer: str) -> str:
+    """Return a commit's message with one more trailer."""
     body = message.rstrip()
     last = _last_paragraph(body)
     joined = last and all(_TRAILER.fullmatch(line) for line in last)

@@ -1,5 +1,6 @@
 """Authority: what an author has no right to change does not count, whatever git holds."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -45,14 +46,14 @@ class Branch:
     def __init__(self, files: dict[str, str] | None = None) -> None:
         self.head: dict[str, str] = {}
         self.pushed: list[Pushed] = []
-        self.push("achmad", **(BASE if files is None else files))
+        self.push("achmad", BASE if files is None else files)
 
     def push(
         self,
         user: str,
+        files: Mapping[str, str | None],
         message: str = "Change",
         key: Ed25519PrivateKey | None = None,
-        **files: str | None,
     ) -> str:
         sha = f"{len(self.pushed) + 1:040x}"
         payload = f"{sha} {user} {message}".encode()
@@ -64,7 +65,8 @@ class Branch:
         return sha
 
     def approve(self, user: str, commit: str, key: Ed25519PrivateKey | None = None) -> None:
-        self.push(user, trailers.approving("Approve it\n", commit), key)
+        said = trailers.with_trailer("Approve it", trailers.approving(commit))
+        self.push(user, {}, said, key)
 
     def standing(self, known: Standing | None = None) -> Standing:
         after = [each.sha for each in self.pushed].index(known.seen) + 1 if known else 0
@@ -83,16 +85,16 @@ class Branch:
 
 def test_what_an_author_may_do_counts_and_nothing_waits():
     branch = Branch()
-    branch.push("sari", **{"sandboxes/one.yaml": ONE + "heal: report\n"})
-    branch.push("budi", **{"templates/base.yaml": TEMPLATE + "heal: report\n"})
-    branch.push("dewi", **{"sandboxes/two.yaml": None})
+    branch.push("sari", {"sandboxes/one.yaml": ONE + "heal: report\n"})
+    branch.push("budi", {"templates/base.yaml": TEMPLATE + "heal: report\n"})
+    branch.push("dewi", {"sandboxes/two.yaml": None})
     assert (branch.accepted(), branch.reasons()) == (branch.head, {})
 
 
 def test_what_an_author_may_not_do_keeps_the_content_that_counted():
     branch = Branch()
     sha = branch.push(
-        "sari", **{"templates/base.yaml": TEMPLATE + "heal: report\n", "sandboxes/new.yaml": "x"}
+        "sari", {"templates/base.yaml": TEMPLATE + "heal: report\n", "sandboxes/new.yaml": "x"}
     )
     assert branch.accepted() == {**BASE, "sandboxes/new.yaml": "x"}
     (held,) = branch.standing().withheld.values()
@@ -104,7 +106,7 @@ def test_what_an_author_may_not_do_keeps_the_content_that_counted():
 
 def test_a_deletion_without_the_right_deletes_nothing():
     branch = Branch()
-    branch.push("dewi", **dict.fromkeys(BASE))
+    branch.push("dewi", dict.fromkeys(BASE))
     # Her own sandbox alone.
     assert branch.accepted() == {p: t for p, t in BASE.items() if t != TWO}
 
@@ -112,19 +114,19 @@ def test_a_deletion_without_the_right_deletes_nothing():
 def test_taking_over_a_sandbox_takes_the_right_first():
     branch = Branch()
     mine = sandbox("QA-ONE", more="owner: dewi")
-    branch.push("dewi", **{"sandboxes/one.yaml": mine})
-    branch.push("dewi", **{"sandboxes/one.yaml": mine + "heal: report\n"})
+    branch.push("dewi", {"sandboxes/one.yaml": mine})
+    branch.push("dewi", {"sandboxes/one.yaml": mine + "heal: report\n"})
     assert branch.accepted()["sandboxes/one.yaml"] == ONE
 
 
 def test_roles_are_those_before_the_commit_and_change_with_what_counts_alone():
     branch = Branch()
     mine = BASE["platform.yaml"].replace("sari: {role: QA}", "sari: {role: ADMIN}")
-    branch.push("sari", **{"platform.yaml": mine, "templates/base.yaml": "template: X\n"})
-    branch.push("sari", **{"templates/base.yaml": "template: Y\n"})
+    branch.push("sari", {"platform.yaml": mine, "templates/base.yaml": "template: X\n"})
+    branch.push("sari", {"templates/base.yaml": "template: Y\n"})
     assert branch.accepted() == BASE
-    branch.push("achmad", **{"platform.yaml": mine + "\n"})
-    branch.push("sari", **{"templates/base.yaml": "template: Z\n"})
+    branch.push("achmad", {"platform.yaml": mine + "\n"})
+    branch.push("sari", {"templates/base.yaml": "template: Z\n"})
     assert branch.accepted() == {
         **BASE,
         "platform.yaml": mine + "\n",
@@ -135,29 +137,29 @@ def test_roles_are_those_before_the_commit_and_change_with_what_counts_alone():
 @pytest.mark.parametrize("text", [None, "platform: ["])
 def test_without_a_platform_that_loads_the_roles_before_go_on(text):
     branch = Branch()
-    branch.push("achmad", **{"platform.yaml": text})
-    branch.push("sari", **{"platform.yaml": PLATFORM, "templates/base.yaml": None})
+    branch.push("achmad", {"platform.yaml": text})
+    branch.push("sari", {"platform.yaml": PLATFORM, "templates/base.yaml": None})
     assert "templates/base.yaml" in branch.accepted()
     assert "platform.yaml" in branch.reasons()
 
 
 def test_a_second_platform_takes_administering_as_well():
     branch = Branch()
-    branch.push("budi", **{"platform.yml": PLATFORM})
+    branch.push("budi", {"platform.yml": PLATFORM})
     assert branch.reasons() == {"platform.yml": "NotPermitted"}
 
 
 def test_a_later_change_with_the_right_takes_the_file_as_it_is_then():
     branch = Branch()
-    branch.push("sari", **{"templates/base.yaml": TEMPLATE + "heal: report\n"})
-    branch.push("budi", **{"templates/base.yaml": TEMPLATE + "heal: report\nupdate: manual\n"})
+    branch.push("sari", {"templates/base.yaml": TEMPLATE + "heal: report\n"})
+    branch.push("budi", {"templates/base.yaml": TEMPLATE + "heal: report\nupdate: manual\n"})
     assert (branch.accepted(), branch.reasons()) == (branch.head, {})
 
 
 def test_anybody_may_bring_back_what_counts():
     branch = Branch()
-    branch.push("sari", **{"templates/base.yaml": "x", "environments/qa.yaml": None})
-    branch.push("dewi", **{p: BASE[p] for p in ("templates/base.yaml", "environments/qa.yaml")})
+    branch.push("sari", {"templates/base.yaml": "x", "environments/qa.yaml": None})
+    branch.push("dewi", {p: BASE[p] for p in ("templates/base.yaml", "environments/qa.yaml")})
     assert (branch.accepted(), branch.reasons()) == (BASE, {})
 
 
@@ -165,14 +167,14 @@ def test_an_approval_takes_what_the_approver_may_change_and_is_as_it_was_left():
     branch = Branch()
     sha = branch.push(
         "dewi",
-        **{
+        {
             "templates/base.yaml": None,
             "environments/qa.yaml": "x",
             "platform.yaml": "y",
             "sandboxes/one.yaml": None,
         },
     )
-    branch.push("dewi", **{"environments/qa.yaml": "z"})
+    branch.push("dewi", {"environments/qa.yaml": "z"})
     branch.approve("sari", sha[:40])
     branch.approve("dewi", sha)
     assert branch.accepted() == BASE
@@ -185,14 +187,14 @@ def test_an_approval_takes_what_the_approver_may_change_and_is_as_it_was_left():
 
 def test_the_platform_itself_removes_sandboxes_and_does_nothing_else():
     branch = Branch()
-    branch.push("sdp", **{"sandboxes/one.yaml": None, "templates/base.yaml": None})
+    branch.push("sdp", {"sandboxes/one.yaml": None, "templates/base.yaml": None})
     assert set(BASE) - set(branch.accepted()) == {"sandboxes/one.yaml"}
 
 
 def test_only_who_may_delete_says_how_many_may_go():
     branch = Branch()
     for user, heard in (("sari", False), ("dewi", False), ("budi", True), ("achmad", True)):
-        branch.push(user, trailers.allowing("Let them go", 7))
+        branch.push(user, {}, trailers.allowing("Let them go", 7))
         assert branch.standing().line[-1].heard is heard
 
 
@@ -205,27 +207,27 @@ def signed_platform(*users: str) -> str:
 def test_where_signatures_are_asked_for_a_claim_alone_counts_for_nothing():
     branch = Branch({**BASE, "platform.yaml": signed_platform("dewi")})
     changed = {"sandboxes/two.yaml": TWO + "heal: report\n"}
-    branch.push("dewi", **changed)
-    branch.push("dewi", key=OTHER, **changed)
-    branch.push("achmad", key=KEY, **changed)  # her key is not his
+    branch.push("dewi", changed)
+    branch.push("dewi", changed, key=OTHER)
+    branch.push("achmad", changed, key=KEY)  # her key is not his
     assert branch.reasons() == {"sandboxes/two.yaml": "NotSigned"}
     assert branch.accepted()["sandboxes/two.yaml"] == TWO
-    branch.push("dewi", key=KEY, **{"sandboxes/two.yaml": TWO + "update: manual\n"})
+    branch.push("dewi", {"sandboxes/two.yaml": TWO + "update: manual\n"}, key=KEY)
     assert branch.reasons() == {}
 
 
 def test_the_platforms_own_key_speaks_for_those_whose_right_it_checked():
     branch = Branch({**BASE, "platform.yaml": signed_platform("sdp")})
-    branch.push("budi", key=KEY, **{"templates/base.yaml": "template: X\n"})
-    branch.push("sdp", key=KEY, **{"sandboxes/one.yaml": None})
+    branch.push("budi", {"templates/base.yaml": "template: X\n"}, key=KEY)
+    branch.push("sdp", {"sandboxes/one.yaml": None}, key=KEY)
     assert branch.accepted() == branch.head
-    branch.push("sari", key=KEY, **{"templates/base.yaml": "template: Y\n"})
+    branch.push("sari", {"templates/base.yaml": "template: Y\n"}, key=KEY)
     assert branch.reasons() == {"templates/base.yaml": "NotPermitted"}
 
 
 def test_an_approval_that_is_not_signed_approves_nothing():
     branch = Branch({**BASE, "platform.yaml": signed_platform("dewi", "sdp")})
-    sha = branch.push("sari", **{"sandboxes/one.yaml": ONE + "heal: report\n"})
+    sha = branch.push("sari", {"sandboxes/one.yaml": ONE + "heal: report\n"})
     branch.approve("achmad", sha)
     assert branch.reasons() == {"sandboxes/one.yaml": "NotSigned"}
     branch.approve("achmad", sha, KEY)
@@ -235,7 +237,7 @@ def test_an_approval_that_is_not_signed_approves_nothing():
 def test_with_its_key_listed_nobody_else_speaks_in_the_platforms_name():
     platform = signed_platform("sdp").replace("commits: true", "commits: false")
     branch = Branch({**BASE, "platform.yaml": platform})
-    branch.push("sdp", **{"sandboxes/one.yaml": None})
+    branch.push("sdp", {"sandboxes/one.yaml": None})
     assert branch.reasons() == {"sandboxes/one.yaml": "NotSigned"}
 
 
@@ -279,7 +281,7 @@ def test_nothing_counts_that_nobody_had_the_right_to(steps, stop):
     halfway = known
     for number, (kind, user, what) in enumerate(steps):
         if kind == "push":
-            branch.push(user, **what)
+            branch.push(user, what)
         else:
             branch.approve(user, branch.pushed[what % len(branch.pushed)].sha)
         before, known = known, branch.standing(known)
