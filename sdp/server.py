@@ -32,7 +32,7 @@ from sdp.api.ports import Gone, Ports, Send
 from sdp.api.problems import ProblemError, response
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import events
+from sdp.reconciler import events, signing
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
@@ -50,6 +50,7 @@ from sdp.store.store import Store
 
 STOP_SECONDS = 1
 _PAGE = 500
+_JUDGED = "judged"
 
 log = structlog.get_logger(__name__)
 
@@ -122,6 +123,12 @@ class LoopJournal:
 
     async def put_choices(self, moved: Moved) -> None:
         await self._store.put_choices(moved)
+
+    async def judged(self) -> str:
+        return await self._store.meta(_JUDGED) or ""
+
+    async def put_judged(self, commit: str) -> None:
+        await self._store.set_meta(_JUDGED, commit)
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()
@@ -275,11 +282,15 @@ async def _run(
     listening: Callable[[int], None],
     hook_secret: bytes,
 ) -> None:
+    try:
+        signer = signing.signer(data_dir)
+    except signing.UnusableKeyError as error:
+        raise CannotServeError(str(error), error.fix) from error
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
-        plane = ReconcilerPlane(reconciler)
+        plane = ReconcilerPlane(reconciler, signer.public)
         agents = ReconcilerAgents(reconciler, store)
-        changes = ConfigRepo(source, plane.preview)
+        changes = ConfigRepo(source, plane.preview, signer.sign)
         past = SandboxPast(source.repository, plane, store.snapshots)
         app = create_app(Ports(plane, ApiJournal(store), agents, changes, past, hook_secret))
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)

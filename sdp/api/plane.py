@@ -24,8 +24,10 @@ from sdp.spec.tree import Tree
 class ReconcilerPlane:
     """The reconciler, as the API reads it."""
 
-    def __init__(self, reconciler: Reconciler) -> None:
+    def __init__(self, reconciler: Reconciler, signing_key: str = "") -> None:
+        """Take the reconciler, and the public key of what the control plane commits."""
         self._reconciler = reconciler
+        self.signing_key = signing_key
 
     @property
     def revision(self) -> str:
@@ -141,7 +143,8 @@ class ReconcilerPlane:
         return showing.garbage(self._reconciler.collect(), self.platform)
 
     def examine(self, version: str) -> Sequence[node_views.Finding]:
-        found = [showing.finding(each) for each in doctor.examine(self._world, version)]
+        examined = doctor.examine(self._world, version, self.signing_key)
+        found = [showing.finding(each) for each in examined]
         if (trouble := self._reconciler.trouble) is not None:
             about = node_views.Finding(
                 severity="error", node="", kind="spec", message=trouble.message, fix=trouble.fix

@@ -71,6 +71,11 @@ class Plane(Protocol):
         """What the nodes report."""
         ...
 
+    @property
+    def signing_key(self) -> str:
+        """The public key that the control plane signs commits with; "" for none."""
+        ...
+
     def withheld(self) -> Sequence[WithheldView]:
         """Return what was committed and does not count, by path."""
         ...

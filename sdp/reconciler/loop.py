@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
+import functools
 import itertools
 import random
 import uuid
@@ -35,6 +36,7 @@ from sdp.protocol.frames import (
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import (
     cancel,
+    changes,
     deployments,
     events,
     guard,
@@ -421,9 +423,18 @@ class Reconciler:
         trees, desired, told = await asyncio.to_thread(self._load, head.revision, known)
         self._memory.lives = told
         happened, changed = self._memory.apply(trees, desired, self._now())
+        happened += await self._judged(head.revision)
         await self._journal.append(happened)
+        await self._journal.put_judged(head.revision)
         self._touch(None)
         await self._refresh(changed)
+
+    async def _judged(self, revision: str) -> list[Event]:
+        """Return what came of the commits since those that were told."""
+        source, before, now = self._source, await self._journal.judged(), self._now()
+        standing = await asyncio.to_thread(source.standing, revision)
+        tell = functools.partial(changes.told, standing, before, source.text, source.branch, now)
+        return await asyncio.to_thread(tell)
 
     def _load(self, revision: str, known: Lives) -> tuple[tuple[Tree, ...], Desired, Lives]:
         tree = self._source.tree(revision)

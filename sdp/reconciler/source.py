@@ -163,6 +163,11 @@ class Source:
             tip = repo.refs.read_ref(self._ref)
             return self._standing(repo, tip.decode()) if tip else authority.NOTHING
 
+    def text(self, blob: str) -> str:
+        """Return a content by its id. Blocks."""
+        with self._reading, Repo(str(self._path)) as repo:
+            return text_of(repo, blob)
+
     def tree(self, revision: str) -> Tree:
         """Return the specs that count at a commit. Blocks.
 

@@ -138,6 +138,7 @@ class FakePlane:
         self.unused = node_views.Garbage(unused=(UNUSED,))
         self.revision = REVISION
         self.branch = "main"
+        self.signing_key = ""
         self.waiting: list[views.WithheldView] = []
         self.asking: Person | None = None
         self.specs: Tree | None = tree()
