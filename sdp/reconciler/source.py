@@ -30,14 +30,8 @@ from watchfiles._rust_notify import RustNotify
 from sdp.reconciler import authority
 from sdp.reconciler.authority import Blobs, Standing
 from sdp.reconciler.desired import Revision
-from sdp.reconciler.line import line
-from sdp.reconciler.objects import (
-    commit_of,
-    contents,
-    environments,
-    is_environment,
-    text_of,
-)
+from sdp.reconciler.objects import commit_of, contents, text_of
+from sdp.reconciler.standings import Standings
 from sdp.spec.load import Cache, load, tree_of
 from sdp.spec.tree import Blob, Tree
 
@@ -46,7 +40,6 @@ LOCAL_RECHECK: Final = 5.0
 REMOTE_POLL: Final = 30.0
 """Seconds between two fetches of a remote, give or take 10 %."""
 MOST_ANCESTORS: Final = 200
-MOST_STANDINGS: Final = 8
 _FETCH_TIMEOUT = b"30"
 _SCP_LIKE = re.compile(r"[\w.-]+@[\w.-]+:.+")
 
@@ -94,7 +87,7 @@ class Source:
         self._ref = Ref(b"refs/heads/" + branch.encode())
         self._cache = Cache()
         self._past: dict[str, tuple[Blob, ...]] = {}
-        self._standings: dict[str, Standing] = {}
+        self._standings = Standings()
         self._reading = threading.Lock()
         self._look = threading.Event()
 
@@ -151,7 +144,7 @@ class Source:
             KeyError: the repository has no such commit.
         """
         with self._reading, Repo(str(self._path)) as repo:
-            return self._standing(repo, revision)
+            return self._standings.at(repo, revision)
 
     def newest(self) -> Standing:
         """Return what counts where the branch is, as far as it was fetched. Blocks.
@@ -161,7 +154,7 @@ class Source:
         """
         with self._reading, Repo(str(self._path)) as repo:
             tip = repo.refs.read_ref(self._ref)
-            return self._standing(repo, tip.decode()) if tip else authority.NOTHING
+            return self._standings.at(repo, tip.decode()) if tip else authority.NOTHING
 
     def text(self, blob: str) -> str:
         """Return a content by its id. Blocks."""
@@ -175,7 +168,7 @@ class Source:
             KeyError: the repository has no such commit.
         """
         with self._reading, Repo(str(self._path)) as repo:
-            return self._tree(repo, self._standing(repo, revision).accepted)
+            return self._tree(repo, self._standings.at(repo, revision).accepted)
 
     def read(self, files: Mapping[str, str]) -> Tree:
         """Return the specs in texts by path, with the past as the repository has it. Blocks."""
@@ -209,24 +202,6 @@ class Source:
                 tree = self._tree(repo, files)
             yield Revision(judged.sha, tree, message if judged.heard else "")
 
-    def _standing(self, repo: Repo, revision: str) -> Standing:
-        """Judge what is new; the last standings are kept, whatever is asked about next."""
-        start, pushed = line(repo, revision, self._standings.keys())
-        made = self._standings.pop(start, None)
-
-        def read(blob: str) -> str:
-            return text_of(repo, blob)
-
-        if made is not None:
-            self._standings[start] = made
-        for each in pushed:
-            made = authority.judge(made, each, read) if made else authority.begin(each, read)
-        assert made is not None  # noqa: S101 -- a line has the commit that it is of
-        self._standings[revision] = made
-        while len(self._standings) > MOST_STANDINGS:
-            del self._standings[next(iter(self._standings))]
-        return made
-
     def _tree(self, repo: Repo, files: Blobs) -> Tree:
         past = lambda each: self._environments(repo, each)  # noqa: E731 -- of this repository
         tree = load(contents(repo, files), self._cache, past)
@@ -238,19 +213,10 @@ class Source:
 
         Those that the last tree wants are held.
         """
-        found = self._past.get(revision)
-        if found is None and (found := environments(repo, revision)) is not None:
-            found = self._counted(repo, revision, found)
+        found = self._past.get(revision) or self._standings.environments(repo, revision)
+        if found is not None:
             self._past[revision] = found
         return found
-
-    def _counted(self, repo: Repo, revision: str, found: tuple[Blob, ...]) -> tuple[Blob, ...]:
-        if not self._standings:
-            return found
-        newest = next(reversed(self._standings.values()))
-        if (files := newest.at(revision)) is not None:
-            return tuple(contents(repo, {p: b for p, b in files.items() if is_environment(p)}))
-        return tuple(each for each in found if newest.ever(each.path, each.sha))
 
     def _pause(self, watcher: RustNotify | None) -> Callable[[], object]:
         """Return what to do in a thread until it is time to look again."""

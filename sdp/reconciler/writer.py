@@ -185,6 +185,10 @@ def reverting(repo: Path, commit: str) -> Edit:
         sha, parent, subject = named(repo, commit)
         before, after = files_at(repo, parent), files_at(repo, sha)
         touched = [p for p in before.keys() | after.keys() if before.get(p) != after.get(p)]
+        if not touched:
+            raise CannotChangeError(
+                f"{sha[:7]} changed no spec", "name the commit that changed what is to be undone"
+            )
         later = sorted(path for path in touched if files.get(path) != after.get(path))
         if later:
             raise CannotChangeError(
