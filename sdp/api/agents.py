@@ -17,13 +17,17 @@ from pydantic import ValidationError
 
 from sdp import clock
 from sdp.api.ports import Agents, Ports
-from sdp.protocol import frames
+from sdp.protocol import frames, sealed
+from sdp.protocol.secret import Credentials
 from sdp.reconciler.observed import Skew
+from sdp.sops.identities import is_recipient
 from sdp.spec.models import Platform
 
 HELLO_SECONDS = 10
 MAX_QUEUED = 10_000
 CLOCK_SECONDS = 30
+CHECK_GRACE = 1.0
+"""Seconds that an agent's answer about a login may take to come, beyond the look itself."""
 LOG_PARTS = 4
 """Parts of one log that an agent may send before they are read here."""
 _POLICY = 1008
@@ -82,6 +86,7 @@ class Session:
         self._news = asyncio.Event()
         self._over: EndedError | None = None
         self._logs: dict[str, asyncio.Queue[frames.LogPart | frames.LogEnd | None]] = {}
+        self._checks: dict[str, asyncio.Future[frames.LoginChecked | None]] = {}
 
     def end(self, code: int, reason: str) -> None:
         """Make the session end now; nothing more of it is handed on."""
@@ -109,6 +114,9 @@ class Session:
         finally:
             for parts in self._logs.values():
                 parts.put_nowait(None)
+            for check in self._checks.values():
+                if not check.done():
+                    check.set_result(None)
 
     async def log(
         self, container: str, since: str, tail: int | None, *, follow: bool
@@ -137,6 +145,32 @@ class Session:
             del self._logs[request]
             if not isinstance(part, frames.LogEnd):
                 await self.send(frames.EndLog(request=request))
+
+    async def check(
+        self, repository: str, credentials: Credentials, seconds: float
+    ) -> frames.LoginChecked | None:
+        """Have an origin asked whether it takes credentials; None: nothing was said in time."""
+        request = uuid.uuid4().hex
+        answer: asyncio.Future[frames.LoginChecked | None]
+        answer = self._checks[request] = asyncio.get_running_loop().create_future()
+        purpose = sealed.checking(request, repository)
+        try:
+            await self.send(
+                frames.CheckLogin(
+                    request=request,
+                    repository=repository,
+                    credentials=sealed.seal(
+                        credentials, self.hello.recipient, purpose, clock.now()
+                    ),
+                    timeout_seconds=seconds,
+                )
+            )
+            async with asyncio.timeout(seconds + CHECK_GRACE):
+                return await answer
+        except TimeoutError:
+            return None
+        finally:
+            del self._checks[request]
 
     async def _ask_time(self) -> None:
         while True:
@@ -171,7 +205,9 @@ class Session:
             case frames.Usage():
                 await self._agents.measured(node, frame.samples)
             case frames.LoginChecked():
-                raise EndedError(_POLICY, "a login that nobody asked about")
+                check = self._checks.get(frame.request)
+                if check is not None and not check.done():  # else nobody waits for it any more
+                    check.set_result(frame)
             case frames.Hello():
                 raise EndedError(_POLICY, "a second hello")
 
@@ -194,7 +230,7 @@ class Session:
                 frame = self._queue.popleft()
                 if isinstance(frame, frames.AskTime):  # its way begins now, not in the queue
                     frame = frames.AskTime(asked=clock.now())
-                await self._socket.send_text(frame.model_dump_json())
+                await self._socket.send_text(frames.spoken(frame, self.hello.protocol))
             if self._stored > self._acknowledged:
                 self._acknowledged = self._stored
                 await self._socket.send_text(frames.Ack(seq=self._stored).model_dump_json())
@@ -211,6 +247,20 @@ class Sessions:
     def has(self, node: str) -> bool:
         """Whether a node's agent is there."""
         return node in self._sessions
+
+    def proves(self, node: str) -> bool:
+        """Whether a node's agent is there, and passwords can be sealed to it."""
+        session = self._sessions.get(node)
+        return session is not None and is_recipient(session.hello.recipient)
+
+    async def check(
+        self, node: str, repository: str, credentials: Credentials, seconds: float
+    ) -> frames.LoginChecked | None:
+        """Have a node ask an origin whether it takes credentials; None: it did not say in time."""
+        session = self._sessions.get(node)
+        if session is None or not self.proves(node):
+            return None
+        return await session.check(repository, credentials, seconds)
 
     async def log(
         self, node: str, container: str, since: str, tail: int | None, *, follow: bool

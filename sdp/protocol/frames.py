@@ -326,3 +326,9 @@ ToAgent: TypeAlias = Annotated[
 
 from_agent: TypeAdapter[FromAgent] = TypeAdapter(FromAgent)
 to_agent: TypeAdapter[ToAgent] = TypeAdapter(ToAgent)
+
+
+def spoken(frame: ToAgent, protocol: int) -> str:
+    """Return a frame as text, without what an agent of an older protocol does not know."""
+    older = protocol < TRUST_SINCE
+    return frame.model_dump_json(exclude={"credentials"} if older else None)
