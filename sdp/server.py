@@ -281,7 +281,9 @@ async def _run(
         agents = ReconcilerAgents(reconciler, store)
         changes = ConfigRepo(source, plane.preview)
         past = SandboxPast(source.repository, plane, store.snapshots)
-        app = create_app(Ports(plane, ApiJournal(store), agents, changes, past, hook_secret))
+        journal = ApiJournal(store)
+        ports = Ports(plane, journal, agents, changes, past, store.audit, hook_secret)
+        app = create_app(ports)
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(
             app,

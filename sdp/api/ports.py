@@ -24,6 +24,8 @@ from sdp.api.views import (
 )
 from sdp.protocol.frames import Body, Hello, Sample, ToAgent
 from sdp.protocol.report import Delta, NodeReport
+from sdp.reconciler.audit import Auditor, Wanted
+from sdp.reconciler.chain import Entry, Page, Verdict
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
 from sdp.spec.select import WHOLE, Selection
@@ -247,6 +249,22 @@ class Past(Protocol):
         ...
 
 
+class Audit(Auditor, Protocol):
+    """Who did what."""
+
+    async def page(self, wanted: Wanted, limit: int, before: int = 0) -> Page:
+        """Return acts, newest first, from those before a number; 0: from the newest."""
+        ...
+
+    async def after(self, seq: int, limit: int) -> Sequence[Entry]:
+        """Return the next acts after a number, oldest first."""
+        ...
+
+    async def verify(self) -> Verdict:
+        """Return whether all is as it was written."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
     """All of them; ``hook_secret`` signs what Bitbucket posts, and without one nothing is taken."""
@@ -256,4 +274,5 @@ class Ports:
     agents: Agents
     changes: Changes
     past: Past
+    audit: Audit
     hook_secret: bytes = dataclasses.field(default=b"", repr=False)
