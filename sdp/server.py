@@ -47,6 +47,8 @@ from sdp.store import retention, values
 from sdp.store.deployments import BadCursorError
 from sdp.store.logfile import LogLine
 from sdp.store.store import Store
+from sdp.trust.folder import Trust
+from sdp.trust.standing import TrustError
 
 STOP_SECONDS = 1
 _PAGE = 500
@@ -260,12 +262,22 @@ async def serve(
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
     with _listener(door.host, door.port) as listener:
+        trust = _trusted(data_dir)
         _log_to_stderr()
         try:
-            await _run(source, data_dir, listener, listening, door.hook_secret)
+            await _run(source, data_dir, listener, listening, door.hook_secret, trust)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
+
+
+def _trusted(data_dir: Path) -> Trust:
+    try:
+        trust = Trust.open(data_dir)
+        trust.begin()
+    except TrustError as error:
+        raise CannotServeError(str(error), error.fix) from error
+    return trust
 
 
 async def _run(
@@ -274,6 +286,7 @@ async def _run(
     listener: socket.socket,
     listening: Callable[[int], None],
     hook_secret: bytes,
+    trust: Trust,
 ) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
@@ -282,7 +295,7 @@ async def _run(
         changes = ConfigRepo(source, plane.preview)
         past = SandboxPast(source.repository, plane, store.snapshots)
         journal = ApiJournal(store)
-        ports = Ports(plane, journal, agents, changes, past, store.audit, hook_secret)
+        ports = Ports(plane, journal, agents, changes, past, store.audit, trust, hook_secret)
         app = create_app(ports)
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(

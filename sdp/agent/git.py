@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdp.agent import durable, runner
+from sdp import durable
+from sdp.agent import runner
 from sdp.agent.git_problem import GitProblem, Reason, classify, problem
 from sdp.agent.runner import Command, Finished, NotStarted, OutOfMemory, TimedOut
 

@@ -29,6 +29,7 @@ from sdp.spec.load import load
 from sdp.spec.models import Pins, Platform
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Blob, Tree
+from tests.fakes.trust import FakeTrust
 
 NOW = datetime.datetime(2026, 3, 4, 12, 0, tzinfo=datetime.UTC)
 REVISION = "9f3c1e7" + "0" * 33
@@ -427,6 +428,7 @@ class FakeControlPlane:
     changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
     past: FakePast = dataclasses.field(default_factory=FakePast)
     audit: FakeAudit = dataclasses.field(default_factory=FakeAudit)
+    trust: FakeTrust = dataclasses.field(default_factory=FakeTrust)
     hook_secret: bytes = b""
 
     @property
@@ -438,6 +440,7 @@ class FakeControlPlane:
             self.changes,
             self.past,
             self.audit,
+            self.trust,
             self.hook_secret,
         )
 
