@@ -26,6 +26,7 @@ from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.events import encode
+from sdp.api.login_checks import LoginChecks
 from sdp.api.past import SandboxPast
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, Ports, Send
@@ -47,6 +48,8 @@ from sdp.store import retention, values
 from sdp.store.deployments import BadCursorError
 from sdp.store.logfile import LogLine
 from sdp.store.store import Store
+from sdp.trust.folder import Trust
+from sdp.trust.standing import TrustError
 
 STOP_SECONDS = 1
 _PAGE = 500
@@ -204,14 +207,16 @@ class ApiJournal:
 class ReconcilerAgents:
     """Store and reconciler, as agents' sessions hand on to them."""
 
-    def __init__(self, reconciler: Reconciler, store: Store) -> None:
+    def __init__(self, reconciler: Reconciler, store: Store, logins: LoginChecks) -> None:
         self._reconciler = reconciler
         self._store = store
+        self._logins = logins
 
     async def stored(self, node: str, outbox: str) -> int:
         return await self._store.stored(node, outbox)
 
     async def connected(self, hello: frames.Hello, send: Send) -> None:
+        self._logins.connected(hello, send)
         await self._reconciler.connected(hello.node, send, hello)
 
     async def reported(self, node: str, report: NodeReport, generation: int) -> None:
@@ -223,6 +228,9 @@ class ReconcilerAgents:
     async def timed(self, node: str, skew: Skew) -> None:
         self._reconciler.timed(node, skew)
 
+    async def checked(self, node: str, told: frames.LoginChecked) -> None:
+        self._logins.checked(node, told)
+
     async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
         self._reconciler.measured(node, samples)
 
@@ -233,6 +241,7 @@ class ReconcilerAgents:
             await self._reconciler.entry(hello.node, body)
 
     async def disconnected(self, hello: frames.Hello, send: Send) -> None:
+        self._logins.disconnected(hello, send)
         await self._reconciler.disconnected(hello.node, send)
 
 
@@ -260,12 +269,22 @@ async def serve(
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
     with _listener(door.host, door.port) as listener:
+        trust = _trusted(data_dir)
         _log_to_stderr()
         try:
-            await _run(source, data_dir, listener, listening, door.hook_secret)
+            await _run(source, data_dir, listener, listening, door.hook_secret, trust)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
+
+
+def _trusted(data_dir: Path) -> Trust:
+    try:
+        trust = Trust.open(data_dir)
+        trust.begin()
+    except TrustError as error:
+        raise CannotServeError(str(error), error.fix) from error
+    return trust
 
 
 async def _run(
@@ -274,14 +293,17 @@ async def _run(
     listener: socket.socket,
     listening: Callable[[int], None],
     hook_secret: bytes,
+    trust: Trust,
 ) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
         plane = ReconcilerPlane(reconciler)
-        agents = ReconcilerAgents(reconciler, store)
+        agents = ReconcilerAgents(reconciler, store, LoginChecks())
         changes = ConfigRepo(source, plane.preview)
         past = SandboxPast(source.repository, plane, store.snapshots)
-        app = create_app(Ports(plane, ApiJournal(store), agents, changes, past, hook_secret))
+        journal = ApiJournal(store)
+        ports = Ports(plane, journal, agents, changes, past, store.audit, trust, hook_secret)
+        app = create_app(ports)
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(
             app,

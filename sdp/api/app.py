@@ -7,6 +7,7 @@ from sdp.api import (
     changes,
     container_logs,
     deployments,
+    enrolment,
     events,
     garbage,
     history,
@@ -42,7 +43,8 @@ def create_app(ports: Ports) -> FastAPI:
     sessions = agents.Sessions(ports)
     for part in (sandboxes, history, inventory, deployments, events, changes, life, hooks):
         api.include_router(part.router(ports))
-    api.include_router(nodes.router(ports.plane, VERSION))
+    api.include_router(nodes.router(ports, sessions, VERSION))
+    api.include_router(enrolment.router(ports, sessions))
     api.include_router(garbage.router(ports.plane))
     api.include_router(container_logs.router(ports.plane, sessions))
     app.include_router(api)
