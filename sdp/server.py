@@ -24,21 +24,21 @@ from typing_extensions import override
 from sdp import clock
 from sdp.api import views
 from sdp.api.app import create_app
+from sdp.api.broker import Broker
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.door import CannotServeError, Door, check_proxy, exposed, listener, protection
 from sdp.api.events import encode
+from sdp.api.login_checks import LoginChecks
 from sdp.api.past import SandboxPast
-from sdp.api.people import NotProved
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, People, Ports, Send
 from sdp.api.problems import ProblemError, response
+from sdp.api.prover import AgentProver
 from sdp.api.sessions import Session, Sessions
 from sdp.process import keep_to_itself
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
-from sdp.protocol.secret import Secret
 from sdp.reconciler import events
-from sdp.reconciler.audit import Act
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
@@ -54,6 +54,8 @@ from sdp.store.deployments import BadCursorError
 from sdp.store.logfile import LogLine
 from sdp.store.sessions import Session as StoredSession
 from sdp.store.store import Store
+from sdp.trust.folder import Trust
+from sdp.trust.standing import TrustError
 
 STOP_SECONDS = 1
 _PAGE = 500
@@ -188,14 +190,16 @@ class ApiJournal:
 class ReconcilerAgents:
     """Store and reconciler, as agents' sessions hand on to them."""
 
-    def __init__(self, reconciler: Reconciler, store: Store) -> None:
+    def __init__(self, reconciler: Reconciler, store: Store, logins: LoginChecks) -> None:
         self._reconciler = reconciler
         self._store = store
+        self._logins = logins
 
     async def stored(self, node: str, outbox: str) -> int:
         return await self._store.stored(node, outbox)
 
     async def connected(self, hello: frames.Hello, send: Send) -> None:
+        self._logins.connected(hello, send)
         await self._reconciler.connected(hello.node, send, hello)
 
     async def reported(self, node: str, report: NodeReport, generation: int) -> None:
@@ -207,6 +211,9 @@ class ReconcilerAgents:
     async def timed(self, node: str, skew: Skew) -> None:
         self._reconciler.timed(node, skew)
 
+    async def checked(self, node: str, told: frames.LoginChecked) -> None:
+        self._logins.checked(node, told)
+
     async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
         self._reconciler.measured(node, samples)
 
@@ -217,6 +224,7 @@ class ReconcilerAgents:
             await self._reconciler.entry(hello.node, body)
 
     async def disconnected(self, hello: frames.Hello, send: Send) -> None:
+        self._logins.disconnected(hello, send)
         await self._reconciler.disconnected(hello.node, send)
 
 
@@ -246,11 +254,12 @@ async def serve(
     if door.proxy:
         check_proxy(door.proxy)
     with listener(door) as listens:
+        front = _Front(door, tls, listens, _trusted(data_dir))
         _log_to_stderr()
         for each in exposed(door):
             log.warning(each.message, fix=each.fix)
         try:
-            await _run(source, data_dir, door, tls, listens)
+            await _run(source, data_dir, front)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
@@ -280,57 +289,65 @@ class ApiSessions:
             log.warning("expired sessions could not be purged", reason=str(error))
 
 
-class _Nobody:
-    """Proves nobody, keeps nothing."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Front:
+    """What clients and agents meet."""
 
-    async def prove(self, user: str, secret: Secret) -> NotProved:
-        _ = user, secret
-        fix = "update sdp"
-        return NotProved(503, "no-prover", "No logins", "Nobody here can prove a login.", fix)
-
-    def keep(self, session: str, user: str, secret: Secret) -> None:
-        _ = session, user
-        secret.wipe()
-
-    def drop(self, session: str) -> None:
-        _ = session
-
-    async def record(self, acts: Sequence[Act]) -> None:
-        for act in acts:
-            log.info("act", kind=act.kind, status=act.status, user=act.user, action=act.action)
+    door: Door
+    tls: ssl.SSLContext | None
+    listens: socket.socket
+    trust: Trust
 
 
-async def _run(
-    source: Source,
-    data_dir: Path,
-    door: Door,
-    tls: ssl.SSLContext | None,
-    listens: socket.socket,
-) -> None:
+def _trusted(data_dir: Path) -> Trust:
+    try:
+        trust = Trust.open(data_dir)
+        trust.begin()
+    except TrustError as error:
+        raise CannotServeError(str(error), error.fix) from error
+    return trust
+
+
+async def _run(source: Source, data_dir: Path, front: _Front) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
-        reconciler = Reconciler(source, LoopJournal(store))
+        broker, checks = Broker(), LoginChecks()
+        reconciler = Reconciler(source, LoopJournal(store), lender=broker)
+        broker.changed = lambda user: _lent(reconciler, broker, user)
         plane = ReconcilerPlane(reconciler)
-        agents = ReconcilerAgents(reconciler, store)
         changes = ConfigRepo(source, plane.preview)
-        past = SandboxPast(source.repository, plane, store.snapshots)
-        nobody = _Nobody()
-        sessions = await Sessions.load(ApiSessions(store), nobody, clock.now())
-        people = People(sessions, nobody, nobody, nobody)
-        ports = Ports(plane, ApiJournal(store), agents, changes, past, people)
+        sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
         app = create_app(
-            dataclasses.replace(ports, hook_secret=door.hook_secret, exposed=exposed(door))
+            Ports(
+                plane,
+                ApiJournal(store),
+                ReconcilerAgents(reconciler, store, checks),
+                changes,
+                SandboxPast(source.repository, plane, store.snapshots),
+                People(sessions, AgentProver(plane, checks), broker),
+                store.audit,
+                front.trust,
+                front.door.hook_secret,
+                exposed(front.door),
+            )
         )
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
-        server = _Server(configured(app, door, tls), door)
+        server = _Server(configured(app, front.door, front.tls), front.door)
         async with asyncio.TaskGroup() as group:
             reconciling = group.create_task(reconciler.run(changes))
             forgetting = group.create_task(retention.forget(store, lambda: _history(reconciler)))
             sweeping = group.create_task(sessions.run())
-            await server.serve(sockets=[listens])
+            lending = group.create_task(broker.run())
+            await server.serve(sockets=[front.listens])
+            lending.cancel()
             sweeping.cancel()
             forgetting.cancel()
             reconciling.cancel()
     log.info("stopped")
+
+
+def _lent(reconciler: Reconciler, broker: Broker, user: str) -> None:
+    """Tell the loop whose credentials came or went."""
+    (reconciler.came if user in broker.live() else reconciler.went)(user)
 
 
 def _history(reconciler: Reconciler) -> datetime.timedelta | None:
