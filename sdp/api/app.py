@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI, Response
 
 from sdp.api import (
     agents,
+    audit,
     changes,
     container_logs,
     deployments,
@@ -42,8 +43,9 @@ def create_app(ports: Ports) -> FastAPI:
     sessions = agents.Sessions(ports)
     for part in (sandboxes, history, inventory, deployments, events, changes, life, hooks):
         api.include_router(part.router(ports))
+    api.include_router(garbage.router(ports))
+    api.include_router(audit.router(ports.audit))
     api.include_router(nodes.router(ports.plane, VERSION))
-    api.include_router(garbage.router(ports.plane))
     api.include_router(container_logs.router(ports.plane, sessions))
     app.include_router(api)
     app.include_router(agents.router(sessions))

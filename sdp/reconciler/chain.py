@@ -13,6 +13,7 @@ from typing import Final
 from sdp.reconciler.audit import Act
 from sdp.spec.roles import ITSELF
 
+_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Act))
 LONGEST: Final = 1_000
 """Characters of one field that are kept; the rest is cut."""
 
@@ -156,7 +157,7 @@ def _fault(last: Head, entry: Entry) -> str:
 def _link(before: str, seq: int, act: Act) -> str:
     """Return the SHA-256 of the hash before and the row as canonical JSON, in hex."""
     at = act.at.astimezone(datetime.UTC).isoformat(timespec="microseconds")
-    row = {**dataclasses.asdict(act), "at": at, "seq": seq}
+    row = {**{name: getattr(act, name) for name in _FIELDS}, "at": at, "seq": seq}
     canonical = json.dumps(row, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{before}{canonical}".encode()).hexdigest()
 
