@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from sdp import clock
-from sdp.api.audit_views import ActPage, ActView, AuditFinding, AuditVerdict
+from sdp.api.audit_views import ActPage, ActView, AuditVerdict
 from sdp.api.people import Caller
 from sdp.api.ports import Audit
 from sdp.reconciler.audit import Act, ActKind, ActStatus, Auditor, Wanted
@@ -38,21 +38,13 @@ def router(audit: Audit) -> APIRouter:
     ) -> ActPage:
         """List what was done, and what was refused, newest first."""
         page = await audit.page(wanted, limit, int(cursor or 0))
-        acts = tuple(shown(each) for each in page.entries)
+        acts = tuple(ActView.of(each) for each in page.entries)
         return ActPage(acts=acts, following=str(page.following or ""))
 
     @routes.get("/audit/verify")
     async def verify_audit() -> AuditVerdict:
         """Look through all of it: whether every row is as it was written, and none is missing."""
-        found = await audit.verify()
-        return AuditVerdict(
-            ok=not found.findings,
-            rows=found.rows,
-            first=found.first,
-            last=found.head.seq,
-            hash=found.head.hash,
-            findings=tuple(AuditFinding(seq=e.seq, message=e.message) for e in found.findings),
-        )
+        return AuditVerdict.of(await audit.verify())
 
     @routes.get(
         "/audit/export",
@@ -97,28 +89,6 @@ def act(
     )
 
 
-def shown(entry: Entry) -> ActView:
-    """Return a row as the API shows it."""
-    found = entry.act
-    return ActView(
-        seq=entry.seq,
-        at=found.at,
-        kind=found.kind,
-        status=found.status,
-        user=found.user,
-        action=found.action,
-        address=found.address,
-        repository=found.repository,
-        branch=found.branch,
-        commit=found.commit,
-        environment=found.environment,
-        sandbox=found.sandbox,
-        service=found.service,
-        message=found.message,
-        hash=entry.hash,
-    )
-
-
 def _wanted(  # noqa: PLR0913, PLR0917 -- a query's parameters
     user: Text = "",
     kind: ActKind | None = None,
@@ -157,7 +127,7 @@ async def _exported(
             # From the first one on, all: a clock that was set back must leave no gap.
             entries = [*itertools.dropwhile(functools.partial(_is_before, since), entries)]
             since = None if entries else since
-        yield b"".join(shown(each).model_dump_json().encode() + b"\n" for each in entries)
+        yield b"".join(ActView.of(each).model_dump_json().encode() + b"\n" for each in entries)
 
 
 def _is_before(at: datetime.datetime, entry: Entry) -> bool:

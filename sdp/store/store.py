@@ -135,7 +135,8 @@ class Store:
 
     async def record(self, acts: Sequence[Act]) -> None:
         """Add to the audit, for good."""
-        await self._write(lambda write: write.record(acts))
+        if acts:
+            await self._write(lambda write: write.record(acts))
 
     async def events(
         self,

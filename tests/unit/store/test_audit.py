@@ -192,3 +192,13 @@ async def test_retention_leaves_the_audit_alone(tmp_path):
     async with Store.open(tmp_path) as store:
         await store.prune(NOW + datetime.timedelta(days=1000))
         assert await numbers(store, Wanted()) == [5, 4, 3, 2, 1]
+
+
+async def test_a_flood_of_refusals_is_kept_as_few_rows_that_say_how_many_it_was(tmp_path):
+    refused = act(kind="REFUSAL", status="refused", address="10.0.0.7")
+    async with Store.open(tmp_path) as store:
+        await store.audit.record([refused] * 1_000)
+        await store.audit.record([act(60, kind="REFUSAL", status="refused", address="10.0.0.7")])
+        newest = await store.audit.page(Wanted(), 2)
+        assert [each.seq for each in newest.entries] == [62, 61]
+        assert newest.entries[1].act.message.startswith("940 more")
