@@ -180,7 +180,10 @@ def _plain(act: Act) -> Act:
 
 
 def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else "\ufffd" for each in text[:LONGEST])
+    text = text[:LONGEST]
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def _broken(message: str, anchored: str, now: datetime.datetime) -> Act:
