@@ -105,8 +105,8 @@ def resume(
         missing = _missing(last.seq + 1, anchor.seq)
         message = f"{missing}: the database was lost, or is an older one"
         return anchor, _broken(message, anchor.hash, now)
-    if anchor.seq and named not in {anchor.hash, ""}:
-        message = f"row {anchor.seq} is another than the one that was written"
+    if anchor.seq and named != anchor.hash:
+        message = f"row {anchor.seq} is not the one that was written"
         return last, _broken(message, anchor.hash, now)
     return None
 
@@ -135,9 +135,8 @@ def verify(entries: Iterable[Entry], start: Head | None, anchor: Head | None) ->
     if anchor is not None and anchor.seq > last.seq:
         missing = _missing(last.seq + 1, anchor.seq)
         findings.append(Finding(last.seq + 1, f"{missing}: the anchor names the last of them"))
-    elif anchor is not None and named not in {anchor.hash, ""}:
-        message = "it is another than the one that the anchor names"
-        findings.append(Finding(anchor.seq, message))
+    elif anchor is not None and anchor.seq and named != anchor.hash:
+        findings.append(Finding(anchor.seq, "it is not the one that the anchor names"))
     return Verdict(rows, first, last, tuple(findings))
 
 

@@ -32,6 +32,7 @@ def test_any_sequence_of_acts_verifies_from_its_beginning_and_from_any_row_on(ch
     assert (whole.findings, whole.rows, whole.head) == ((), len(chain), head)
     for first in range(len(chain)):
         assert not verify(chain[first:], None, head).findings
+        assert first == 0 or verify(chain[first:], None, chain[first - 1].head).findings
 
 
 @SHORT

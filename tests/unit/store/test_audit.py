@@ -178,7 +178,7 @@ async def test_a_chain_that_was_written_anew_is_found_by_its_anchor(tmp_path):
         await store.record([act(user="mallory")] * 8)
         (forged / "trust/audit.head").write_bytes((mine / "trust/audit.head").read_bytes())
         assert [each.seq for each in (await store.audit.verify()).findings] == [5]
-    assert await found(forged) == [(9, "row 5 is another than the one that was written")]
+    assert await found(forged) == [(9, "row 5 is not the one that was written")]
 
 
 async def test_a_removed_or_torn_anchor_is_told(tmp_path):
