@@ -42,10 +42,10 @@ def _deployment(event: Event, status: ActStatus, action: str, message: str = "")
 
 
 def _changes(event: Event) -> Iterator[Act]:
-    """Yield a commit's changes: one for each sandbox and environment, or one for all else."""
-    secrets = {_stem(each) for each in _texts(event, "secrets")}
-    environments = {_stem(each) for each in _texts(event, "environments")}
-    for sandbox in _texts(event, "sandboxes"):
+    """Yield a commit's changes: one for each sandbox and environment, and one for all else."""
+    secrets, environments = {*_texts(event, "secrets")}, {*_texts(event, "environments")}
+    sandboxes = _texts(event, "sandboxes")
+    for sandbox in sandboxes:
         made = _act(event, "CHANGE", "done", "sandbox changed")
         yield dataclasses.replace(made, sandbox=sandbox)
     for name in sorted(environments - secrets):
@@ -54,12 +54,9 @@ def _changes(event: Event) -> Iterator[Act]:
     for name in sorted(secrets):
         made = _act(event, "SECRET_CHANGE", "done", "secrets changed")
         yield dataclasses.replace(made, environment=name)
-    if others := [each for each in _texts(event, "paths") if not _is_told(each)]:
+    named = ("sandboxes/", "environments/") if {*sandboxes, *environments, *secrets} else ()
+    if others := [each for each in _texts(event, "paths") if not each.startswith(named)]:
         yield _act(event, "CHANGE", "done", "files changed", ", ".join(others))
-
-
-def _is_told(path: str) -> bool:
-    return path.startswith(("sandboxes/", "environments/"))
 
 
 def _act(event: Event, kind: ActKind, status: ActStatus, action: str, message: str = "") -> Act:
@@ -92,8 +89,3 @@ def _text(event: Event, key: str) -> str:
 def _texts(event: Event, key: str) -> list[str]:
     found = event.data.get(key)
     return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
-
-
-def _stem(path: str) -> str:
-    """Return the name of a file without its folder and ending; a name stays one."""
-    return path.rpartition("/")[2].removesuffix(".yaml").removesuffix(".yml")

@@ -111,7 +111,7 @@ def test_a_commit_is_told_for_each_thing_it_changed_once():
         paths=["platform.yaml", "sandboxes/qa-a.yaml", "environments/qa.yaml"],
         sandboxes=["QA-A"],
         environments=["qa", "dev"],
-        secrets=["environments/qa.yaml"],
+        secrets=["qa"],
     )
     assert [(e.kind, e.sandbox, e.environment, e.message) for e in made] == [
         ("CHANGE", "QA-A", "", ""),
@@ -120,6 +120,11 @@ def test_a_commit_is_told_for_each_thing_it_changed_once():
         ("CHANGE", "", "", "platform.yaml"),
     ]
     assert {(e.user, e.status, e.commit) for e in made} == {("sari", "done", "c" * 40)}
+
+
+def test_a_commit_of_files_that_name_nothing_is_told_too():
+    (made,) = act("CHANGE", user="sari", paths=["sandboxes/broken.yaml"], sandboxes=[])
+    assert (made.action, made.message) == ("files changed", "sandboxes/broken.yaml")
 
 
 def test_a_held_change_is_a_refusal_that_names_what_it_takes():
