@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -117,8 +116,7 @@ class Scenario:
 
     def journal(self) -> list[dict[str, Any]]:
         """Return all that the journal tells of this sandbox, oldest first."""
-        url = f"{self.world.url}/api/events?follow=false&last_event_id=0"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with self.world.achmad.open("/api/events?follow=false&last_event_id=0") as answer:
             lines = answer.read().decode().splitlines()
         told = [json.loads(line.removeprefix("data: ")) for line in lines if line[:5] == "data:"]
         return [event for event in told if event.get("sandbox") == self.name]

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -236,7 +235,7 @@ def files(world: World) -> dict[str, bytes]:
 
 def answers(secretive: Secretive) -> dict[str, bytes]:
     """Return what the API and the commands say of a sandbox."""
-    url, name = secretive.world.url, secretive.scenario.name
+    name = secretive.scenario.name
     told: dict[str, bytes] = {}
     deployments = secretive.world.api("/api/deployments")
     assert isinstance(deployments, dict)
@@ -252,7 +251,7 @@ def answers(secretive: Secretive) -> dict[str, bytes]:
         "/api/events?follow=false&last_event_id=0",
         *(f"{each}?follow=false" for each in logs[:6]),
     ):
-        with urllib.request.urlopen(f"{url}{path}", timeout=10) as answer:
+        with secretive.world.achmad.open(path) as answer:
             told[path] = answer.read()
     for words in (("plan",), ("plan", "--json"), ("status", name), ("explain", name)):
         done = secretive.world.sdp(*words)

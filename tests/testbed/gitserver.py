@@ -123,7 +123,7 @@ def git_server(repositories: Path, users: Mapping[str, str], folder: Path) -> It
     """
     packages.ensure(packages.GIT_SERVER)
     server = GitServer(folder, _free_port())
-    _configure(server, repositories, users)
+    configure(server, repositories, users)
     try:
         server.start()
         yield server
@@ -131,7 +131,8 @@ def git_server(repositories: Path, users: Mapping[str, str], folder: Path) -> It
         server.stop()
 
 
-def _configure(server: GitServer, repositories: Path, users: Mapping[str, str]) -> None:
+def configure(server: GitServer, repositories: Path, users: Mapping[str, str]) -> None:
+    """Write what a Git server starts with; see `git_server`."""
     folder = server.folder
     folder.mkdir(parents=True, exist_ok=True)
     modules = [
