@@ -17,6 +17,7 @@ from sdp.agent.releases import Releases
 from sdp.agent.repositories import Repositories
 from sdp.agent.seals import Seals
 from sdp.agent.session import Identity
+from sdp.service_credential import ServiceCredential
 
 
 async def run(config: AgentConfig, version: str) -> None:
@@ -43,7 +44,8 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
         folder.mkdir(parents=True, exist_ok=True)
     shop = Workshop(caches, config.limits.build_timeout, config.limits.build_memory)
     engine = DockerEngine(config.docker, config.instance, config.node)
-    repositories = Repositories(config.repositories, caches, journal)
+    service = ServiceCredential(config.credentials)
+    repositories = Repositories(config.repositories, caches, journal, service)
     releases = Releases(state, repositories, journal, shop, config.limits.builds)
     copies = Copies(state, releases, ApacheGateways(engine), journal, shop, clock.now)
     identity = IdentityFile(config.identity)

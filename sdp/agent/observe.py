@@ -324,12 +324,19 @@ class Observer:
 def _looked(
     known: Mapping[str, Repository], found: Mapping[str, Repository]
 ) -> dict[str, Repository]:
-    """Return what is known after a look; where it failed, branches are as they were last seen."""
+    """Return what is known after a look; where it failed, branches are as they were last seen.
+
+    One that was not even made, for want of credentials, leaves more of what the last one found.
+    """
     fresh: dict[str, Repository] = {}
     for name, told in found.items():
+        kept: dict[str, object] = {}
         before = known.get(name)
-        kept = before.branches if before and told.error and not told.branches else told.branches
-        fresh[name] = told.model_copy(update={"branches": kept})
+        if before and not told.branches and (told.error or not told.checked_at):
+            kept["branches"] = before.branches
+        if before and not told.checked_at:
+            kept |= {"checked_at": before.checked_at, "error": before.error}
+        fresh[name] = told.model_copy(update=kept)
     return {**known, **fresh}
 
 

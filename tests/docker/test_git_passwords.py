@@ -1,0 +1,105 @@
+"""Real git, a real server that asks for a password: what is lent serves, and stays nowhere."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sdp.agent.repositories import Repositories
+from sdp.protocol.actions import Fetch
+from sdp.protocol.frames import Failed, Succeeded
+from sdp.protocol.secret import Credentials, Secret
+from sdp.service_credential import ServiceCredential
+from tests.testbed.gitserver import GitServer, git_server
+from tests.unit.agent.repositories import Origin, git
+from tests.unit.agent.test_releases import Told
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(60)]
+PASSWORD = "canary-7f3a'@:% "
+SARI = Credentials("sari", Secret(PASSWORD))
+WRONG = Credentials("sari", Secret("canary-wrong"))
+
+
+class World:
+    def __init__(self, server: GitServer, origin: Origin, tmp_path: Path) -> None:
+        self.server = server
+        self.origin = origin
+        self.clone = origin.clone(tmp_path / "clone")
+        git(self.clone, "remote", "set-url", "origin", f"{server.url}/account.git")
+        self.file = tmp_path / "credentials.yaml"
+        paths = {"account": self.clone}
+        service = ServiceCredential(self.file)
+        self.repositories = Repositories(paths, tmp_path, Told(), service)
+
+    def pushed(self) -> str:
+        tip = self.origin.commit({"a": "1"}, "feature/login")
+        bare = self.server.folder.parent / "repositories" / "account.git"
+        git(self.origin.folder, "push", "--quiet", str(bare), "feature/login")
+        return tip
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    origin = Origin(tmp_path / "origin")
+    repositories = tmp_path / "repositories"
+    repositories.mkdir()
+    git(origin.folder, "clone", "--quiet", "--bare", ".", str(repositories / "account.git"))
+    with git_server(repositories, {"sari": PASSWORD, "reader": "r"}, tmp_path / "git") as server:
+        yield World(server, origin, tmp_path)
+
+
+async def test_a_users_own_serve_a_look_and_a_fetch(world):
+    tip = world.pushed()
+    told = (await world.repositories.look(("account",), SARI))["account"]
+    assert (told.error, told.credentials, told.branches["feature/login"]) == ("", "wanted", tip)
+    fetch = Fetch(repository="account", branch="feature/login", commit=tip)
+    assert await world.repositories.fetch(fetch, "d-1", SARI) == Succeeded()
+    assert "sari POST /account.git/git-upload-pack" in world.server.access_log
+    assert "canary" not in "".join(
+        file.read_text(errors="replace") for file in world.clone.rglob("*") if file.is_file()
+    )
+
+
+async def test_the_service_credential_serves_where_nothing_is_lent(world):
+    world.file.touch(0o600)
+    world.file.write_text("username: reader\npassword: r\n")
+    tip = world.pushed()
+    told = (await world.repositories.look(()))["account"]
+    assert (told.error, told.credentials, told.branches["feature/login"]) == ("", "served", tip)
+    fetch = Fetch(repository="account", branch="feature/login", commit=tip)
+    assert await world.repositories.fetch(fetch, "d-1") == Succeeded()
+    assert "reader POST /account.git/git-upload-pack" in world.server.access_log
+
+
+async def test_wrong_credentials_are_terminal_and_show_in_no_answer(world):
+    tip = world.pushed()
+    fetch = Fetch(repository="account", branch="feature/login", commit=tip)
+    failed = await world.repositories.fetch(fetch, "d-1", WRONG)
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.terminal) == ("AuthenticationFailed", True)
+    assert "canary" not in repr(failed)
+
+
+async def test_no_process_shows_what_is_lent(world):
+    """Everything that /proc tells of this machine's processes while git runs."""
+    seen: list[bytes] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            for process in Path("/proc").glob("[0-9]*"):
+                for name in ("cmdline", "environ"):
+                    try:
+                        seen.append((process / name).read_bytes())
+                    except OSError:
+                        continue
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    await world.repositories.look(("account",), SARI)
+    done.set()
+    watching.join()
+    shown = b"\n".join(seen)
+    assert b"SDP_ASKPASS" in shown
+    assert b"canary" not in shown
