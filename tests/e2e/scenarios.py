@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -63,6 +64,13 @@ class Scenario:
         """Ask a service for a page, which it notes in its log."""
         port = self.status()["url"].rpartition(":")[2].partition("/")[0]
         assert self.world.ask(int(port), f"{service}/{page}")
+
+    def environment(self, service: str, *names: str) -> dict[str, str]:
+        """Return the hashes that a service tells of its variables, and of its files."""
+        port = int(self.status()["url"].rpartition(":")[2].partition("/")[0])
+        asked = [("file" if name.startswith("/") else "variable", name) for name in names]
+        query = urllib.parse.urlencode(asked)
+        return dict(self.world.ask(port, f"{service}/environment?{query}"))
 
     def answers(self, service: str, branch: str, seconds: float = 90) -> None:
         self.world.until(
