@@ -2,6 +2,7 @@
 
 from sdp import clock
 from sdp.agent import durable, main
+from sdp.agent.accounts import Accounts
 from sdp.agent.activity import AccessLogs
 from sdp.agent.apache import ApacheGateways
 from sdp.agent.config import AgentConfig
@@ -11,6 +12,8 @@ from sdp.agent.facts import Facts
 from sdp.agent.gateway import Copies
 from sdp.agent.identity import IdentityFile
 from sdp.agent.journal import Journal
+from sdp.agent.lent import Opener
+from sdp.agent.login_desk import Checker
 from sdp.agent.outbox import Outbox
 from sdp.agent.recipes import Workshop
 from sdp.agent.releases import Releases
@@ -44,8 +47,9 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
         folder.mkdir(parents=True, exist_ok=True)
     shop = Workshop(caches, config.limits.build_timeout, config.limits.build_memory)
     engine = DockerEngine(config.docker, config.instance, config.node)
-    service = ServiceCredential(config.credentials)
-    repositories = Repositories(config.repositories, caches, journal, service)
+    opener = Opener()
+    accounts = Accounts(opener, ServiceCredential(config.credentials))
+    repositories = Repositories(config.repositories, caches, journal, accounts)
     releases = Releases(state, repositories, journal, shop, config.limits.builds)
     copies = Copies(state, releases, ApacheGateways(engine), journal, shop, clock.now)
     identity = IdentityFile(config.identity)
@@ -53,7 +57,13 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
     releases.sweep()
     copies.sweep()
     return main.Parts(
-        identity=Identity(config.control_plane, config.node, config.instance, version),
+        identity=Identity(
+            config.control_plane,
+            config.node,
+            config.instance,
+            version,
+            recipient=opener.recipient,
+        ),
         state=state,
         place=Place(
             node=config.node,
@@ -69,5 +79,6 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
         seals=Seals(identity, state),
         facts=Facts(engine, state, config.images_folder, identity),
         access=AccessLogs(state / "access", state / "activity.json", clock.now),
+        logins=Checker(repositories, opener),
         poll_seconds=config.poll_seconds,
     )

@@ -1,22 +1,21 @@
 """The node's configured clones: fetched into for deployments, and asked what they know."""
 
 import asyncio
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from sdp import askpass, clock
+from sdp import clock
+from sdp.agent.accounts import Account, Accounts
 from sdp.agent.git import Clone
 from sdp.agent.git_problem import GitProblem, problem
+from sdp.agent.lent import NOTHING, Lent, Opener
 from sdp.protocol.actions import Fetch
 from sdp.protocol.frames import Outcome, Succeeded
 from sdp.protocol.report import Repository
 from sdp.protocol.secret import Credentials
-from sdp.service_credential import ServiceCredential, Unusable
 
 STAGE = "git fetch"
-NO_SERVICE = ServiceCredential()
 
 
 class Journal(Protocol):
@@ -29,22 +28,19 @@ class Journal(Protocol):
 
 
 class Repositories:
-    """``paths`` maps a repository's name to its clone; ``home`` is the HOME that git gets.
-
-    A user's credentials come first, where they are lent; then the node's own ``service``.
-    """
+    """``paths`` maps a repository's name to its clone; ``home`` is the HOME that git gets."""
 
     def __init__(
         self,
         paths: Mapping[str, Path],
         home: Path,
         journal: Journal,
-        service: ServiceCredential = NO_SERVICE,
+        accounts: Accounts | None = None,
     ) -> None:
         self._clones = {name: Clone(path, home) for name, path in paths.items()}
         self._locks = {name: asyncio.Lock() for name in paths}
         self._journal = journal
-        self._service = service
+        self._accounts = accounts or Accounts(Opener())
         self._wanting: set[str] = set()
 
     def clone(self, name: str) -> Clone | GitProblem:
@@ -54,9 +50,7 @@ class Repositories:
             "CloneMissing", f"this node's agent has no repository named {name} in its file"
         )
 
-    async def fetch(
-        self, action: Fetch, deployment: str, lent: Credentials | None = None
-    ) -> Outcome:
+    async def fetch(self, action: Fetch, deployment: str, lent: Lent = NOTHING) -> Outcome:
         clone = self.clone(action.repository)
         if isinstance(clone, GitProblem):
             return clone.failed()
@@ -74,9 +68,7 @@ class Repositories:
         self._journal.finished(deployment, STAGE, f"{action.branch} @ {action.commit[:7]}")
         return Succeeded()
 
-    async def look(
-        self, names: tuple[str, ...], lent: Credentials | None = None
-    ) -> dict[str, Repository]:
+    async def look(self, names: tuple[str, ...], lent: Lent = NOTHING) -> dict[str, Repository]:
         """Ask these repositories' origins; for none all, but those that wait to be lent a password."""
         chosen = names or await self._pollable()
         async with asyncio.TaskGroup() as group:
@@ -95,93 +87,43 @@ class Repositories:
 
     async def _pollable(self) -> tuple[str, ...]:
         """Return the repositories that can be looked at without a user's credentials."""
-        own = {name: await self._own(self._clones[name]) for name in self._wanting}
-        return tuple(name for name in self._clones if name not in own or own[name] is not None)
+        own = {
+            each: await self._accounts.at(self._clones[each], NOTHING) for each in self._wanting
+        }
+        return tuple(each for each in self._clones if each not in own or own[each].own)
 
-    async def _own(self, clone: Clone) -> Credentials | GitProblem | None:
-        """Return the node's own account for a clone's origin, where it asks for one and has one."""
-        origin = await clone.origin()
-        if isinstance(origin, GitProblem):
-            return origin
-        site = askpass.site_of(origin)
-        found = self._service.of(site) if site else None
-        if isinstance(found, Unusable):
-            return GitProblem("CredentialsUnusable", found.message, found.fix)
-        return found
+    async def _fetch(self, clone: Clone, action: Fetch, lent: Lent) -> GitProblem | None:
+        account = await self._accounts.at(clone, lent)
+        if isinstance(account.chosen, GitProblem):
+            return account.chosen
+        failed = await clone.fetch(action.branch, action.commit, account.chosen)
+        return account.blamed(failed) if failed else None
 
-    async def _fetch(
-        self, clone: Clone, action: Fetch, lent: Credentials | None
-    ) -> GitProblem | None:
-        account = lent or await self._own(clone)
-        if isinstance(account, GitProblem):
-            return account
-        failed = await clone.fetch(action.branch, action.commit, account)
-        return _with_whose(failed, account, lent) if failed else None
-
-    async def _look(self, name: str, lent: Credentials | None) -> Repository:
+    async def _look(self, name: str, lent: Lent) -> Repository:
         clone = self._clones[name]
-        own = await self._own(clone)
-        account = lent or own
-        branches: dict[str, str] | GitProblem
-        if isinstance(account, GitProblem):
-            branches = account
-        else:
-            branches = await clone.ls_remote(account)
-        present = await clone.present()
-        asks = await self._asks(clone, branches, own, lent)
-        (self._wanting.add if asks == "wanted" else self._wanting.discard)(name)
-        if asks == "wanted" and account is None and not isinstance(present, GitProblem):
-            return Repository(
-                branches={}, present=present, error="", checked_at=None, credentials=asks
-            )
-        refused = isinstance(branches, GitProblem) and branches.reason == "AuthenticationFailed"
-        if isinstance(branches, GitProblem) and not isinstance(account, GitProblem):
-            branches = _with_whose(branches, account, lent)
-        problems = [told for told in (branches, present) if isinstance(told, GitProblem)]
-        error = next((": ".join(filter(None, (p.message, p.fix))) for p in problems), "")
-        return Repository(
-            branches={} if isinstance(branches, GitProblem) else branches,
-            present=() if isinstance(present, GitProblem) else present,
-            error=error,
-            checked_at=clock.now(),
-            credentials=asks,
-            refused=lent.user if lent and refused else "",
-        )
-
-    async def _asks(
-        self,
-        clone: Clone,
-        found: dict[str, str] | GitProblem,
-        own: Credentials | GitProblem | None,
-        lent: Credentials | None,
-    ) -> Literal["", "served", "wanted"]:
-        """Return whether a look tells that the origin asks for credentials, and who has them."""
-        if isinstance(own, Credentials):
-            return "served"
-        reason = found.reason if isinstance(found, GitProblem) else ""
-        if reason == "CredentialsUnusable":
-            return "wanted"
-        if reason != "AuthenticationFailed" and lent is None:
-            return ""
-        origin = await clone.origin()
-        asks = isinstance(origin, str) and askpass.site_of(origin) is not None
-        return "wanted" if asks else ""
+        account = await self._accounts.at(clone, lent)
+        chosen = account.chosen
+        branches = chosen if isinstance(chosen, GitProblem) else await clone.ls_remote(chosen)
+        needs = account.needs(branches)
+        (self._wanting.add if needs == "wanted" else self._wanting.discard)(name)
+        told = _told(account, branches, await clone.present())
+        return told.model_copy(update={"credentials": needs})
 
 
-def _with_whose(
-    failed: GitProblem, account: Credentials | None, lent: Credentials | None
-) -> GitProblem:
-    """Return a refusal with whose credentials were refused, and who can mend that."""
-    if failed.reason != "AuthenticationFailed":
-        return failed
-    if account is None:
-        return failed
-    if lent is None:
-        whose, fix = (
-            f"the service credential {account.user}",
-            "correct the file credentials: names",
-        )
-    else:
-        whose, fix = f"the credentials of {lent.user}", f"log in again as {lent.user}: sdp login"
-    message = f"{failed.message} (with {whose})"
-    return dataclasses.replace(failed, message=message, fix=fix)
+def _told(
+    account: Account,
+    branches: dict[str, str] | GitProblem,
+    present: tuple[str, ...] | GitProblem,
+) -> Repository:
+    """Return what is reported after a look; one with nothing in hand tells of no branches."""
+    refused = isinstance(branches, GitProblem) and branches.reason == "AuthenticationFailed"
+    asked = not (refused and account.asks and account.chosen is None)
+    problems = [account.blamed(branches)] if isinstance(branches, GitProblem) and asked else []
+    problems += [present] if isinstance(present, GitProblem) else []
+    return Repository(
+        branches={} if isinstance(branches, GitProblem) else branches,
+        present=() if isinstance(present, GitProblem) else present,
+        error=next((": ".join(filter(None, (p.message, p.fix))) for p in problems), ""),
+        checked_at=clock.now() if asked else None,
+        refused=account.lent.user if refused and isinstance(account.lent, Credentials) else "",
+    )

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from sdp import clock
+from sdp.agent.accounts import Accounts
+from sdp.agent.lent import Lent, Opener
+from sdp.agent.login_desk import Checker
 from sdp.agent.repositories import Repositories
+from sdp.protocol import sealed
 from sdp.protocol.actions import Fetch
-from sdp.protocol.frames import Failed, Succeeded
+from sdp.protocol.frames import CheckLogin, Failed, Succeeded
 from sdp.protocol.secret import Credentials, Secret
 from sdp.service_credential import ServiceCredential
 from tests.testbed.gitserver import GitServer, git_server
@@ -30,7 +35,25 @@ class World:
         self.file = tmp_path / "credentials.yaml"
         paths = {"account": self.clone}
         service = ServiceCredential(self.file)
-        self.repositories = Repositories(paths, tmp_path, Told(), service)
+        self.opener = Opener()
+        accounts = Accounts(self.opener, service)
+        self.repositories = Repositories(paths, tmp_path, Told(), accounts)
+        self.checker = Checker(self.repositories, self.opener)
+
+    def lend(self, credentials: Credentials, purpose: str = "this") -> Lent:
+        text = sealed.seal(credentials, self.opener.recipient, purpose, clock.now())
+        return Lent(text, purpose)
+
+    async def check(self, credentials: Credentials, origin: str = "", seconds: float = 10) -> str:
+        """Return what comes of a login, with an origin other than usual."""
+        git(self.clone, "remote", "set-url", "origin", origin or f"{self.server.url}/account.git")
+        text = self.lend(credentials, sealed.checking("r-1", "account")).text
+        asked = CheckLogin(
+            request="r-1", repository="account", credentials=text, timeout_seconds=seconds
+        )
+        told = await self.checker.check(asked)
+        assert "canary" not in told.message
+        return told.outcome
 
     def pushed(self) -> str:
         tip = self.origin.commit({"a": "1"}, "feature/login")
@@ -51,10 +74,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 async def test_a_users_own_serve_a_look_and_a_fetch(world):
     tip = world.pushed()
-    told = (await world.repositories.look(("account",), SARI))["account"]
+    told = (await world.repositories.look(("account",), world.lend(SARI)))["account"]
     assert (told.error, told.credentials, told.branches["feature/login"]) == ("", "wanted", tip)
     fetch = Fetch(repository="account", branch="feature/login", commit=tip)
-    assert await world.repositories.fetch(fetch, "d-1", SARI) == Succeeded()
+    assert await world.repositories.fetch(fetch, "d-1", world.lend(SARI)) == Succeeded()
     assert "sari POST /account.git/git-upload-pack" in world.server.access_log
     assert "canary" not in "".join(
         file.read_text(errors="replace") for file in world.clone.rglob("*") if file.is_file()
@@ -75,10 +98,22 @@ async def test_the_service_credential_serves_where_nothing_is_lent(world):
 async def test_wrong_credentials_are_terminal_and_show_in_no_answer(world):
     tip = world.pushed()
     fetch = Fetch(repository="account", branch="feature/login", commit=tip)
-    failed = await world.repositories.fetch(fetch, "d-1", WRONG)
+    failed = await world.repositories.fetch(fetch, "d-1", world.lend(WRONG))
     assert isinstance(failed, Failed)
     assert (failed.reason, failed.terminal) == ("AuthenticationFailed", True)
     assert "canary" not in repr(failed)
+
+
+async def test_a_login_is_proven_by_an_origin_that_takes_it_and_refuses_others(world):
+    assert await world.check(SARI) == "Proved"
+    assert await world.check(WRONG) == "Wrong"
+    assert await world.check(SARI, f"{world.server.failing}/account.git") == "Failed"
+    hanging = f"{world.server.hanging}/account.git"
+    assert await world.check(SARI, hanging, seconds=0.5) == "TimedOut"
+    assert await world.check(SARI, f"file://{world.origin.folder}") == "Open"
+    assert await world.check(SARI, f"{world.server.url}/none.git") == "NoRepository"
+    world.server.stop()
+    assert await world.check(SARI) == "Unreachable"
 
 
 async def test_no_process_shows_what_is_lent(world):
@@ -97,7 +132,7 @@ async def test_no_process_shows_what_is_lent(world):
 
     watching = threading.Thread(target=watch)
     watching.start()
-    await world.repositories.look(("account",), SARI)
+    await world.repositories.look(("account",), world.lend(SARI))
     done.set()
     watching.join()
     shown = b"\n".join(seen)

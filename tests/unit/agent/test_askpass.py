@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from sdp import clock
+from sdp.agent.accounts import Accounts
 from sdp.agent.git import Clone
 from sdp.agent.git_problem import GitProblem
+from sdp.agent.lent import NOTHING, Lent, Opener
 from sdp.agent.repositories import Repositories
 from sdp.askpass import reply, site_of
+from sdp.protocol import sealed
 from sdp.protocol.actions import Fetch
 from sdp.protocol.frames import Failed
 from sdp.protocol.secret import Credentials, Secret
@@ -195,10 +199,18 @@ class Node:
     def __init__(self, host: Asking, tmp_path: Path, service: ServiceCredential) -> None:
         clone_of(f"{host.url}/account.git", tmp_path)
         paths = {"account": tmp_path / "clone"}
-        self.repositories = Repositories(paths, tmp_path, Told(), service)
+        self.opener = Opener()
+        accounts = Accounts(self.opener, service)
+        self.repositories = Repositories(paths, tmp_path, Told(), accounts)
 
     async def look(self, lent: Credentials | None = None):
-        return (await self.repositories.look(("account",), lent))["account"]
+        return (await self.repositories.look(("account",), self.lend(lent, "a look")))["account"]
+
+    def lend(self, credentials: Credentials | None, purpose: str) -> Lent:
+        if credentials is None:
+            return NOTHING
+        text = sealed.seal(credentials, self.opener.recipient, purpose, clock.now())
+        return Lent(text, purpose)
 
 
 async def test_a_repository_whose_origin_asks_wants_credentials_and_is_not_polled(hosts, tmp_path):
@@ -219,7 +231,7 @@ async def test_refused_credentials_are_told_with_whose_they_are(hosts, tmp_path)
     assert "with the credentials of sari@company.com" in told.error
     assert "sdp login" in told.error
     fetch = Fetch(repository="account", branch="main", commit="1" * 40)
-    failed = await node.repositories.fetch(fetch, "d-1", SARI)
+    failed = await node.repositories.fetch(fetch, "d-1", node.lend(SARI, "a fetch"))
     assert isinstance(failed, Failed)
     assert failed.terminal
     assert "with the credentials of sari@company.com" in failed.message

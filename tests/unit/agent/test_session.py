@@ -9,6 +9,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from sdp.agent import usage
 from sdp.agent.engine import Draft, Inspected, Line, Used
+from sdp.agent.lent import Lent
 from sdp.agent.outbox import Outbox
 from sdp.agent.session import Identity, Session
 from sdp.protocol import frames
@@ -24,8 +25,16 @@ class Observer:
         self.refreshed: tuple[str, ...] = ()
         self.seen: dict[str, Inspected] = {}
 
-    def refresh(self, repositories: tuple[str, ...]) -> None:
+    def refresh(self, repositories: tuple[str, ...], lent: Lent) -> None:
         self.refreshed = repositories
+        self.lent = lent
+
+
+class Logins:
+    """Every origin takes every login."""
+
+    async def check(self, frame: frames.CheckLogin) -> frames.LoginChecked:
+        return frames.LoginChecked(request=frame.request, outcome="Proved")
 
 
 class Desk:
@@ -80,7 +89,7 @@ async def test_results_pass_a_log_that_nobody_reads_on(tmp_path: Path) -> None:
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
-        session = Session(identity, outbox, Observer(), Desk(), Chatter())
+        session = Session(identity, outbox, Observer(), Desk(), Chatter(), Logins())
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):
@@ -118,7 +127,7 @@ async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> Non
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
-        session = Session(identity, outbox, Observer(), Desk(), FakeEngine("mine"))
+        session = Session(identity, outbox, Observer(), Desk(), FakeEngine("mine"), Logins())
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):
@@ -160,7 +169,7 @@ async def test_usage_is_told_to_control_planes_that_know_it(
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
-        session = Session(identity, outbox, observer, Desk(), engine)
+        session = Session(identity, outbox, observer, Desk(), engine, Logins())
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):

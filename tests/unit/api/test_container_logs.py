@@ -22,7 +22,7 @@ from sdp.protocol import frames
 from sdp.protocol.report import Engine, NodeReport
 from tests.fakes.control_plane import FakeControlPlane, sandbox, served
 from tests.fakes.engine import FakeEngine
-from tests.unit.agent.test_session import Desk, Observer
+from tests.unit.agent.test_session import Desk, Logins, Observer
 
 PATH = "/api/sandboxes/qa-one/services/account/logs"
 
@@ -108,7 +108,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World(tmp_path)
     async with served(made.control.ports) as made.port:
         identity = Identity(f"ws://127.0.0.1:{made.port}/ws/agent", "micro-92", "acme", "1", {})
-        session = Session(identity, made.outbox, Observer(), Desk(), made.engine)
+        session = Session(identity, made.outbox, Observer(), Desk(), made.engine, Logins())
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             while (await made.control.agents.said.get())[0] != "reported":
