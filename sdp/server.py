@@ -53,6 +53,8 @@ from sdp.store.deployments import BadCursorError
 from sdp.store.logfile import LogLine
 from sdp.store.sessions import Session as StoredSession
 from sdp.store.store import Store
+from sdp.trust.folder import Trust
+from sdp.trust.standing import TrustError
 
 STOP_SECONDS = 1
 _PAGE = 500
@@ -266,9 +268,10 @@ async def serve(
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
     with _listener(door.host, door.port) as listener:
+        trust = _trusted(data_dir)
         _log_to_stderr()
         try:
-            await _run(source, data_dir, listener, listening, door.hook_secret)
+            await _run(source, data_dir, listener, listening, door.hook_secret, trust)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
@@ -318,12 +321,22 @@ class _Nobody:
             log.info("act", kind=act.kind, status=act.status, user=act.user, action=act.action)
 
 
+def _trusted(data_dir: Path) -> Trust:
+    try:
+        trust = Trust.open(data_dir)
+        trust.begin()
+    except TrustError as error:
+        raise CannotServeError(str(error), error.fix) from error
+    return trust
+
+
 async def _run(
     source: Source,
     data_dir: Path,
     listener: socket.socket,
     listening: Callable[[int], None],
     hook_secret: bytes,
+    trust: Trust,
 ) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
@@ -331,11 +344,12 @@ async def _run(
         agents = ReconcilerAgents(reconciler, store)
         changes = ConfigRepo(source, plane.preview)
         past = SandboxPast(source.repository, plane, store.snapshots)
+        journal = ApiJournal(store)
         nobody = _Nobody()
         sessions = await Sessions.load(ApiSessions(store), nobody, clock.now())
-        people = People(sessions, nobody, nobody, nobody)
+        people = People(sessions, nobody, nobody, store.audit)
         app = create_app(
-            Ports(plane, ApiJournal(store), agents, changes, past, people, hook_secret)
+            Ports(plane, journal, agents, changes, past, people, store.audit, trust, hook_secret)
         )
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(

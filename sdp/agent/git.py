@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdp import askpass
-from sdp.agent import durable, runner
+from sdp import askpass, durable
+from sdp.agent import runner
 from sdp.agent.git_problem import GitProblem, Reason, classify, problem
 from sdp.agent.runner import Command, Finished, NotStarted, OutOfMemory, TimedOut
 from sdp.protocol.secret import Credentials

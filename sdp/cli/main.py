@@ -10,7 +10,21 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from sdp.api.app import VERSION
-from sdp.cli import ask, edit, env, follow, init, life, plan, ports, serve, show, specs, template
+from sdp.cli import (
+    ask,
+    edit,
+    env,
+    follow,
+    init,
+    life,
+    nodes,
+    plan,
+    ports,
+    serve,
+    show,
+    specs,
+    template,
+)
 from sdp.cli import context as cli
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
@@ -19,7 +33,6 @@ from sdp.cli.extend import extend
 from sdp.cli.gc import gc
 from sdp.cli.history import history
 from sdp.cli.logs import logs
-from sdp.cli.nodes import nodes
 from sdp.cli.quotas import quotas
 from sdp.cli.snapshot import rollback, snapshot
 from sdp.cli.update import update
@@ -111,7 +124,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "logs": logs,
         "events": follow.events,
         "deployments": show.deployments,
-        "nodes": nodes,
+        "nodes": nodes.app,
         "ports": ports.ports,
         "quotas": quotas,
         "doctor": doctor,
@@ -141,7 +154,7 @@ def _listed(text: str) -> str:
     return "".join((head, "\n\nExamples:\n", *lines, gap, rest)) if found else text
 
 
-for each in (app, template.app, env.app):
+for each in (app, template.app, env.app, nodes.app):
     for one in each.registered_commands:
         one.epilog = cli.EXIT_CODES
         one.help = _listed(inspect.getdoc(one.callback) or "")
