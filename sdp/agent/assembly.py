@@ -43,7 +43,7 @@ async def run(config: AgentConfig, version: str) -> None:
 
 
 def identity_of(config: AgentConfig, version: str, recipient: str = "") -> Identity:
-    """Return who this agent is, as its own file says, and to whom secrets are sealed."""
+    """Return who this agent is, as its own file says; what it is lent is sealed to the recipient."""
     url, ca = config.control_plane, config.ca
     return Identity(url, config.node, config.instance, version, ca=ca, recipient=recipient)
 

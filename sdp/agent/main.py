@@ -26,7 +26,7 @@ from sdp.agent.observe import Disk, Observer
 from sdp.agent.outbox import Outbox
 from sdp.agent.perform import Desk, Performers
 from sdp.agent.seals import Seals
-from sdp.agent.session import OnRequest, Session
+from sdp.agent.session import Session
 from sdp.agent.strangers import Strangers
 from sdp.agent.trust import Trust
 
@@ -98,8 +98,9 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
         containers, parts.repositories, parts.releases, parts.copies, parts.seals
     )
     desk = Desk(performers, outbox, journal, observer)
-    asked = OnRequest(parts.engine, parts.logins)
-    session = Session(parts.identity, parts.trust, outbox, observer, desk, asked)
+    session = Session(
+        parts.identity, parts.trust, outbox, observer, desk, parts.engine, parts.logins
+    )
     async with asyncio.TaskGroup() as group:
         observing = group.create_task(observer.run())
         looking = group.create_task(parts.facts.run(observer.learned))

@@ -5,7 +5,6 @@ connection, is logged once, and is tried again.
 """
 
 import asyncio
-import dataclasses
 import random
 from typing import Protocol
 
@@ -49,31 +48,24 @@ class Engine(log_desk.Containers, usage.Engine, Protocol):
     """What is looked at while a control plane asks for it."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class OnRequest:
-    """What is done only while a control plane asks for it."""
-
-    engine: Engine
-    logins: Logins
-
-
 class Session:
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - one port per kind of frame
         self,
         identity: Identity,
         trust: Trust,
         outbox: Outbox,
         observer: Observer,
         desk: Desk,
-        on_request: OnRequest,
+        engine: Engine,
+        logins: Logins,
     ) -> None:
         self._identity = identity
         self._trust = trust
         self._outbox = outbox
         self._observer = observer
         self._desk = desk
-        self._engine = on_request.engine
-        self._logins = on_request.logins
+        self._engine = engine
+        self._logins = logins
         self._wake = asyncio.Event()
         self._generation = 0
         self._sent = 0

@@ -11,7 +11,7 @@ from sdp.agent import usage
 from sdp.agent.engine import Draft, Inspected, Line, Used
 from sdp.agent.lent import Lent
 from sdp.agent.outbox import Outbox
-from sdp.agent.session import OnRequest, Session
+from sdp.agent.session import Session
 from sdp.protocol import frames
 from sdp.protocol.frames import Entry, Succeeded
 from sdp.protocol.report import NodeReport
@@ -88,8 +88,9 @@ async def test_results_pass_a_log_that_nobody_reads_on(tmp_path: Path) -> None:
 
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        who, trust = identity(port), known.trust
-        session = Session(who, trust, outbox, Observer(), Desk(), OnRequest(Chatter(), Logins()))
+        session = Session(
+            identity(port), known.trust, outbox, Observer(), Desk(), Chatter(), Logins()
+        )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):
@@ -125,8 +126,9 @@ async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> Non
 
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        who, trust, engine = identity(port), known.trust, FakeEngine("mine")
-        session = Session(who, trust, outbox, Observer(), Desk(), OnRequest(engine, Logins()))
+        session = Session(
+            identity(port), known.trust, outbox, Observer(), Desk(), FakeEngine("mine"), Logins()
+        )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):
@@ -161,8 +163,7 @@ async def test_usage_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        who, trust = identity(port), known.trust
-        session = Session(who, trust, outbox, observer, Desk(), OnRequest(engine, Logins()))
+        session = Session(identity(port), known.trust, outbox, observer, Desk(), engine, Logins())
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):

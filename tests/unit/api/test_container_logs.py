@@ -14,7 +14,7 @@ from sdp.agent.log_desk import AT_ONCE
 from sdp.agent.observe import container as observed_as
 from sdp.agent.outbox import Outbox
 from sdp.agent.probe import Prober
-from sdp.agent.session import OnRequest, Session
+from sdp.agent.session import Session
 from sdp.api import container_logs
 from sdp.api.container_logs import Position
 from sdp.api.views import SandboxView, ServiceView
@@ -110,9 +110,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with served(made.control.ports) as made.port:
         trust = enrolled_here(tmp_path, made.control.trust)
         who = identity(made.port, instance="acme")
-        session = Session(
-            who, trust, made.outbox, Observer(), Desk(), OnRequest(made.engine, Logins())
-        )
+        session = Session(who, trust, made.outbox, Observer(), Desk(), made.engine, Logins())
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             while (await made.control.agents.said.get())[0] != "reported":
