@@ -67,15 +67,16 @@ async def answer(control: FakeControlPlane, route: str, token: str = "") -> int:
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
     scope: Scope = {
         "type": "http",
         "method": method,
         "path": path,
-        "headers": headers,
+        "headers": [(b"authorization", f"Bearer {token}".encode())] if token else [],
+        "query_string": b"",
         "scheme": "http",
+        "client": ("10.0.0.7", 4711),
+        "server": ("sdp", 80),
     }
-    scope |= {"query_string": b"", "client": ("10.0.0.7", 4711), "server": ("sdp", 80)}
     await Gate(PlainTextResponse("in"), control.ports)(scope, receive, send)
     return int(said[0]["status"])
 
