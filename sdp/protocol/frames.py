@@ -20,8 +20,13 @@ VERSION = 4
 TRUST_SINCE = 4
 """The first version in which an agent proves who it is, and passwords travel sealed to it."""
 
-SPOKEN = tuple(each for each in (VERSION, VERSION - 1) if each >= TRUST_SINCE)
-"""The versions that agents are taken with."""
+
+def spoken(version: int) -> frozenset[int]:
+    """Return the versions of agents that a control plane of a version takes."""
+    return frozenset(each for each in (version, version - 1) if each >= TRUST_SINCE)
+
+
+SPOKEN = spoken(VERSION)
 
 REFUSED = 4403
 """The close code that goes with Refuse: an agent comes back slowly."""
