@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sdp import clock
-from sdp.agent import images, listeners, live_environment, probe
+from sdp.agent import apache, images, listeners, live_environment, probe
 from sdp.agent.drain import drain
 from sdp.agent.engine import (
     PORT,
@@ -67,7 +67,6 @@ class Containers:
             command=(f"/src/app-{action.recipe.service}",),
             folder="/src",
             mounts=(Mount(release, "/src"),),
-            drop=("ALL",),
         )
         return await self._start(spec, draft, {**spec.files, **opened.files})
 
@@ -83,6 +82,7 @@ class Containers:
                 Mount(tree, action.mount),
                 Mount(access, action.access_log, read_only=False),
             ),
+            keep=apache.CAPABILITIES,
         )
         return await self._start(spec, draft, {**spec.files, **live_environment.FILES})
 
