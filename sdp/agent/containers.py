@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sdp import clock
 from sdp.agent import apache, images, listeners, live_environment, probe
+from sdp.agent.copy_folder import folder_of
 from sdp.agent.drain import drain
 from sdp.agent.engine import (
     PORT,
@@ -72,9 +73,12 @@ class Containers:
 
     async def start_gateway(self, action: actions.StartGateway) -> Outcome:
         spec = action.container
+        try:
+            tree = folder_of(self._place.copies, spec.sandbox, spec.commit).tree
+        except ValueError as error:
+            return Failed(reason="HostileName", message=str(error), terminal=True)
         access = self._place.access / spec.sandbox.lower()
         access.mkdir(parents=True, exist_ok=True)
-        tree = self._place.copies / spec.sandbox.lower() / spec.commit / "tree"
         draft = dataclasses.replace(
             _draft(spec),
             aliases=("gateway",),

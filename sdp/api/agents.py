@@ -18,12 +18,15 @@ from pydantic import ValidationError
 from sdp import clock
 from sdp.api.ports import Agents, Ports
 from sdp.protocol import frames
+from sdp.protocol.text import inert
 from sdp.reconciler.observed import Skew
 from sdp.spec.models import Platform
 
 HELLO_SECONDS = 10
 MAX_QUEUED = 10_000
 CLOCK_SECONDS = 30
+MOST_TOLD = 64 << 20
+"""Bytes of changes after which an agent has to report in full: so much at most is kept of it."""
 LOG_PARTS = 4
 """Parts of one log that an agent may send before they are read here."""
 _POLICY = 1008
@@ -78,7 +81,7 @@ class Session:
         self._socket = socket
         self._agents = agents
         self._queue: deque[frames.ToAgent] = deque()
-        self._stored = self._acknowledged = 0
+        self._stored = self._acknowledged = self._told = 0
         self._news = asyncio.Event()
         self._over: EndedError | None = None
         self._logs: dict[str, asyncio.Queue[frames.LogPart | frames.LogEnd | None]] = {}
@@ -145,10 +148,18 @@ class Session:
 
     async def _read(self) -> None:
         while True:
-            frame = await receive(self._socket)
+            frame, size = await receive(self._socket)
             if self._over is not None:
                 raise self._over
+            self._bound(frame, size)
             await self._take(frame)
+
+    def _bound(self, frame: frames.FromAgent, size: int) -> None:
+        """Bound what changes can pile up to; a report that is whole begins anew."""
+        if isinstance(frame, frames.Report | frames.Change):
+            self._told = size + (self._told if isinstance(frame, frames.Change) else 0)
+        if self._told > MOST_TOLD:
+            raise EndedError(_RETRY, "many changes: come again, report in full")
 
     async def _take(self, frame: frames.FromAgent) -> None:  # noqa: C901 -- one flat case per frame
         node = self.hello.node
@@ -244,7 +255,7 @@ class Sessions:
     async def _greeted(self, socket: WebSocket) -> frames.Hello:
         try:
             async with asyncio.timeout(HELLO_SECONDS):
-                hello = await receive(socket)
+                hello, _ = await receive(socket)
         except TimeoutError as error:
             raise EndedError(_POLICY, f"no hello in {HELLO_SECONDS} s") from error
         if not isinstance(hello, frames.Hello):
@@ -281,8 +292,8 @@ def router(sessions: Sessions) -> APIRouter:
     return routes
 
 
-async def receive(socket: WebSocket) -> frames.FromAgent:
-    """Return the next frame.
+async def receive(socket: WebSocket) -> tuple[frames.FromAgent, int]:
+    """Return the next frame, and its length.
 
     Raises:
         EndedError: it is none of an agent's frames.
@@ -295,11 +306,11 @@ async def receive(socket: WebSocket) -> frames.FromAgent:
     if len(text) > frames.MAX_FRAME:
         raise EndedError(1009, f"a frame of more than {frames.MAX_FRAME} bytes")
     try:
-        return frames.from_agent.validate_json(text)
+        return frames.from_agent.validate_json(text), len(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise EndedError(_POLICY, f"a bad frame: {where} {first['msg']}") from error
+        raise EndedError(_POLICY, inert(f"a bad frame: {where} {first['msg']}")) from error
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:
