@@ -11,8 +11,14 @@ from sdp.reconciler.observed import Observed, ObservedNode
 from sdp.spec import models
 
 
-def router(plane: Plane, version: str) -> APIRouter:
-    """Return the routes about nodes; ``version`` is the control plane's own."""
+def router(plane: Plane, version: str, exposed: tuple[node_views.Finding, ...] = ()) -> APIRouter:
+    """Return the routes about nodes.
+
+    Args:
+        plane: what is known of them.
+        version: the control plane's own.
+        exposed: what is wrong with how the control plane can be reached.
+    """
     routes = APIRouter(tags=["nodes"])
 
     @routes.get("/nodes")
@@ -32,7 +38,7 @@ def router(plane: Plane, version: str) -> APIRouter:
     @routes.get("/doctor")
     async def examine() -> node_views.Examination:
         """Say what is wrong with nodes, and with what sandboxes want of them; each with its fix."""
-        found = tuple(plane.examine(version))
+        found = (*exposed, *plane.examine(version))
         return node_views.Examination(version=version, now=clock.now(), findings=found)
 
     return routes

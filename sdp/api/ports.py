@@ -5,7 +5,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from typing import Protocol, TypeAlias
 
 from sdp.api.node_views import Finding, Garbage, PortList, QuotaList
+from sdp.api.people import Keeper, Prover
 from sdp.api.requests import ChangeRequest
+from sdp.api.sessions import Sessions
 from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
 from sdp.api.views import (
     ActionInFlight,
@@ -24,6 +26,8 @@ from sdp.api.views import (
 )
 from sdp.protocol.frames import Body, Hello, Sample, ToAgent
 from sdp.protocol.report import Delta, NodeReport
+from sdp.reconciler.audit import Auditor
+from sdp.reconciler.credentials import NOBODY, Lender
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
 from sdp.spec.select import WHOLE, Selection
@@ -248,12 +252,30 @@ class Past(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class People:
+    """Who lets people in, and who remembers what they did."""
+
+    sessions: Sessions
+    prover: Prover
+    keeper: Keeper
+    auditor: Auditor
+    lender: Lender = NOBODY
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
-    """All of them; ``hook_secret`` signs what Bitbucket posts, and without one nothing is taken."""
+    """All of them.
+
+    Attributes:
+        hook_secret: signs what Bitbucket posts; without one nothing is taken.
+        exposed: what is wrong with how the control plane can be reached.
+    """
 
     plane: Plane
     journal: Journal
     agents: Agents
     changes: Changes
     past: Past
+    people: People
     hook_secret: bytes = dataclasses.field(default=b"", repr=False)
+    exposed: tuple[Finding, ...] = ()

@@ -26,6 +26,7 @@ from sdp.spec.load import load
 from sdp.spec.models import Pins, Platform
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Blob, Tree
+from tests.fakes.people import FakePeople
 
 NOW = datetime.datetime(2026, 3, 4, 12, 0, tzinfo=datetime.UTC)
 REVISION = "9f3c1e7" + "0" * 33
@@ -389,12 +390,19 @@ class FakeControlPlane:
     agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
     changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
     past: FakePast = dataclasses.field(default_factory=FakePast)
+    people: FakePeople = dataclasses.field(default_factory=FakePeople)
     hook_secret: bytes = b""
 
     @property
     def ports(self) -> Ports:
         return Ports(
-            self.plane, self.journal, self.agents, self.changes, self.past, self.hook_secret
+            self.plane,
+            self.journal,
+            self.agents,
+            self.changes,
+            self.past,
+            self.people.port,
+            self.hook_secret,
         )
 
     def observe(self, node: str, report: NodeReport) -> None:

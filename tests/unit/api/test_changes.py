@@ -1,5 +1,6 @@
 """Changes over HTTP: a commit in a person's name on a real config repo, or a problem document."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from starlette.testclient import TestClient
 
 from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
-from sdp.api.ports import Ports
 from sdp.reconciler.removal import Removal
 from sdp.reconciler.source import Source
 from tests.fakes.control_plane import FakeControlPlane
@@ -37,7 +37,7 @@ def changes(control: FakeControlPlane, bare: Path, tmp_path: Path) -> ConfigRepo
 
 @pytest.fixture
 def client(control: FakeControlPlane, changes: ConfigRepo) -> TestClient:
-    ports = Ports(control.plane, control.journal, control.agents, changes, control.past)
+    ports = dataclasses.replace(control.ports, changes=changes)
     return TestClient(create_app(ports), raise_server_exceptions=False)
 
 
