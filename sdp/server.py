@@ -313,10 +313,10 @@ async def _run(
         agents = ReconcilerAgents(reconciler, store, checks)
         changes = ConfigRepo(source, plane.preview)
         past = SandboxPast(source.repository, plane, store.snapshots)
-        journal = ApiJournal(store)
         sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
         people = People(sessions, AgentProver(plane, checks), broker, store.audit, broker)
-        ports = Ports(plane, journal, agents, changes, past, people, store.audit, trust)
+        journal = ApiJournal(store)
+        ports = Ports(plane, journal, agents, changes, past, store.audit, trust, people)
         app = create_app(
             dataclasses.replace(ports, hook_secret=door.hook_secret, exposed=exposed(door))
         )

@@ -340,8 +340,8 @@ class Ports:
     agents: Agents
     changes: Changes
     past: Past
-    people: People
     audit: Audit
     trust: Trust
+    people: People
     hook_secret: bytes = dataclasses.field(default=b"", repr=False)
     exposed: tuple[Finding, ...] = ()
