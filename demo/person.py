@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Final
@@ -81,11 +80,18 @@ class Person:
     def open(self, path: str, body: object = None) -> HTTPResponse:
         """Ask the control plane, as their session; the answer has to be closed."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", **self.bearer()}
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(f"{self.url}{path}", data=data, headers=headers)
         answer: HTTPResponse = urllib.request.urlopen(request, timeout=10)
         return answer
 
-    def bearer(self) -> Mapping[str, str]:
-        """Return the header that a request as them carries; none while they are not logged in."""
-        return {}
+    @property
+    def token(self) -> str:
+        """Their session's token, as the command keeps it; "" while they are not logged in."""
+        try:
+            told = json.loads((self.home / "state/sdp/sessions.json").read_text())
+        except FileNotFoundError:
+            return ""
+        return str(told.get(self.url, {}).get("token", ""))

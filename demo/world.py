@@ -58,6 +58,7 @@ class World(Processes):
 
     Attributes:
         passwords: what Bitbucket knows each user by.
+        enrolments: the token that each node was enrolled with.
     """
 
     instance: str
@@ -65,6 +66,7 @@ class World(Processes):
     ports: Ports
     passwords: Mapping[str, str] = dataclasses.field(default_factory=lambda: PASSWORDS, repr=False)
     company: Company = dataclasses.field(init=False)
+    enrolments: dict[str, str] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @property
     @override
@@ -159,10 +161,10 @@ class World(Processes):
         self.start_control_plane()
         tell(f"control plane: {self.url}")
         for node in (MICRO, GATEWAY):
-            self.enroll(node)
+            self.enrolments[node] = self.enroll(node)
             tell(f"{node} is enrolled")
             self.start_agent(node)
-        # self.achmad.log_in()
+        self.achmad.log_in()
         tell("logged in as achmad: his password was tried at Bitbucket by an agent")
 
     def enroll(self, node: str) -> str:

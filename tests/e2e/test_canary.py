@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -175,7 +176,7 @@ class Run:
     def answers(self) -> dict[str, bytes]:
         """Return all that the control plane tells an ADMIN, and what its commands print."""
         achmad = self.world.achmad
-        listed = self.world.api("/api/deployments")["deployments"]
+        listed: Any = self.world.api("/api/deployments")
         names = {
             "sandboxes": NAME,
             "services": "account",
@@ -184,7 +185,7 @@ class Run:
             "nodes": MICRO,
         }
         told: dict[str, bytes] = {}
-        for each in listed:
+        for each in listed["deployments"]:
             more = evidence.answers(achmad, {**names, "deployments": each["id"]})
             told |= {f"{place} ({each['id']})": content for place, content in more.items()}
         self.wants_nothing_yet()

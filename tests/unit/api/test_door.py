@@ -1,5 +1,6 @@
 """The door: TLS that works or says why not, proxies that are believed, and what is wrong with it."""
 
+import asyncio
 import contextlib
 import datetime
 import ssl
@@ -15,6 +16,8 @@ from cryptography.x509.oid import NameOID
 
 from sdp.api.app import create_app
 from sdp.api.door import CannotServeError, Door, Tls, check_proxy, exposed, listener, protection
+from sdp.api.views import SandboxPage
+from sdp.cli.client import Client, ClientError
 from sdp.server import configured
 from tests.fakes.control_plane import NOW, FakeControlPlane, served
 from tests.fakes.people import FakePeople
@@ -77,6 +80,25 @@ async def test_with_a_certificate_it_speaks_tls_and_nothing_else(tmp_path):
             await client.get(f"http://localhost:{port}/api/sandboxes")
 
 
+async def test_the_cli_trusts_the_ca_that_its_config_names_and_says_so_of_others(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    tls = certified(tmp_path)
+
+    def asked() -> int:
+        with contextlib.closing(Client(f"https://localhost:{port}")) as client:
+            return client.get("/api/sandboxes", SandboxPage).total
+
+    async with behind(FakeControlPlane(), Door("127.0.0.1", 0, tls=tls)) as port:
+        with pytest.raises(ClientError, match="is not trusted here") as caught:
+            await asyncio.to_thread(asked)
+        assert f"ca: FILE in {tmp_path / 'sdp' / 'config.yaml'}" in caught.value.fix
+        (tmp_path / "sdp").mkdir()
+        (tmp_path / "sdp" / "config.yaml").write_text(f"ca: {tls.certificate}\n")
+        assert await asyncio.to_thread(asked) == 1
+
+
 def test_a_key_that_others_can_read_is_refused(tmp_path):
     tls = certified(tmp_path)
     tls.key.chmod(0o640)
@@ -126,7 +148,7 @@ async def test_only_the_proxy_that_was_named_is_believed_who_calls(proxy, addres
         httpx2.AsyncClient(trust_env=False, headers=said) as client,
     ):
         answer = await client.post(f"http://127.0.0.1:{port}/api/login", json=body)
-    assert control.people.auditor.acts[0].address == address
+    assert control.audit.acts[0].address == address
     assert ("secure" in answer.headers["set-cookie"].lower()) == (scheme == "https")
 
 
