@@ -164,7 +164,9 @@ class World(Processes):
             self.enrolments[node] = self.enroll(node)
             tell(f"{node} is enrolled")
             self.start_agent(node)
+        self.until(self.connected, "both agents are connected", 30)
         self.achmad.log_in()
+        self.until(self.heard, "both agents are heard", 30)
         tell("logged in as achmad: his password was tried at Bitbucket by an agent")
 
     def enroll(self, node: str) -> str:
@@ -175,6 +177,11 @@ class World(Processes):
         config = str(self.agent_file(node))
         self.sdp("agent", "--config", config, "--enroll", stdin=token).check_returncode()
         return token
+
+    def connected(self) -> bool:
+        """Whether both agents say that they were let in: before a login, nobody else tells."""
+        logs = (self.root / f"{node}.log" for node in (MICRO, GATEWAY))
+        return all("] connected " in log.read_text() for log in logs)
 
     def heard(self) -> bool:
         """Whether the control plane hears every node."""
