@@ -27,6 +27,7 @@ from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.events import encode
+from sdp.api.login_checks import LoginChecks
 from sdp.api.past import SandboxPast
 from sdp.api.people import NotProved
 from sdp.api.plane import ReconcilerPlane
@@ -211,14 +212,16 @@ class ApiJournal:
 class ReconcilerAgents:
     """Store and reconciler, as agents' sessions hand on to them."""
 
-    def __init__(self, reconciler: Reconciler, store: Store) -> None:
+    def __init__(self, reconciler: Reconciler, store: Store, logins: LoginChecks) -> None:
         self._reconciler = reconciler
         self._store = store
+        self._logins = logins
 
     async def stored(self, node: str, outbox: str) -> int:
         return await self._store.stored(node, outbox)
 
     async def connected(self, hello: frames.Hello, send: Send) -> None:
+        self._logins.connected(hello, send)
         await self._reconciler.connected(hello.node, send, hello)
 
     async def reported(self, node: str, report: NodeReport, generation: int) -> None:
@@ -230,6 +233,9 @@ class ReconcilerAgents:
     async def timed(self, node: str, skew: Skew) -> None:
         self._reconciler.timed(node, skew)
 
+    async def checked(self, node: str, told: frames.LoginChecked) -> None:
+        self._logins.checked(node, told)
+
     async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
         self._reconciler.measured(node, samples)
 
@@ -240,6 +246,7 @@ class ReconcilerAgents:
             await self._reconciler.entry(hello.node, body)
 
     async def disconnected(self, hello: frames.Hello, send: Send) -> None:
+        self._logins.disconnected(hello, send)
         await self._reconciler.disconnected(hello.node, send)
 
 
@@ -336,7 +343,7 @@ async def _run(
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
         plane = ReconcilerPlane(reconciler)
-        agents = ReconcilerAgents(reconciler, store)
+        agents = ReconcilerAgents(reconciler, store, LoginChecks())
         changes = ConfigRepo(source, plane.preview)
         past = SandboxPast(source.repository, plane, store.snapshots)
         nobody = _Nobody()

@@ -101,6 +101,11 @@ class AgentConfig(Model):
     identity: AbsolutePath | None = Field(
         None, description="File with the secret age key that opens environments (sdp env keygen)."
     )
+    credentials: AbsolutePath | None = Field(
+        None,
+        description="File with a read-only account for the origins: username and password, or those "
+        "per host; used where no user's own are at hand.",
+    )
     limits: Limits = Field(default_factory=Limits)
     poll_seconds: float = Field(60.0, ge=1, description="Pause between looks at the origins.")
 

@@ -43,6 +43,7 @@ class Identity:
     """Who this agent is, and whom it calls. ``headers`` may hold a token: never logged.
 
     ``ca`` is a file with the certificates that vouch for the control plane's; None: the system's.
+    ``recipient`` is what may be lent to it is sealed to; the agent signs it with its hello.
     """
 
     url: str
@@ -51,6 +52,7 @@ class Identity:
     version: str
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     ca: Path | None = None
+    recipient: str = ""
     run: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -150,6 +152,7 @@ def _hello(identity: Identity, outbox: str) -> frames.Hello:
         instance=identity.instance,
         version=identity.version,
         outbox=outbox,
+        recipient=identity.recipient,
         nonce=handshake.encode(secrets.token_bytes(handshake.KEY_BYTES)),
         run=identity.run,
         plain=identity.plain,

@@ -15,11 +15,13 @@ from websockets.exceptions import ConnectionClosed
 from sdp import clock
 from sdp.agent import greeting, log_desk, usage
 from sdp.agent.greeting import Identity, RefusedError
+from sdp.agent.lent import Lent
 from sdp.agent.log_desk import LogDesk
+from sdp.agent.login_desk import LoginDesk, Logins
 from sdp.agent.outbox import Outbox
 from sdp.agent.trust import Trust, UntrustedError
 from sdp.agent.usage import Meter
-from sdp.protocol import frames
+from sdp.protocol import frames, sealed
 from sdp.protocol.report import NodeReport, difference
 
 FIRST_BACKOFF = 0.2
@@ -34,7 +36,7 @@ class Observer(usage.Observer, Protocol):
     changed: asyncio.Event
     report: NodeReport
 
-    def refresh(self, repositories: tuple[str, ...]) -> None: ...
+    def refresh(self, repositories: tuple[str, ...], lent: Lent) -> None: ...
 
 
 class Desk(Protocol):
@@ -47,7 +49,7 @@ class Engine(log_desk.Containers, usage.Engine, Protocol):
 
 
 class Session:
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - one port per kind of frame
         self,
         identity: Identity,
         trust: Trust,
@@ -55,6 +57,7 @@ class Session:
         observer: Observer,
         desk: Desk,
         engine: Engine,
+        logins: Logins,
     ) -> None:
         self._identity = identity
         self._trust = trust
@@ -62,6 +65,7 @@ class Session:
         self._observer = observer
         self._desk = desk
         self._engine = engine
+        self._logins = logins
         self._wake = asyncio.Event()
         self._generation = 0
         self._sent = 0
@@ -98,16 +102,20 @@ class Session:
                 await connection.send(frame.model_dump_json())
 
             logs = LogDesk(self._engine, send)
+            logins = LoginDesk(self._logins, send)
             meter = Meter(self._engine, self._observer, send)
             async with asyncio.TaskGroup() as group:
                 group.create_task(logs.run())
-                group.create_task(self._listen(connection, logs))
+                group.create_task(logins.run())
+                group.create_task(self._listen(connection, logs, logins))
                 group.create_task(self._relay(self._observer.changed))
                 group.create_task(self._relay(self._outbox.grown))
                 group.create_task(self._tell(connection))
                 group.create_task(meter.run())
 
-    async def _listen(self, connection: ClientConnection, logs: LogDesk) -> None:  # noqa: C901 - one flat case per frame
+    async def _listen(  # noqa: C901 - one flat case per frame
+        self, connection: ClientConnection, logs: LogDesk, logins: LoginDesk
+    ) -> None:
         while True:
             frame = frames.to_agent.validate_json(await connection.recv())
             match frame:
@@ -117,8 +125,11 @@ class Session:
                     self._desk.submit(frame)
                 case frames.Cancel(action_id=action_id):
                     self._desk.cancel(action_id)
-                case frames.Refresh(repositories=repositories):
-                    self._observer.refresh(repositories)
+                case frames.Refresh(repositories=repositories, credentials=credentials):
+                    lent = Lent(credentials, sealed.looking(repositories))
+                    self._observer.refresh(repositories, lent)
+                case frames.CheckLogin():
+                    await logins.check(frame)
                 case frames.FollowLog():
                     logs.follow(frame)
                 case frames.MoreLog(request=request, parts=parts):
@@ -130,9 +141,7 @@ class Session:
                     await connection.send(told.model_dump_json())
                 case frames.Refuse(reason=reason):
                     raise RefusedError(reason)
-                case (
-                    frames.Challenge() | frames.Enrolled() | frames.Welcome() | frames.CheckLogin()
-                ):
+                case frames.Challenge() | frames.Enrolled() | frames.Welcome():
                     log.warning("unexpected", frame=frame.frame)
 
     async def _relay(self, event: asyncio.Event) -> None:

@@ -170,7 +170,7 @@ class Session:
             case frames.Usage():
                 await self._agents.measured(node, frame.samples)
             case frames.LoginChecked():
-                raise EndedError(wire.POLICY, "a login that nobody asked about")
+                await self._agents.checked(node, frame)
             case frames.Hello() | frames.Proof():
                 raise EndedError(wire.POLICY, f"a second {frame.frame}")
 

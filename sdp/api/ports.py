@@ -25,7 +25,7 @@ from sdp.api.views import (
     Updated,
     UsageView,
 )
-from sdp.protocol.frames import Body, Hello, Sample, ToAgent
+from sdp.protocol.frames import Body, Hello, LoginChecked, Sample, ToAgent
 from sdp.protocol.handshake import Transcript
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler.audit import Auditor, Wanted
@@ -216,6 +216,10 @@ class Agents(Protocol):
 
     async def timed(self, node: str, skew: Skew) -> None:
         """Take how far a node's clock is from ours."""
+        ...
+
+    async def checked(self, node: str, told: LoginChecked) -> None:
+        """Take whether an origin takes somebody's login."""
         ...
 
     async def measured(self, node: str, samples: Sequence[Sample]) -> None:

@@ -330,6 +330,9 @@ class FakeAgents:
     async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
         self.said.put_nowait(("measured", (node, len(samples))))
 
+    async def checked(self, node: str, told: frames.LoginChecked) -> None:
+        self.said.put_nowait(("checked", (node, told.outcome)))
+
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         _ = hello
         self.entries.append((seq, body))

@@ -21,7 +21,7 @@ from tests.fakes.control_plane import NOW
 from tests.fakes.engine import FakeEngine
 from tests.fakes.trust import enrolled, identity
 from tests.unit.agent.test_perform import FETCH, Bench, perform
-from tests.unit.agent.test_session import Desk, Observer
+from tests.unit.agent.test_session import Desk, Logins, Observer
 
 STOP = actions.Stop(sandbox="s", container="c")
 BAD = [
@@ -55,7 +55,7 @@ async def test_hostile_frames_end_their_connections_and_the_agent_comes_again(
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         spoken = Session(
-            identity(port), known.trust, outbox, Observer(), performs, FakeEngine("mine")
+            identity(port), known.trust, outbox, Observer(), performs, FakeEngine("mine"), Logins()
         )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(spoken.run())

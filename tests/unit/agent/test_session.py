@@ -9,6 +9,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from sdp.agent import usage
 from sdp.agent.engine import Draft, Inspected, Line, Used
+from sdp.agent.lent import Lent
 from sdp.agent.outbox import Outbox
 from sdp.agent.session import Session
 from sdp.protocol import frames
@@ -25,8 +26,16 @@ class Observer:
         self.refreshed: tuple[str, ...] = ()
         self.seen: dict[str, Inspected] = {}
 
-    def refresh(self, repositories: tuple[str, ...]) -> None:
+    def refresh(self, repositories: tuple[str, ...], lent: Lent) -> None:
         self.refreshed = repositories
+        self.lent = lent
+
+
+class Logins:
+    """Every origin takes every login."""
+
+    async def check(self, frame: frames.CheckLogin) -> frames.LoginChecked:
+        return frames.LoginChecked(request=frame.request, outcome="Proved")
 
 
 class Desk:
@@ -79,7 +88,9 @@ async def test_results_pass_a_log_that_nobody_reads_on(tmp_path: Path) -> None:
 
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        session = Session(identity(port), known.trust, outbox, Observer(), Desk(), Chatter())
+        session = Session(
+            identity(port), known.trust, outbox, Observer(), Desk(), Chatter(), Logins()
+        )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):
@@ -116,7 +127,7 @@ async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> Non
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         session = Session(
-            identity(port), known.trust, outbox, Observer(), Desk(), FakeEngine("mine")
+            identity(port), known.trust, outbox, Observer(), Desk(), FakeEngine("mine"), Logins()
         )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
@@ -152,7 +163,7 @@ async def test_usage_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        session = Session(identity(port), known.trust, outbox, observer, Desk(), engine)
+        session = Session(identity(port), known.trust, outbox, observer, Desk(), engine, Logins())
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):

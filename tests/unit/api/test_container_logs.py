@@ -23,7 +23,7 @@ from sdp.protocol.report import Engine, NodeReport
 from tests.fakes.control_plane import FakeControlPlane, sandbox, served
 from tests.fakes.engine import FakeEngine
 from tests.fakes.trust import enrolled_here, identity
-from tests.unit.agent.test_session import Desk, Observer
+from tests.unit.agent.test_session import Desk, Logins, Observer
 
 PATH = "/api/sandboxes/qa-one/services/account/logs"
 
@@ -110,7 +110,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with served(made.control.ports) as made.port:
         trust = enrolled_here(tmp_path, made.control.trust)
         who = identity(made.port, instance="acme")
-        session = Session(who, trust, made.outbox, Observer(), Desk(), made.engine)
+        session = Session(who, trust, made.outbox, Observer(), Desk(), made.engine, Logins())
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             while (await made.control.agents.said.get())[0] != "reported":

@@ -28,7 +28,7 @@ from sdp.protocol.secret import Secret
 from tests.fakes.control_plane import FakeControlPlane, served
 from tests.fakes.engine import FakeEngine
 from tests.fakes.trust import AGENT, enrolled, enrolled_here, identity, nonce, prove, transcript
-from tests.unit.agent.test_session import Desk, Observer
+from tests.unit.agent.test_session import Desk, Logins, Observer
 from tests.unit.api.test_agents import called, closed, hello
 
 HOUR = datetime.timedelta(hours=1)
@@ -44,9 +44,8 @@ def control() -> FakeControlPlane:
 async def running(port: int, trust: Trust, folder: Path) -> AsyncIterator[None]:
     """Run a real agent."""
     outbox = Outbox(folder / "outbox.sqlite")
-    session = Session(
-        identity(port, instance="acme"), trust, outbox, Observer(), Desk(), FakeEngine("acme")
-    )
+    who, engine = identity(port, instance="acme"), FakeEngine("acme")
+    session = Session(who, trust, outbox, Observer(), Desk(), engine, Logins())
     async with asyncio.TaskGroup() as group:
         task = group.create_task(session.run())
         try:
