@@ -12,7 +12,7 @@ import ipaddress
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable, Sequence
 from pathlib import Path
 
 import structlog
@@ -22,17 +22,21 @@ from fastapi.responses import JSONResponse
 from sse_starlette.sse import AppStatus
 from typing_extensions import override
 
+from sdp import clock
 from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.events import encode
 from sdp.api.login_checks import LoginChecks
 from sdp.api.past import SandboxPast
+from sdp.api.people import NotProved
 from sdp.api.plane import ReconcilerPlane
-from sdp.api.ports import Gone, Ports, Send
+from sdp.api.ports import Gone, People, Ports, Send
 from sdp.api.problems import ProblemError, response
+from sdp.api.sessions import Session, Sessions
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
+from sdp.protocol.secret import Secret
 from sdp.reconciler import events
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
@@ -47,6 +51,7 @@ from sdp.spec import quantities
 from sdp.store import retention, values
 from sdp.store.deployments import BadCursorError
 from sdp.store.logfile import LogLine
+from sdp.store.sessions import Session as StoredSession
 from sdp.store.store import Store
 from sdp.trust.folder import Trust
 from sdp.trust.standing import TrustError
@@ -287,6 +292,46 @@ def _trusted(data_dir: Path) -> Trust:
     return trust
 
 
+class ApiSessions:
+    """The store, as sessions are kept over a restart."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def live_sessions(self, now: datetime.datetime) -> Sequence[Session]:
+        found = await self._store.live_sessions(now)
+        return [Session(**dataclasses.asdict(each)) for each in found]
+
+    async def put_session(self, session: Session) -> None:
+        await self._store.put_session(StoredSession(**dataclasses.asdict(session)))
+
+    async def end_sessions(self, hashes: Collection[str]) -> None:
+        await self._store.end_sessions(hashes)
+
+    async def purge_sessions(self, now: datetime.datetime) -> None:
+        """Forget what has expired, which counts for nothing also where that fails."""
+        try:
+            await self._store.purge_sessions(now)
+        except values.StoreUnavailable as error:
+            log.warning("expired sessions could not be purged", reason=str(error))
+
+
+class _Nobody:
+    """Proves nobody, keeps nothing."""
+
+    async def prove(self, user: str, secret: Secret) -> NotProved:
+        _ = user, secret
+        fix = "update sdp"
+        return NotProved(503, "no-prover", "No logins", "Nobody here can prove a login.", fix)
+
+    def keep(self, session: str, user: str, secret: Secret) -> None:
+        _ = session, user
+        secret.wipe()
+
+    def drop(self, session: str) -> None:
+        _ = session
+
+
 async def _run(
     source: Source,
     data_dir: Path,
@@ -301,8 +346,20 @@ async def _run(
         agents = ReconcilerAgents(reconciler, store, LoginChecks())
         changes = ConfigRepo(source, plane.preview)
         past = SandboxPast(source.repository, plane, store.snapshots)
-        journal = ApiJournal(store)
-        ports = Ports(plane, journal, agents, changes, past, store.audit, trust, hook_secret)
+        nobody = _Nobody()
+        sessions = await Sessions.load(ApiSessions(store), nobody, clock.now())
+        people = People(sessions, nobody, nobody, store.audit)
+        ports = Ports(
+            plane,
+            ApiJournal(store),
+            agents,
+            changes,
+            past,
+            store.audit,
+            trust,
+            people,
+            hook_secret,
+        )
         app = create_app(ports)
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         config = uvicorn.Config(
@@ -320,7 +377,9 @@ async def _run(
         async with asyncio.TaskGroup() as group:
             reconciling = group.create_task(reconciler.run(changes))
             forgetting = group.create_task(retention.forget(store, lambda: _history(reconciler)))
+            sweeping = group.create_task(sessions.run())
             await server.serve(sockets=[listener])
+            sweeping.cancel()
             forgetting.cancel()
             reconciling.cancel()
     log.info("stopped")

@@ -64,7 +64,8 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
     caches = state / "caches"
     for folder in (caches, state / "copies", state / "access", config.images_folder):
         folder.mkdir(parents=True, exist_ok=True)
-    shop = Workshop(caches, config.limits.build_timeout, config.limits.build_memory)
+    limits = config.limits
+    shop = Workshop(caches, limits.build_timeout, limits.build_memory, words=limits.build_words)
     engine = DockerEngine(config.docker, config.instance, config.node)
     opener = Opener()
     accounts = Accounts(opener, ServiceCredential(config.credentials))

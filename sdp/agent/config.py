@@ -53,6 +53,10 @@ def _address(url: str) -> str:
 
 
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
+Words = Annotated[
+    frozenset[str],
+    BeforeValidator(lambda told: frozenset(told) if isinstance(told, list) else told),
+]
 AbsolutePath = Annotated[Path, BeforeValidator(_path), AfterValidator(_absolute)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
@@ -69,6 +73,10 @@ class Limits(Model):
     builds: int = Field(2, ge=1, le=64, description="Builds at the same time.")
     build_memory: Bytes = Field(2 << 30, description="Memory of one build: 2GB; 0: no bound.")
     build_timeout: float = Field(1800.0, gt=0, description="Seconds that one build may take.")
+    build_words: Words = Field(
+        frozenset(),
+        description="Flags and variables that recipes may give to go, beyond the harmless ones.",
+    )
 
 
 class AgentConfig(Model):

@@ -422,7 +422,8 @@ def _host_config(client: docker.APIClient, draft: Draft) -> docker.types.HostCon
             type="json-file", config={"max-size": "10m", "max-file": "3"}
         ),
         security_opt=["no-new-privileges"],
-        cap_drop=list(draft.drop),
+        cap_drop=["ALL"],
+        cap_add=list(draft.keep),
         init=True,
         pids_limit=PIDS,
         mem_limit=memory,

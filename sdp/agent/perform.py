@@ -25,6 +25,8 @@ from sdp.protocol.frames import Cancelled, Failed, Outcome, Perform, Succeeded
 from sdp.protocol.identity import release_key
 
 START = "start container"
+MOST_ACTIONS = 1000
+"""Actions under way; a control plane plans a few per node at once, and more are no plan."""
 
 
 class Repositories(Protocol):
@@ -189,8 +191,8 @@ class Desk:
                 self._group = None
 
     def submit(self, frame: Perform) -> None:
-        """Begin an action, unless its id is known or the agent is stopping."""
-        if self._group is None:
+        """Begin an action, unless its id is known, the agent is stopping, or there are too many."""
+        if self._group is None or len(self._tasks) >= MOST_ACTIONS:
             return
         if self._outbox.begin(frame.action_id, clock.now().timestamp()) is None:
             task = self._group.create_task(self._see_through(frame))

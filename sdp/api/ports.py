@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from typing import Protocol, TypeAlias
 
 from sdp.api.node_views import Finding, Garbage, PortList, QuotaList
+from sdp.api.people import Keeper, Prover
 from sdp.api.requests import ChangeRequest
+from sdp.api.sessions import Sessions
 from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
 from sdp.api.views import (
     ActionInFlight,
@@ -28,6 +30,7 @@ from sdp.protocol.handshake import Transcript
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler.audit import Auditor, Wanted
 from sdp.reconciler.chain import Entry, Page, Verdict
+from sdp.reconciler.credentials import NOBODY, Lender
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
 from sdp.spec.select import WHOLE, Selection
@@ -313,8 +316,24 @@ class Trust(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class People:
+    """Who lets people in, and who remembers what they did."""
+
+    sessions: Sessions
+    prover: Prover
+    keeper: Keeper
+    auditor: Auditor
+    lender: Lender = NOBODY
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
-    """All of them; ``hook_secret`` signs what Bitbucket posts, and without one nothing is taken."""
+    """All of them.
+
+    Attributes:
+        hook_secret: signs what Bitbucket posts; without one nothing is taken.
+        exposed: what is wrong with how the control plane can be reached.
+    """
 
     plane: Plane
     journal: Journal
@@ -323,4 +342,6 @@ class Ports:
     past: Past
     audit: Audit
     trust: Trust
+    people: People
     hook_secret: bytes = dataclasses.field(default=b"", repr=False)
+    exposed: tuple[Finding, ...] = ()

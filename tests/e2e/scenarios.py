@@ -28,6 +28,28 @@ def platform_says(world, edit: Callable[[Any], None]) -> Iterator[None]:
         world.commit({"platform.yaml": before}, "Take the platform as it was")
 
 
+def restart_agent(world) -> None:
+    """Let the micro node's agent read its file again."""
+    world.kill("micro-92")
+    world.until(lambda: not world.heard(), "the agent is missed", 30)
+    world.start_agent("micro-92")
+    world.until(world.heard, "both agents are heard", 30)
+
+
+@contextlib.contextmanager
+def agent_says(world, key: str, value: object) -> Iterator[None]:
+    """For a while, the micro node's agent has another file."""
+    file = world.root / "agent-micro-92.yaml"
+    before = file.read_text()
+    file.write_text(yaml.safe_dump({**yaml.safe_load(before), key: value}))
+    restart_agent(world)
+    try:
+        yield
+    finally:
+        file.write_text(before)
+        restart_agent(world)
+
+
 class Scenario:
     """A sandbox of its own in the shared world."""
 

@@ -29,6 +29,7 @@ from sdp.spec.load import load
 from sdp.spec.models import Pins, Platform
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Blob, Tree
+from tests.fakes.people import FakePeople
 from tests.fakes.trust import FakeTrust
 
 NOW = datetime.datetime(2026, 3, 4, 12, 0, tzinfo=datetime.UTC)
@@ -432,6 +433,7 @@ class FakeControlPlane:
     past: FakePast = dataclasses.field(default_factory=FakePast)
     audit: FakeAudit = dataclasses.field(default_factory=FakeAudit)
     trust: FakeTrust = dataclasses.field(default_factory=FakeTrust)
+    people: FakePeople = dataclasses.field(default_factory=FakePeople)
     hook_secret: bytes = b""
 
     @property
@@ -444,6 +446,7 @@ class FakeControlPlane:
             self.past,
             self.audit,
             self.trust,
+            self.people.port,
             self.hook_secret,
         )
 
