@@ -17,6 +17,7 @@ from sdp.cli import (
     follow,
     init,
     life,
+    login,
     nodes,
     plan,
     ports,
@@ -136,6 +137,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "cancel": cancel,
         "gc": gc,
     },
+    "Be known": {"login": login.login, "logout": login.logout, "whoami": login.whoami},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():
