@@ -254,24 +254,15 @@ async def serve(
     if door.proxy:
         check_proxy(door.proxy)
     with listener(door) as listens:
-        trust = _trusted(data_dir)
+        front = _Front(door, tls, listens, _trusted(data_dir))
         _log_to_stderr()
         for each in exposed(door):
             log.warning(each.message, fix=each.fix)
         try:
-            await _run(source, data_dir, door, tls, listens, trust)
+            await _run(source, data_dir, front)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
-
-
-def _trusted(data_dir: Path) -> Trust:
-    try:
-        trust = Trust.open(data_dir)
-        trust.begin()
-    except TrustError as error:
-        raise CannotServeError(str(error), error.fix) from error
-    return trust
 
 
 class ApiSessions:
@@ -298,40 +289,57 @@ class ApiSessions:
             log.warning("expired sessions could not be purged", reason=str(error))
 
 
-async def _run(
-    source: Source,
-    data_dir: Path,
-    door: Door,
-    tls: ssl.SSLContext | None,
-    listens: socket.socket,
-    trust: Trust,
-) -> None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Front:
+    """What clients and agents meet."""
+
+    door: Door
+    tls: ssl.SSLContext | None
+    listens: socket.socket
+    trust: Trust
+
+
+def _trusted(data_dir: Path) -> Trust:
+    try:
+        trust = Trust.open(data_dir)
+        trust.begin()
+    except TrustError as error:
+        raise CannotServeError(str(error), error.fix) from error
+    return trust
+
+
+async def _run(source: Source, data_dir: Path, front: _Front) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
-        broker, logins = Broker(), LoginChecks()
+        broker, checks = Broker(), LoginChecks()
         reconciler = Reconciler(source, LoopJournal(store), lender=broker)
         broker.listener = reconciler
         plane = ReconcilerPlane(reconciler)
-        agents = ReconcilerAgents(reconciler, store, logins)
         changes = ConfigRepo(source, plane.preview)
-        past = SandboxPast(source.repository, plane, store.snapshots)
         sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
-        prover = AgentProver(plane, logins)
-        people = People(sessions, prover, broker, store.audit, broker)
-        journal = ApiJournal(store)
-        ports = Ports(plane, journal, agents, changes, past, store.audit, trust, people)
         app = create_app(
-            dataclasses.replace(ports, hook_secret=door.hook_secret, exposed=exposed(door))
+            Ports(
+                plane,
+                ApiJournal(store),
+                ReconcilerAgents(reconciler, store, checks),
+                changes,
+                SandboxPast(source.repository, plane, store.snapshots),
+                People(sessions, AgentProver(plane, checks), broker),
+                store.audit,
+                front.trust,
+                front.door.hook_secret,
+                exposed(front.door),
+            )
         )
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
-        server = _Server(configured(app, door, tls), door)
+        server = _Server(configured(app, front.door, front.tls), front.door)
         async with asyncio.TaskGroup() as group:
             reconciling = group.create_task(reconciler.run(changes))
             forgetting = group.create_task(retention.forget(store, lambda: _history(reconciler)))
             sweeping = group.create_task(sessions.run())
             lending = group.create_task(broker.run())
-            await server.serve(sockets=[listens])
-            sweeping.cancel()
+            await server.serve(sockets=[front.listens])
             lending.cancel()
+            sweeping.cancel()
             forgetting.cancel()
             reconciling.cancel()
     log.info("stopped")

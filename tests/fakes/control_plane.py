@@ -431,9 +431,9 @@ class FakeControlPlane:
     agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
     changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
     past: FakePast = dataclasses.field(default_factory=FakePast)
+    people: FakePeople = dataclasses.field(default_factory=FakePeople)
     audit: FakeAudit = dataclasses.field(default_factory=FakeAudit)
     trust: FakeTrust = dataclasses.field(default_factory=FakeTrust)
-    people: FakePeople = dataclasses.field(default_factory=FakePeople)
     hook_secret: bytes = b""
 
     @property
@@ -444,9 +444,9 @@ class FakeControlPlane:
             self.agents,
             self.changes,
             self.past,
+            self.people.port,
             self.audit,
             self.trust,
-            self.people.port,
             self.hook_secret,
         )
 
