@@ -14,8 +14,10 @@ from sdp.reconciler.steady import Moved
 class Journal(Protocol):
     """What the loop needs to have remembered."""
 
-    async def append(self, happened: Sequence[Event]) -> None:
-        """Append events."""
+    async def append(
+        self, happened: Sequence[Event], records: Sequence[Deployment | Failure] = ()
+    ) -> None:
+        """Append events, with the records that changed so and what they say to the audit."""
 
     async def put_deployment(self, deployment: Deployment) -> None:
         """Record a deployment as it is now."""

@@ -113,11 +113,22 @@ class Store:
                     feed.close()
 
     async def append(
-        self, events: Sequence[NewEvent], acts: Sequence[Act] = ()
+        self,
+        events: Sequence[NewEvent],
+        acts: Sequence[Act] = (),
+        kept: Sequence[Deployment | Failure] = (),
     ) -> tuple[Event, ...]:
-        """Append to the journal, with what the audit is told; return the events' numbers too."""
+        """Append to the journal, and return the events with their numbers.
+
+        Args:
+            events: what happened.
+            acts: what of it the audit is told.
+            kept: what changed so.
+        """
 
         def work(write: _Write) -> tuple[Event, ...]:
+            for each in kept:
+                _keep(write, each)
             write.record(acts)
             return write.append(events)
 
@@ -125,7 +136,8 @@ class Store:
 
     async def record(self, acts: Sequence[Act]) -> None:
         """Add to the audit, for good."""
-        await self._write(lambda write: write.record(acts))
+        if acts:
+            await self._write(lambda write: write.record(acts))
 
     async def events(
         self,
@@ -349,21 +361,29 @@ class Store:
         match effect:
             case NewEvent():
                 write.append([effect])
-            case Deployment():
-                deployments.upsert(write.connection, effect)
+            case Deployment() | Failure():
+                _keep(write, effect)
             case StageEvent():
                 deployments.set_stage(write.connection, effect)
             case LogLines():
                 batch = logfile.Batch(effect.stage, effect.at, effect.lines)
                 self.logs.write(effect.deployment, batch, mark)
-            case Failure():
-                records.put_failure(write.connection, effect)
             case Cleared():
                 records.clear_failures(write.connection, effect.sandbox, effect.service)
             case Applied():
                 records.set_applied(write.connection, effect)
             case _:
                 assert_never(effect)
+
+
+def _keep(write: _Write, record: Deployment | Failure) -> None:
+    match record:
+        case Deployment():
+            deployments.upsert(write.connection, record)
+        case Failure():
+            records.put_failure(write.connection, record)
+        case _:
+            assert_never(record)
 
 
 def _identify(database: Database, anchor: Anchor) -> str:
