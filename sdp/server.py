@@ -321,7 +321,7 @@ async def _run(source: Source, data_dir: Path, front: _Front) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         broker, checks = Broker(), LoginChecks()
         reconciler = Reconciler(source, LoopJournal(store), lender=broker)
-        broker.changed = lambda user: _lent(reconciler, broker, user)
+        broker.listener = reconciler
         plane = ReconcilerPlane(reconciler)
         changes = ConfigRepo(source, plane.preview)
         sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
@@ -352,11 +352,6 @@ async def _run(source: Source, data_dir: Path, front: _Front) -> None:
             forgetting.cancel()
             reconciling.cancel()
     log.info("stopped")
-
-
-def _lent(reconciler: Reconciler, broker: Broker, user: str) -> None:
-    """Tell the loop whose credentials came or went."""
-    (reconciler.came if user in broker.live() else reconciler.went)(user)
 
 
 def _history(reconciler: Reconciler) -> datetime.timedelta | None:

@@ -30,6 +30,7 @@ from sdp.protocol.report import (
     Repository,
     Sealed,
 )
+from sdp.protocol.text import names_network, names_sandbox
 
 log = structlog.get_logger(__name__)
 
@@ -222,7 +223,7 @@ class Observer:
             seen = {k: v for k, v in self._seen.items() if k in listed and k not in stale}
             for key in stale:
                 found = await self._engine.inspect(key)
-                if found is not None:
+                if found is not None and names_sandbox(found.labels.get(SANDBOX, "")):
                     seen[key] = found
             networks = await self._engine.networks()
             images = await self._engine.images()
@@ -232,7 +233,11 @@ class Observer:
         self._publish(
             engine=report.Engine(version=version),
             containers=self._containers(),
-            networks={n: report.Network(name=n, sandbox=s) for n, s in networks.items()},
+            networks={
+                n: report.Network(name=n, sandbox=s)
+                for n, s in networks.items()
+                if names_network(n) and names_sandbox(s)
+            },
             images=images,
         )
 

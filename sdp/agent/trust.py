@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sdp import durable
+from sdp import durable, private
 from sdp.protocol import handshake
 
 _PRIVATE: Final = 0o600
@@ -84,16 +84,15 @@ class Trust:
         self._write("epoch.json", _Seen(control_plane=control_plane, epoch=epoch))
 
     def _read(self, path: Path, kind: type[R]) -> R | None:
+        text = private.read(path)
+        if isinstance(text, private.Refused):
+            if text.why == "Missing":
+                return None
+            raise UntrustedError(f"{path}: {text.message}; {text.fix or self._fix}")
         try:
-            if path.stat().st_mode & 0o077:
-                raise UntrustedError(
-                    f"others can get at {path}, which must be private: chmod go= {path}"
-                )
-            return kind.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValidationError):
-            raise UntrustedError(f"{path} can't be read: {self._fix}") from None
+            return kind.model_validate_json(text)
+        except ValidationError:
+            raise UntrustedError(f"{path} is damaged: {self._fix}") from None
 
     def _write(self, name: str, record: _Record) -> None:
         durable.write(self._root / name, record.model_dump_json().encode(), _PRIVATE)

@@ -29,6 +29,8 @@ from sdp.reconciler.observed import Skew
 
 MAX_QUEUED = 10_000
 CLOCK_SECONDS = 30
+MOST_TOLD = 64 << 20
+"""Bytes of changes after which an agent has to report in full: so much at most is kept of it."""
 LOG_PARTS = 4
 """Parts of one log that an agent may send before they are read here."""
 _MOST_RIVALS = 16
@@ -66,7 +68,7 @@ class Session:
         self._socket = socket
         self._agents = agents
         self._queue: deque[frames.ToAgent] = deque()
-        self._stored = self._acknowledged = 0
+        self._stored = self._acknowledged = self._told = 0
         self._news = asyncio.Event()
         self._over: EndedError | None = None
         self._logs: dict[str, asyncio.Queue[frames.LogPart | frames.LogEnd | None]] = {}
@@ -133,10 +135,19 @@ class Session:
 
     async def _read(self) -> None:
         while True:
-            frame = wire.parsed(await wire.received(self._socket, frames.MAX_FRAME))
+            text = await wire.received(self._socket, frames.MAX_FRAME)
+            frame = wire.parsed(text)
             if self._over is not None:
                 raise self._over
+            self._bound(frame, len(text))
             await self._take(frame)
+
+    def _bound(self, frame: frames.FromAgent, size: int) -> None:
+        """Bound what changes can pile up to; a report that is whole begins anew."""
+        if isinstance(frame, frames.Report | frames.Change):
+            self._told = size + (self._told if isinstance(frame, frames.Change) else 0)
+        if self._told > MOST_TOLD:
+            raise EndedError(wire.RETRY, "many changes: come again, report in full")
 
     async def _take(self, frame: frames.FromAgent) -> None:  # noqa: C901 -- one flat case per frame
         node = self.hello.node

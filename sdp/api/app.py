@@ -65,10 +65,10 @@ def create_app(ports: Ports) -> FastAPI:
     sessions = agents.Sessions(ports)
     for part in (sandboxes, history, inventory, deployments, events, changes, life, hooks, login):
         api.include_router(part.router(ports))
-    api.include_router(audit.router(ports.audit))
     api.include_router(nodes.router(ports, sessions, VERSION))
     api.include_router(enrolment.router(ports, sessions))
     api.include_router(garbage.router(ports))
+    api.include_router(audit.router(ports.audit))
     api.include_router(container_logs.router(ports.plane, sessions))
     app.include_router(api)
     app.include_router(agents.router(sessions))

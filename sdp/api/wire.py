@@ -7,6 +7,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
 from sdp.protocol import frames
+from sdp.protocol.text import inert
 
 OVER = 1000
 POLICY = 1008
@@ -61,7 +62,7 @@ def parsed(text: str) -> frames.FromAgent:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise EndedError(POLICY, f"a bad frame: {where} {first['msg']}") from error
+        raise EndedError(POLICY, inert(f"a bad frame: {where} {first['msg']}")) from error
 
 
 async def close(socket: WebSocket, ended: EndedError) -> None:

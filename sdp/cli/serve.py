@@ -145,7 +145,7 @@ def _enroll(config: "AgentConfig") -> None:
     except NotATokenError as error:
         cli.fail(str(error), fix)
     except CannotEnrolError as error:
-        cli.fail(str(error), error.fix or fix)
+        cli.fail(str(error), error.fix)
     new = "enrolled again, with a new key" if replaces else "enrolled"
     cli.say(f"{config.node} is {new}, and obeys {config.control_plane} alone.")
     cli.say("Run its agent: sdp agent --config FILE; one that runs takes it up by itself.")

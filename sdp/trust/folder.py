@@ -7,14 +7,13 @@ agents is read afresh each time, so that `sdp nodes enroll --data-dir` needs no 
 import datetime
 import os
 import secrets
-import stat
 from pathlib import Path
 from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sdp import durable
+from sdp import durable, private
 from sdp.protocol import handshake
 from sdp.protocol.handshake import Token, Transcript
 from sdp.protocol.secret import Secret
@@ -65,6 +64,7 @@ class Trust:
         """
         root = data_dir / "trust"
         try:
+            _check_owner(data_dir)
             for folder in (root, root / "nodes", root / "enrolments"):
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o700)
@@ -167,6 +167,13 @@ class Trust:
         return self._root / folder / f"{node}.json"
 
 
+def _check_owner(data_dir: Path) -> None:
+    """Refuse to leave files of root's in the folder of whom the control plane runs as."""
+    if data_dir.exists() and (owner := data_dir.stat().st_uid) != os.geteuid():
+        fix = f"run this command as its owner: sudo -u '#{owner}' …"
+        raise TrustError(f"{data_dir} is another user's", fix)
+
+
 def _key(path: Path) -> Ed25519PrivateKey:
     """Return the control plane's key; whoever comes first makes it, and all others read it."""
     if not path.exists():
@@ -180,20 +187,14 @@ def _key(path: Path) -> Ed25519PrivateKey:
         finally:
             half.unlink()
         durable.sync_folder(path.parent)
-    _check_private(path)
+    text = private.read(path)
+    if isinstance(text, private.Refused):
+        raise TrustError(f"{path}: {text.message}", text.fix or "let its owner run this command")
     try:
-        return Ed25519PrivateKey.from_private_bytes(handshake.decode(path.read_text().strip()))
+        return Ed25519PrivateKey.from_private_bytes(handshake.decode(text.strip()))
     except ValueError as error:
         fix = "restore it from a backup; without one, remove it and enrol every node again"
         raise TrustError(f"{path} holds no key", fix) from error
-
-
-def _check_private(path: Path) -> None:
-    found = path.stat()
-    if found.st_uid != os.geteuid():
-        raise TrustError(f"{path} is another user's", "run this command as its owner: sudo -u")
-    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise TrustError(f"others can get at {path}, which holds keys", f"chmod go= {path}")
 
 
 def _read(path: Path, kind: type[R]) -> R | None:

@@ -52,7 +52,7 @@ async def until(observer: Observer, key: str, holds: Callable[[Container], bool]
 async def test_the_exit_code_of_a_container_that_runs_again_is_told() -> None:
     engine = FakeEngine("mine")
     await engine.create_network("n", "s")
-    key = await engine.create(Draft("a", "busybox:test", {}, "n"))
+    key = await engine.create(Draft("a", "busybox:test", {"sdp.sandbox": "s"}, "n"))
     await engine.start(key)
     disk = Disk(Releases(), Copies(), Seals(), dict)
     observer = Observer(engine, Nothing(), disk, Strangers(engine), 60)
