@@ -74,7 +74,7 @@ def test_what_a_program_is_told_has_no_token(run):
 def test_a_wrong_password_is_told_and_nothing_is_kept(run):
     done = run(*IN, text="wrong\n")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "error: LOGIN FAILED. Bitbucket does not take them." in done.stderr
+    assert "error: LOGIN FAILED: Bitbucket does not take them." in done.stderr
     assert "fix: try again" in done.stderr
     assert "wrong" not in done.output
     assert not keyring.path().exists()
