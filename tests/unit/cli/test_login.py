@@ -210,6 +210,9 @@ def test_who_may_not_is_told_what_it_takes_and_who_could(control, run):
     assert "dewi is VIEWER, which does not have the permission to deploy" in done.stderr
     assert "fix: ask QA or BACKEND or ADMIN to do it, or achmad, who owns QA-ONE" in done.stderr
     assert control.plane.asked == []
+    listed = run("env", "list").stdout
+    assert "hidden" in listed
+    assert "TOKEN" not in listed
 
 
 def test_a_ca_that_is_none_is_told_with_where_to_name_one(monkeypatch, tmp_path):
