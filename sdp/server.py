@@ -28,6 +28,7 @@ from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.events import encode
 from sdp.api.past import SandboxPast
+from sdp.api.patience import CONNECTIONS, LARGEST_HEADER, Patient
 from sdp.api.people import NotProved
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, People, Ports, Send
@@ -348,6 +349,9 @@ async def _run(
             ws_max_size=frames.MAX_FRAME,
             ws_ping_interval=10,
             ws_ping_timeout=10,
+            http=Patient,
+            h11_max_incomplete_event_size=LARGEST_HEADER,
+            limit_concurrency=CONNECTIONS,
         )
         server = _Server(config, listening)
         async with asyncio.TaskGroup() as group:

@@ -22,12 +22,15 @@ from sdp.api import (
     problems,
     sandboxes,
 )
+from sdp.api.bounds import Bounds
 from sdp.api.gate import Gate
 from sdp.api.ports import Ports
 from sdp.api.problems import ProblemDocument
 from sdp.api.views import Readiness
 
 VERSION = "0.1.0"
+MAX_BODY = 1 << 20
+"""Bytes of a body, where no route says that it takes more or less."""
 
 
 class App(FastAPI):
@@ -55,6 +58,7 @@ def create_app(ports: Ports) -> FastAPI:
     problems.install(app)
     api = APIRouter(
         prefix="/api",
+        max_body_size=MAX_BODY,
         responses={
             "4XX": {"model": ProblemDocument, "description": "Why not, and what to do."},
             "5XX": {"model": ProblemDocument, "description": "Why not, and what to do."},
@@ -71,6 +75,7 @@ def create_app(ports: Ports) -> FastAPI:
     app.include_router(_probes(ports))
     access.check(app.routes)
     app.add_middleware(Gate, ports=ports)
+    app.add_middleware(Bounds)
     return app
 
 

@@ -14,6 +14,7 @@ from typing_extensions import override
 from sdp.api import node_views, views
 from sdp.api.app import create_app
 from sdp.api.events import encode
+from sdp.api.patience import LARGEST_HEADER, Patient
 from sdp.api.ports import Gone, Ports, Send
 from sdp.api.problems import ProblemError, missing
 from sdp.api.requests import ChangeRequest
@@ -438,6 +439,8 @@ def server(ports: Ports) -> _Server:
         timeout_graceful_shutdown=1,
         ws="websockets-sansio",
         ws_max_size=frames.MAX_FRAME,
+        http=Patient,
+        h11_max_incomplete_event_size=LARGEST_HEADER,
     )
     return _Server(config)
 
