@@ -1,23 +1,22 @@
 """The control plane put together: store, source, reconciler and API in one process.
 
-Adapts each to what the next one asks for; decides nothing. There is no login yet, so it listens
-on the loopback only.
+Adapts each to what the next one asks for; decides nothing.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import datetime
-import ipaddress
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Sequence
 from pathlib import Path
 
 import structlog
 import uvicorn
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from sse_starlette.sse import AppStatus
 from typing_extensions import override
@@ -26,6 +25,7 @@ from sdp import clock
 from sdp.api import views
 from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
+from sdp.api.door import CannotServeError, Door, check_proxy, exposed, listener, protection
 from sdp.api.events import encode
 from sdp.api.past import SandboxPast
 from sdp.api.patience import CONNECTIONS, LARGEST_HEADER, Patient
@@ -34,6 +34,7 @@ from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, People, Ports, Send
 from sdp.api.problems import ProblemError, response
 from sdp.api.sessions import Session, Sessions
+from sdp.process import keep_to_itself
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.protocol.secret import Secret
@@ -59,29 +60,6 @@ STOP_SECONDS = 1
 _PAGE = 500
 
 log = structlog.get_logger(__name__)
-
-
-class CannotServeError(Exception):
-    """The control plane can't start; ``fix`` says what to do."""
-
-    def __init__(self, message: str, fix: str) -> None:
-        super().__init__(message)
-        self.fix = fix
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Door:
-    """Where to listen, and whose posts to take.
-
-    Attributes:
-        host: a loopback address.
-        port: 0: any.
-        hook_secret: what Bitbucket signs with; without one, its posts are refused.
-    """
-
-    host: str
-    port: int
-    hook_secret: bytes = dataclasses.field(default=b"", repr=False)
 
 
 class LoopJournal:
@@ -248,7 +226,6 @@ async def serve(
     branch: str,
     data_dir: Path,
     door: Door,
-    listening: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -257,7 +234,6 @@ async def serve(
         branch: the branch that is applied.
         data_dir: folder for history and logs.
         door: where to listen.
-        listening: told the port.
 
     Raises:
         CannotServeError: it can't start.
@@ -266,10 +242,16 @@ async def serve(
         source = Source(config_repo, branch, data_dir)
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
-    with _listener(door.host, door.port) as listener:
+    keep_to_itself()
+    tls = protection(door.tls) if door.tls else None
+    if door.proxy:
+        check_proxy(door.proxy)
+    with listener(door) as listens:
         _log_to_stderr()
+        for each in exposed(door):
+            log.warning(each.message, fix=each.fix)
         try:
-            await _run(source, data_dir, listener, listening, door.hook_secret)
+            await _run(source, data_dir, door, tls, listens)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
@@ -322,9 +304,9 @@ class _Nobody:
 async def _run(
     source: Source,
     data_dir: Path,
-    listener: socket.socket,
-    listening: Callable[[int], None],
-    hook_secret: bytes,
+    door: Door,
+    tls: ssl.SSLContext | None,
+    listens: socket.socket,
 ) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
@@ -335,30 +317,17 @@ async def _run(
         nobody = _Nobody()
         sessions = await Sessions.load(ApiSessions(store), nobody, clock.now())
         people = People(sessions, nobody, nobody, nobody)
+        ports = Ports(plane, ApiJournal(store), agents, changes, past, people)
         app = create_app(
-            Ports(plane, ApiJournal(store), agents, changes, past, people, hook_secret)
+            dataclasses.replace(ports, hook_secret=door.hook_secret, exposed=exposed(door))
         )
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=STOP_SECONDS,
-            ws="websockets-sansio",
-            ws_max_size=frames.MAX_FRAME,
-            ws_ping_interval=10,
-            ws_ping_timeout=10,
-            http=Patient,
-            h11_max_incomplete_event_size=LARGEST_HEADER,
-            limit_concurrency=CONNECTIONS,
-        )
-        server = _Server(config, listening)
+        server = _Server(configured(app, door, tls), door)
         async with asyncio.TaskGroup() as group:
             reconciling = group.create_task(reconciler.run(changes))
             forgetting = group.create_task(retention.forget(store, lambda: _history(reconciler)))
             sweeping = group.create_task(sessions.run())
-            await server.serve(sockets=[listener])
+            await server.serve(sockets=[listens])
             sweeping.cancel()
             forgetting.cancel()
             reconciling.cancel()
@@ -371,19 +340,41 @@ def _history(reconciler: Reconciler) -> datetime.timedelta | None:
     return quantities.duration(platform.retention.history) if platform else None
 
 
+def configured(app: FastAPI, door: Door, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    """Return how an app is served through a door."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=STOP_SECONDS,
+        ws="websockets-sansio",
+        ws_max_size=frames.MAX_FRAME,
+        ws_ping_interval=10,
+        ws_ping_timeout=10,
+        http=Patient,
+        h11_max_incomplete_event_size=LARGEST_HEADER,
+        limit_concurrency=CONNECTIONS,
+        server_header=False,
+        ssl_context_factory=(lambda *_: tls) if tls else None,
+        # Else anybody on this machine could say to call from elsewhere.
+        proxy_headers=bool(door.proxy),
+        forwarded_allow_ips=door.proxy,
+    )
+
+
 class _Server(uvicorn.Server):
     """Ends in order on a signal: uvicorn's own would raise it again, past our clean-up."""
 
-    def __init__(self, config: uvicorn.Config, listening: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, door: Door) -> None:
         super().__init__(config)
-        self._listening = listening
+        self._scheme = door.scheme
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         host, port = (sockets or [])[0].getsockname()[:2]
-        log.info("listening", url=f"http://{host}:{port}")
-        self._listening(port)
+        log.info("listening", url=f"{self._scheme}://{host}:{port}")
 
     @override
     @contextlib.contextmanager
@@ -398,27 +389,6 @@ class _Server(uvicorn.Server):
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
             AppStatus.should_exit = False
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError as error:
-        raise CannotServeError(f"{host!r} is no address", "give --host 127.0.0.1") from error
-    if not address.is_loopback:
-        raise CannotServeError(
-            f"{host} is not a loopback address, and there is no login yet: anybody who reaches it "
-            "could change every sandbox",
-            "give --host 127.0.0.1, and reach it from elsewhere through ssh -L",
-        )
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
-    try:
-        return socket.create_server((str(address), port), family=family, backlog=2048)
-    except OSError as error:
-        raise CannotServeError(
-            f"{host}:{port} can't be listened on: {error.strerror}",
-            "stop what has the port, or give another --port",
-        ) from error
 
 
 def _unavailable(group: BaseExceptionGroup[values.StoreUnavailable]) -> tuple[str, str]:

@@ -10,7 +10,21 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from sdp.api.app import VERSION
-from sdp.cli import ask, edit, env, follow, init, life, plan, ports, serve, show, specs, template
+from sdp.cli import (
+    ask,
+    edit,
+    env,
+    follow,
+    init,
+    life,
+    login,
+    plan,
+    ports,
+    serve,
+    show,
+    specs,
+    template,
+)
 from sdp.cli import context as cli
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
@@ -123,6 +137,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "cancel": cancel,
         "gc": gc,
     },
+    "Be known": {"login": login.login, "logout": login.logout, "whoami": login.whoami},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():

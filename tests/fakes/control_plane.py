@@ -430,8 +430,8 @@ class _Server(uvicorn.Server):
         yield  # the test process keeps its own
 
 
-def server(ports: Ports) -> _Server:
-    config = uvicorn.Config(
+def server(ports: Ports, config: uvicorn.Config | None = None) -> _Server:
+    config = config or uvicorn.Config(
         create_app(ports),
         port=0,
         log_config=None,
@@ -450,9 +450,9 @@ def port_of(running: uvicorn.Server) -> int:
 
 
 @contextlib.asynccontextmanager
-async def served(ports: Ports) -> AsyncGenerator[int, None]:
+async def served(ports: Ports, config: uvicorn.Config | None = None) -> AsyncGenerator[int, None]:
     """Serve on a port of the loopback, in this loop; yield the port."""
-    running = server(ports)
+    running = server(ports, config)
     ready = asyncio.Event()
     running.ready = ready.set
     async with asyncio.TaskGroup() as group:
