@@ -24,22 +24,22 @@ from typing_extensions import override
 from sdp import clock
 from sdp.api import views
 from sdp.api.app import create_app
+from sdp.api.broker import Broker
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.door import CannotServeError, Door, check_proxy, exposed, listener, protection
 from sdp.api.events import encode
+from sdp.api.login_checks import LoginChecks
 from sdp.api.past import SandboxPast
 from sdp.api.patience import CONNECTIONS, LARGEST_HEADER, Patient
-from sdp.api.people import NotProved
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, People, Ports, Send
 from sdp.api.problems import ProblemError, response
+from sdp.api.prover import AgentProver
 from sdp.api.sessions import Session, Sessions
 from sdp.process import keep_to_itself
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
-from sdp.protocol.secret import Secret
 from sdp.reconciler import events
-from sdp.reconciler.audit import Act
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
@@ -55,6 +55,8 @@ from sdp.store.deployments import BadCursorError
 from sdp.store.logfile import LogLine
 from sdp.store.sessions import Session as StoredSession
 from sdp.store.store import Store
+from sdp.trust.folder import Trust
+from sdp.trust.standing import TrustError
 
 STOP_SECONDS = 1
 _PAGE = 500
@@ -189,14 +191,16 @@ class ApiJournal:
 class ReconcilerAgents:
     """Store and reconciler, as agents' sessions hand on to them."""
 
-    def __init__(self, reconciler: Reconciler, store: Store) -> None:
+    def __init__(self, reconciler: Reconciler, store: Store, logins: LoginChecks) -> None:
         self._reconciler = reconciler
         self._store = store
+        self._logins = logins
 
     async def stored(self, node: str, outbox: str) -> int:
         return await self._store.stored(node, outbox)
 
     async def connected(self, hello: frames.Hello, send: Send) -> None:
+        self._logins.connected(hello, send)
         await self._reconciler.connected(hello.node, send, hello)
 
     async def reported(self, node: str, report: NodeReport, generation: int) -> None:
@@ -208,6 +212,9 @@ class ReconcilerAgents:
     async def timed(self, node: str, skew: Skew) -> None:
         self._reconciler.timed(node, skew)
 
+    async def checked(self, node: str, told: frames.LoginChecked) -> None:
+        self._logins.checked(node, told)
+
     async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
         self._reconciler.measured(node, samples)
 
@@ -218,6 +225,7 @@ class ReconcilerAgents:
             await self._reconciler.entry(hello.node, body)
 
     async def disconnected(self, hello: frames.Hello, send: Send) -> None:
+        self._logins.disconnected(hello, send)
         await self._reconciler.disconnected(hello.node, send)
 
 
@@ -247,11 +255,12 @@ async def serve(
     if door.proxy:
         check_proxy(door.proxy)
     with listener(door) as listens:
+        trust = _trusted(data_dir)
         _log_to_stderr()
         for each in exposed(door):
             log.warning(each.message, fix=each.fix)
         try:
-            await _run(source, data_dir, door, tls, listens)
+            await _run(source, data_dir, door, tls, listens, trust)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
@@ -281,24 +290,13 @@ class ApiSessions:
             log.warning("expired sessions could not be purged", reason=str(error))
 
 
-class _Nobody:
-    """Proves nobody, keeps nothing."""
-
-    async def prove(self, user: str, secret: Secret) -> NotProved:
-        _ = user, secret
-        fix = "update sdp"
-        return NotProved(503, "no-prover", "No logins", "Nobody here can prove a login.", fix)
-
-    def keep(self, session: str, user: str, secret: Secret) -> None:
-        _ = session, user
-        secret.wipe()
-
-    def drop(self, session: str) -> None:
-        _ = session
-
-    async def record(self, acts: Sequence[Act]) -> None:
-        for act in acts:
-            log.info("act", kind=act.kind, status=act.status, user=act.user, action=act.action)
+def _trusted(data_dir: Path) -> Trust:
+    try:
+        trust = Trust.open(data_dir)
+        trust.begin()
+    except TrustError as error:
+        raise CannotServeError(str(error), error.fix) from error
+    return trust
 
 
 async def _run(
@@ -307,17 +305,19 @@ async def _run(
     door: Door,
     tls: ssl.SSLContext | None,
     listens: socket.socket,
+    trust: Trust,
 ) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
         plane = ReconcilerPlane(reconciler)
-        agents = ReconcilerAgents(reconciler, store)
+        checks, broker = LoginChecks(), Broker()
+        agents = ReconcilerAgents(reconciler, store, checks)
         changes = ConfigRepo(source, plane.preview)
         past = SandboxPast(source.repository, plane, store.snapshots)
-        nobody = _Nobody()
-        sessions = await Sessions.load(ApiSessions(store), nobody, clock.now())
-        people = People(sessions, nobody, nobody, nobody)
-        ports = Ports(plane, ApiJournal(store), agents, changes, past, people)
+        journal = ApiJournal(store)
+        sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
+        people = People(sessions, AgentProver(plane, checks), broker, store.audit, broker)
+        ports = Ports(plane, journal, agents, changes, past, store.audit, trust, people)
         app = create_app(
             dataclasses.replace(ports, hook_secret=door.hook_secret, exposed=exposed(door))
         )
@@ -327,8 +327,10 @@ async def _run(
             reconciling = group.create_task(reconciler.run(changes))
             forgetting = group.create_task(retention.forget(store, lambda: _history(reconciler)))
             sweeping = group.create_task(sessions.run())
+            wiping = group.create_task(broker.run())
             await server.serve(sockets=[listens])
             sweeping.cancel()
+            wiping.cancel()
             forgetting.cancel()
             reconciling.cancel()
     log.info("stopped")

@@ -10,6 +10,7 @@ from sdp.api import (
     changes,
     container_logs,
     deployments,
+    enrolment,
     events,
     garbage,
     headers,
@@ -67,7 +68,8 @@ def create_app(ports: Ports) -> FastAPI:
     sessions = agents.Sessions(ports)
     for part in (sandboxes, history, inventory, deployments, events, changes, life, hooks, login):
         api.include_router(part.router(ports))
-    api.include_router(nodes.router(ports.plane, VERSION, ports.exposed))
+    api.include_router(nodes.router(ports, sessions, VERSION))
+    api.include_router(enrolment.router(ports, sessions))
     api.include_router(garbage.router(ports.plane))
     api.include_router(container_logs.router(ports.plane, sessions))
     app.include_router(api)

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
-from sdp.agent import durable
+from sdp import durable
 
 _OTHERS: Final = 0o077
 

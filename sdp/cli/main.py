@@ -18,6 +18,7 @@ from sdp.cli import (
     init,
     life,
     login,
+    nodes,
     plan,
     ports,
     serve,
@@ -33,7 +34,6 @@ from sdp.cli.extend import extend
 from sdp.cli.gc import gc
 from sdp.cli.history import history
 from sdp.cli.logs import logs
-from sdp.cli.nodes import nodes
 from sdp.cli.quotas import quotas
 from sdp.cli.snapshot import rollback, snapshot
 from sdp.cli.update import update
@@ -125,7 +125,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "logs": logs,
         "events": follow.events,
         "deployments": show.deployments,
-        "nodes": nodes,
+        "nodes": nodes.app,
         "ports": ports.ports,
         "quotas": quotas,
         "doctor": doctor,
@@ -156,7 +156,7 @@ def _listed(text: str) -> str:
     return "".join((head, "\n\nExamples:\n", *lines, gap, rest)) if found else text
 
 
-for each in (app, template.app, env.app):
+for each in (app, template.app, env.app, nodes.app):
     for one in each.registered_commands:
         one.epilog = cli.EXIT_CODES
         one.help = _listed(inspect.getdoc(one.callback) or "")

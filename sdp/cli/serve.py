@@ -1,13 +1,18 @@
 """Commands that run until told to stop: the control plane and the agent. Parts load late."""
 
 import asyncio
+import getpass
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sdp.api.app import VERSION
 from sdp.cli import context as cli
+
+if TYPE_CHECKING:  # the agent's clients are of no use to other commands
+    from sdp.agent.config import AgentConfig
 
 SHORTEST_SECRET = 16
 
@@ -91,10 +96,21 @@ def agent(
         Path,
         typer.Option("--config", exists=True, dir_okay=False, help="The agent's own file."),
     ],
+    *,
+    enroll: Annotated[
+        bool,
+        typer.Option(
+            "--enroll",
+            help="Enrol this node instead, with a token that is asked for, or read from stdin.",
+        ),
+    ] = False,
 ) -> None:
-    """Run a VM's agent until SIGTERM.
+    """Run a VM's agent until SIGTERM; or enrol it, once, with a token of `sdp nodes enroll`.
 
-    Example: `sdp agent --config /etc/sdp/agent.yaml`.
+    An agent that runs already takes up what it was enrolled with by itself.
+
+    Examples: `sdp agent --config /etc/sdp/agent.yaml`;
+    `sdp agent --config /etc/sdp/agent.yaml --enroll`.
     """
     # Late: the agent's clients are of no use to other commands.
     from sdp.agent.assembly import run  # noqa: PLC0415
@@ -102,8 +118,34 @@ def agent(
     from sdp.agent.main import AlreadyRunningError  # noqa: PLC0415
 
     try:
-        asyncio.run(run(load(config), VERSION))
+        if enroll:
+            _enroll(load(config))
+        else:
+            asyncio.run(run(load(config), VERSION))
     except ConfigError as error:
         cli.fail(str(error), "correct the agent's file")
     except AlreadyRunningError as error:
         cli.fail(str(error), "stop that one, or give this one its own state folder")
+
+
+def _enroll(config: "AgentConfig") -> None:
+    """Enrol a node's agent with the token that somebody types, or a program sends."""
+    from sdp.agent.assembly import enrol  # noqa: PLC0415
+    from sdp.agent.greeting import CannotEnrolError  # noqa: PLC0415
+    from sdp.protocol.handshake import NotATokenError, read_token  # noqa: PLC0415
+
+    ask = sys.stdin.isatty()
+    text = getpass.getpass(f"Token of {config.node}: ") if ask else sys.stdin.readline()
+    fix = f"where you are logged in, or at the control plane: sdp nodes enroll {config.node}"
+    try:
+        token = read_token(text)
+        if token.node != config.node:
+            cli.fail(f"the token is of {token.node}, and this is the agent of {config.node}", fix)
+        replaces = asyncio.run(enrol(config, VERSION, token))
+    except NotATokenError as error:
+        cli.fail(str(error), fix)
+    except CannotEnrolError as error:
+        cli.fail(str(error), error.fix)
+    new = "enrolled again, with a new key" if replaces else "enrolled"
+    cli.say(f"{config.node} is {new}, and obeys {config.control_plane} alone.")
+    cli.say("Run its agent: sdp agent --config FILE; one that runs takes it up by itself.")

@@ -1,7 +1,8 @@
 """The frames on /ws/agent, JSON text each, tagged by ``frame``.
 
-The agent says Hello, the control plane Welcome; then a full report and deltas go up, actions come
-down. What must not be lost (results, stages, log lines) goes up in numbered entries that the agent
+The agent says Hello, the control plane gives a Challenge, the agent a Proof, and then each knows
+the other: Welcome, or at an enrolment Enrolled. A full report and deltas go up, actions come down.
+What must not be lost (results, stages, log lines) goes up in numbered entries that the agent
 keeps on disk until they are acknowledged.
 """
 
@@ -17,11 +18,19 @@ from sdp.protocol.text import Count, LastLines, Line, Message, Seconds, Word
 VERSION = 4
 """Version of this protocol; a control plane also takes agents of the version before."""
 
-LIFE_SINCE = 3
-"""The first version in which agents restart containers, measure use, and remove releases."""
-
 TRUST_SINCE = 4
 """The first version in which an agent proves who it is, and passwords travel sealed to it."""
+
+
+def spoken(version: int) -> frozenset[int]:
+    """Return the versions of agents that a control plane of a version takes."""
+    return frozenset(each for each in (version, version - 1) if each >= TRUST_SINCE)
+
+
+SPOKEN = spoken(VERSION)
+
+REFUSED = 4403
+"""The close code that goes with Refuse: an agent comes back slowly."""
 
 MAX_FRAME = 8 << 20
 """Bytes of the largest frame that either side accepts."""
@@ -119,7 +128,9 @@ class Entry(Value):
 class Hello(Value):
     """The first frame: who this is. ``outbox`` names this agent's numbering of entries.
 
-    ``recipient`` is the age public key to which what only this agent may read is sealed.
+    ``recipient`` is the age public key to which what only this agent may read is sealed; ``nonce``
+    is of this connection, ``run`` of this process. ``plain``: what is said here can be read on the
+    way. With ``enrol``, a public key, it asks to be enrolled with that.
     """
 
     frame: Literal["hello"] = "hello"
@@ -129,6 +140,18 @@ class Hello(Value):
     version: Word
     outbox: Word
     recipient: Word = ""
+    nonce: Word = ""
+    run: Word = ""
+    plain: bool = False
+    enrol: Word = ""
+
+
+class Proof(Value):
+    """The answer to Challenge: the agent's signature; ``token`` proves that it knows one."""
+
+    frame: Literal["proof"] = "proof"
+    signature: Word
+    token: Word = ""
 
 
 class Report(Value):
@@ -204,8 +227,25 @@ class LoginChecked(Value):
     message: Message = ""
 
 
+class Challenge(Value):
+    """The answer to Hello: who this control plane is, how often it started, and its signature."""
+
+    frame: Literal["challenge"] = "challenge"
+    nonce: Word
+    epoch: Count
+    key: Word
+    signature: Word
+
+
+class Enrolled(Value):
+    """The agent's key is taken; ``token`` proves that the control plane knows the token, too."""
+
+    frame: Literal["enrolled"] = "enrolled"
+    token: Word
+
+
 class Welcome(Value):
-    """The answer to Hello; ``stored`` is the last entry that the control plane has."""
+    """The agent is known; ``stored`` is the last entry that the control plane has."""
 
     frame: Literal["welcome"] = "welcome"
     protocol: int
@@ -213,7 +253,7 @@ class Welcome(Value):
 
 
 class Refuse(Value):
-    """The answer to a Hello that can't be accepted; the connection ends."""
+    """The agent can't be taken, or no longer; the connection ends."""
 
     frame: Literal["refuse"] = "refuse"
     reason: Message
@@ -311,11 +351,13 @@ class AskTime(Value):
 
 
 FromAgent: TypeAlias = Annotated[
-    Hello | Report | Change | Entry | LogPart | LogEnd | Time | Usage | LoginChecked,
+    Hello | Proof | Report | Change | Entry | LogPart | LogEnd | Time | Usage | LoginChecked,
     Field(discriminator="frame"),
 ]
 ToAgent: TypeAlias = Annotated[
-    Welcome
+    Challenge
+    | Enrolled
+    | Welcome
     | Refuse
     | Ack
     | Perform

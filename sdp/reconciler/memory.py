@@ -141,8 +141,7 @@ class Memory:
         """Take a full report, and who gave it."""
         made = observation.report(self.observed, node, new, generation, now)
         if hello is not None:
-            fresh = dataclasses.replace(made[node], version=hello.version, protocol=hello.protocol)
-            made = {**made, node: fresh}
+            made = {**made, node: dataclasses.replace(made[node], version=hello.version)}
         self.observed = made
 
     def fold(self, node: str, delta: Delta, generation: int, now: datetime.datetime) -> None:

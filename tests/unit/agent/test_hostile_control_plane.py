@@ -13,14 +13,15 @@ from sdp.agent import session
 from sdp.agent.containers import Containers, Place
 from sdp.agent.journal import Journal
 from sdp.agent.outbox import Outbox
-from sdp.agent.session import Identity, Session
+from sdp.agent.session import Session
 from sdp.agent.strangers import Strangers
 from sdp.protocol import actions, frames
 from sdp.protocol.frames import Failed
 from tests.fakes.control_plane import NOW
 from tests.fakes.engine import FakeEngine
+from tests.fakes.trust import enrolled, identity
 from tests.unit.agent.test_perform import FETCH, Bench, perform
-from tests.unit.agent.test_session import Desk, Observer
+from tests.unit.agent.test_session import Desk, Logins, Observer
 
 STOP = actions.Stop(sandbox="s", container="c")
 BAD = [
@@ -41,12 +42,10 @@ async def test_hostile_frames_end_their_connections_and_the_agent_comes_again(
 ) -> None:
     monkeypatch.setattr(session, "FIRST_BACKOFF", 0.001)
     outbox = Outbox(tmp_path / "outbox.sqlite")
-    performs, left = Desk(), list(BAD)
+    performs, left, known = Desk(), list(BAD), enrolled(tmp_path)
 
     async def answer(connection: ServerConnection) -> None:
-        frames.from_agent.validate_json(await connection.recv())
-        welcome = frames.Welcome(protocol=frames.VERSION, stored=0)
-        await connection.send(welcome.model_dump_json())
+        await known.welcome(connection)
         bad = left.pop() if left else ""
         await connection.send(bad or perform(STOP).model_dump_json())
         with contextlib.suppress(ConnectionClosed):
@@ -55,8 +54,9 @@ async def test_hostile_frames_end_their_connections_and_the_agent_comes_again(
 
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
-        spoken = Session(identity, outbox, Observer(), performs, FakeEngine("mine"))
+        spoken = Session(
+            identity(port), known.trust, outbox, Observer(), performs, FakeEngine("mine"), Logins()
+        )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(spoken.run())
             async with asyncio.timeout(4):
