@@ -24,6 +24,7 @@ from sdp.api import (
     sandboxes,
 )
 from sdp.api.bounds import Bounds
+from sdp.api.description import describe
 from sdp.api.gate import Gate
 from sdp.api.ports import Ports
 from sdp.api.problems import ProblemDocument
@@ -41,6 +42,11 @@ class App(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, receive, headers.adding(scope, send))
 
+    @override
+    def openapi(self) -> dict[str, object]:
+        self.openapi_schema = self.openapi_schema or describe(self)
+        return self.openapi_schema
+
 
 def create_app(ports: Ports) -> FastAPI:
     """Return the app over these ports.
@@ -55,16 +61,13 @@ def create_app(ports: Ports) -> FastAPI:
         # Their pages load scripts from the internet.
         docs_url=None,
         redoc_url=None,
-    )
-    problems.install(app)
-    api = APIRouter(
-        prefix="/api",
-        max_body_size=MAX_BODY,
         responses={
             "4XX": {"model": ProblemDocument, "description": "Why not, and what to do."},
             "5XX": {"model": ProblemDocument, "description": "Why not, and what to do."},
         },
     )
+    problems.install(app)
+    api = APIRouter(prefix="/api", max_body_size=MAX_BODY)
     sessions = agents.Sessions(ports)
     for part in (sandboxes, history, inventory, deployments, events, changes, life, hooks, login):
         api.include_router(part.router(ports))

@@ -31,7 +31,11 @@ class PlanRequest(Files):
     services: tuple[str, ...] = Field((), description="Show these alone, of the sandboxes shown.")
     exclude: tuple[str, ...] = Field((), description="Leave these out: NAME or NAME/SERVICE.")
     allow_deletes: int = Field(
-        0, ge=0, lt=10**6, description="How many sandboxes the commit of this would let go."
+        0,
+        ge=0,
+        lt=10**6,
+        strict=True,
+        description="How many sandboxes the commit of this would let go.",
     )
 
 
