@@ -130,9 +130,8 @@ async def test_a_fork_bomb_ends_at_the_bound_and_the_container_can_be_removed(
     world: World,
 ) -> None:
     assert await world.start() == Succeeded()
-    code, said = await world.inside(WITHOUT_END)
+    code, _ = await world.inside(WITHOUT_END)  # no end but the one that it can fork no more
     assert code != 0
-    assert "fork" in said
     assert (
         await world.containers.remove(actions.Remove(sandbox="s", container=world.name))
         == Succeeded()
