@@ -32,7 +32,7 @@ from sdp.api.ports import Gone, Ports, Send
 from sdp.api.problems import ProblemError, response
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import events
+from sdp.reconciler import events, signing
 from sdp.reconciler.acts import acts_of
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
@@ -51,6 +51,7 @@ from sdp.store.store import Store
 
 STOP_SECONDS = 1
 _PAGE = 500
+_JUDGED = "judged"
 
 log = structlog.get_logger(__name__)
 
@@ -85,12 +86,16 @@ class LoopJournal:
         self._store = store
 
     async def append(
-        self, happened: Sequence[Event], records: Sequence[Deployment | Failure] = ()
+        self,
+        happened: Sequence[Event],
+        records: Sequence[Deployment | Failure] = (),
+        judged: str = "",
     ) -> None:
-        if happened or records:
+        if happened or records or judged:
             acts = [act for event in happened for act in acts_of(event)]
             kept = [e if isinstance(e, Failure) else _kept(e) for e in records]
-            await self._store.append([_new(each) for each in happened], acts, kept)
+            meta = {_JUDGED: judged} if judged else {}
+            await self._store.append([_new(each) for each in happened], acts, kept, meta)
         for each in records:
             self._finish(each)
 
@@ -131,6 +136,9 @@ class LoopJournal:
 
     async def put_choices(self, moved: Moved) -> None:
         await self._store.put_choices(moved)
+
+    async def judged(self) -> str:
+        return await self._store.meta(_JUDGED) or ""
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()
@@ -284,11 +292,15 @@ async def _run(
     listening: Callable[[int], None],
     hook_secret: bytes,
 ) -> None:
+    try:
+        signer = signing.signer(data_dir)
+    except signing.UnusableKeyError as error:
+        raise CannotServeError(str(error), error.fix) from error
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         reconciler = Reconciler(source, LoopJournal(store))
-        plane = ReconcilerPlane(reconciler)
+        plane = ReconcilerPlane(reconciler, signer.public)
         agents = ReconcilerAgents(reconciler, store)
-        changes = ConfigRepo(source, plane.preview)
+        changes = ConfigRepo(source, plane.preview, signer.sign)
         past = SandboxPast(source.repository, plane, store.snapshots)
         journal = ApiJournal(store)
         ports = Ports(plane, journal, agents, changes, past, store.audit, hook_secret)

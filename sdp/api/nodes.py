@@ -33,7 +33,9 @@ def router(plane: Plane, version: str) -> APIRouter:
     async def examine() -> node_views.Examination:
         """Say what is wrong with nodes, and with what sandboxes want of them; each with its fix."""
         found = tuple(plane.examine(version))
-        return node_views.Examination(version=version, now=clock.now(), findings=found)
+        return node_views.Examination(
+            version=version, signing_key=plane.signing_key, now=clock.now(), findings=found
+        )
 
     return routes
 

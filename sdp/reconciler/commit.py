@@ -9,7 +9,7 @@ import dataclasses
 import os
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -82,6 +82,9 @@ class RemoteFailed:
 
 Outcome: TypeAlias = Committed | Moved | Unchanged | Refused
 
+Sign: TypeAlias = Callable[[bytes], bytes]
+"""Returns the armored signature of a commit."""
+
 
 def commit(
     repo: Path, changes: Mapping[str, bytes | None], message: str, author: str, base: str
@@ -111,8 +114,13 @@ def mark(repo: Path, message: str, author: str, base: str) -> Committed | Moved:
     """Commit a message alone, which says something about the files as they are."""
     with Repo(str(repo)) as opened:
         ref = opened.refs.follow(HEADREF)[0][-1].decode()
-        made = _stored(opened, _made(opened, {}, base), message, author)
-    return swap(repo, ref, base, made.sha)
+    return swap(repo, ref, base, say(repo, message, author, base).sha)
+
+
+def say(repo: Path, message: str, author: str, base: str, sign: Sign | None = None) -> Committed:
+    """Make a commit of a message alone, and leave every branch where it is."""
+    with Repo(str(repo)) as opened:
+        return _stored(opened, _made(opened, {}, base), message, author, sign)
 
 
 def write(
@@ -137,7 +145,12 @@ def write(
 
 
 def make(
-    repo: Path, changes: Mapping[str, bytes | None], message: str, author: str, base: str
+    repo: Path,
+    changes: Mapping[str, bytes | None],
+    message: str,
+    author: str,
+    base: str,
+    sign: Sign | None = None,
 ) -> Committed | Unchanged | Refused:
     """Make a commit on a base, and leave every branch where it is; arguments as of ``write``."""
     for path in changes:
@@ -147,7 +160,7 @@ def make(
         made = _made(opened, changes, base)
         if base and made.tree == _tree_of(opened, base):
             return Unchanged(base)
-        return _stored(opened, made, message, author)
+        return _stored(opened, made, message, author, sign)
 
 
 def swap(repo: Path, ref: str, base: str, made: str) -> Committed | Moved:
@@ -254,12 +267,14 @@ def _push_failed(output: str, remote: str, branch: str) -> RemoteFailed:
     return RemoteFailed("PushFailed", message, f"check that you may push to {branch} of {remote}")
 
 
-def _stored(repo: Repo, made: Commit, message: str, author: str) -> Committed:
+def _stored(repo: Repo, made: Commit, message: str, author: str, sign: Sign | None) -> Committed:
     made.message = message.encode()
     made.author = made.committer = author.encode()
     made.commit_time = made.author_time = int(clock.now().timestamp())
     made.commit_timezone = made.author_timezone = 0
     made.encoding = b"UTF-8"
+    if sign is not None:
+        made.gpgsig = sign(made.as_raw_string())
     repo.object_store.add_object(made)
     return Committed(made.id.decode())
 
