@@ -19,6 +19,7 @@ from rich.table import Table
 from sdp.api.views import ConflictView, SandboxPage, SandboxSummary
 from sdp.cli.client import Client, ClientError, find_url
 from sdp.spec import quantities
+from sdp.spec.finding import CannotChangeError
 
 ERROR = 1
 NOT_IN_TIME = 4
@@ -118,6 +119,8 @@ def failures() -> Generator[None, None, None]:
     except ClientError as error:
         if error.conflict is not None:
             say_conflict(error.conflict)
+        fail(str(error), error.fix)
+    except CannotChangeError as error:
         fail(str(error), error.fix)
 
 

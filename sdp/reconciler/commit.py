@@ -20,6 +20,7 @@ from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
 from sdp import clock
+from sdp.spec.finding import CannotChangeError
 
 _GIT_SECONDS = 60.0
 _NO_PROGRAM = 127
@@ -227,15 +228,24 @@ def forward(tree: Path, commit: str) -> str:
     return "" if ended.returncode == 0 else (ended.stderr or ended.stdout).strip()
 
 
-def _git(repo: Path, *words: str) -> subprocess.CompletedProcess[str] | None:
-    """Run git without a terminal; None when it did not end in time."""
+def _git(
+    repo: Path, *words: str, told: Mapping[str, str] | None = None, text: str = ""
+) -> subprocess.CompletedProcess[str] | None:
+    """Run git without a terminal; None when it did not end in time.
+
+    Args:
+        repo: where.
+        words: its arguments.
+        told: more of its environment.
+        text: what it reads.
+    """
     command = ("git", "-C", str(repo), *words)
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    environment = {**os.environ, **(told or {}), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         return subprocess.run(
             command,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            input=text,
             capture_output=True,
             text=True,
             timeout=_GIT_SECONDS,
@@ -275,8 +285,31 @@ def _stored(repo: Repo, made: Commit, message: str, author: str, sign: Sign | No
     made.encoding = b"UTF-8"
     if sign is not None:
         made.gpgsig = sign(made.as_raw_string())
+    elif repo.get_config_stack().get_boolean((b"commit",), b"gpgsign", default=False):
+        return _signed_by_git(repo, made)
     repo.object_store.add_object(made)
     return Committed(made.id.decode())
+
+
+def _signed_by_git(repo: Repo, made: Commit) -> Committed:
+    """Let git make a commit, and sign it as its settings say: it knows keys and programs.
+
+    Raises:
+        CannotChangeError: it can't.
+    """
+    name, _, mail = made.author.decode().removesuffix(">").partition(" <")
+    who = {"NAME": name, "EMAIL": mail, "DATE": f"@{made.commit_time} +0000"}
+    told = {f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in who.items()}
+    parents = [word for each in made.parents for word in ("-p", each.decode())]
+    words = ("commit-tree", "-S", made.tree.decode(), *parents, "-F", "-")
+    ended = _git(Path(repo.path), *words, told=told, text=made.message.decode())
+    if ended is None or ended.returncode != 0:
+        said = ended.stderr.strip().rpartition("\n")[2] if ended else "no answer in time"
+        raise CannotChangeError(
+            f"git can't sign the commit: {said}",
+            "look at user.signingkey and gpg.format, and try: git commit --allow-empty -S -m x",
+        )
+    return Committed(ended.stdout.strip())
 
 
 def _made(repo: Repo, changes: Mapping[str, bytes | None], base: str) -> Commit:
