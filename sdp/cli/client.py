@@ -140,7 +140,7 @@ class Client:
                     raise self._problem(response)
                 yield from response.iter_lines()
         except httpx2.ConnectError as error:
-            raise self._away() from error
+            raise self._away(error) from error
         except httpx2.TransportError as error:
             raise ClientError(
                 f"the control plane at {self.url} ended its answer: {error}",
