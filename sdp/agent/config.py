@@ -1,6 +1,7 @@
 """The agent's own YAML file: who it is, what it may touch, and how much of the machine it takes."""
 
 import re
+import ssl
 from pathlib import Path
 from typing import Annotated
 
@@ -78,6 +79,9 @@ class AgentConfig(Model):
     control_plane: Annotated[str, AfterValidator(_address)] = Field(
         CONTROL_PLANE, description="Where the control plane takes agents."
     )
+    ca: AbsolutePath | None = Field(
+        None, description="File with the certificates that vouch for wss://; else the system's."
+    )
     state: AbsolutePath = Field(description="Folder of releases, copies, caches and the outbox.")
     docker: str = Field(DOCKER, description="The engine's address.")
     repositories: dict[Name, AbsolutePath] = Field(
@@ -88,6 +92,11 @@ class AgentConfig(Model):
     )
     identity: AbsolutePath | None = Field(
         None, description="File with the secret age key that opens environments (sdp env keygen)."
+    )
+    credentials: AbsolutePath | None = Field(
+        None,
+        description="File with a read-only account for the origins: username and password, or those "
+        "per host; used where no user's own are at hand.",
     )
     limits: Limits = Field(default_factory=Limits)
     poll_seconds: float = Field(60.0, ge=1, description="Pause between looks at the origins.")
@@ -125,11 +134,22 @@ def load(path: Path) -> AgentConfig:
         config = AgentConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_explain(path, root, error)) from error
+    _check(path, config)
+    return config
+
+
+def _check(path: Path, config: AgentConfig) -> None:
+    """Raise ConfigError where the machine has not what the file names."""
     if config.state.exists() and not config.state.is_dir():
         raise ConfigError(f"{path}: state: {config.state} is no folder")
     if config.images is not None and not config.images.is_dir():
         raise ConfigError(f"{path}: images: {config.images} is no folder")
-    return config
+    if config.ca is not None:
+        try:
+            ssl.create_default_context(cafile=config.ca)
+        except (OSError, ssl.SSLError) as error:
+            message = f"{path}: ca: {config.ca} holds no certificates: {error}"
+            raise ConfigError(message) from error
 
 
 def _doubled(node: yaml.Node) -> list[tuple[int, str]]:

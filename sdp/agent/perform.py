@@ -15,10 +15,11 @@ from sdp import clock
 from sdp.agent.containers import Containers
 from sdp.agent.engine import EngineDown, EngineError
 from sdp.agent.journal import Journal
+from sdp.agent.lent import Lent
 from sdp.agent.outbox import Outbox
 from sdp.agent.releases import Mounted
 from sdp.agent.seals import Plaintext
-from sdp.protocol import actions
+from sdp.protocol import actions, sealed
 from sdp.protocol.actions import Action, Recipe, SealedFile
 from sdp.protocol.frames import Cancelled, Failed, Outcome, Perform, Succeeded
 from sdp.protocol.identity import release_key
@@ -27,7 +28,7 @@ START = "start container"
 
 
 class Repositories(Protocol):
-    async def fetch(self, action: actions.Fetch, deployment: str) -> Outcome: ...
+    async def fetch(self, action: actions.Fetch, deployment: str, lent: Lent) -> Outcome: ...
 
 
 class Releases(Protocol):
@@ -73,14 +74,17 @@ class Performers:
         self.copies = copies
         self.seals = seals
 
-    async def perform(self, action: Action, deployment: str) -> Outcome:  # noqa: C901, PLR0911, PLR0912 - one flat case per kind
+    async def perform(self, frame: Perform) -> Outcome:  # noqa: C901, PLR0911, PLR0912 - one flat case per kind
+        action, deployment = frame.action, frame.deployment
         match action:
             case actions.Unseal():
                 return await self.seals.unseal(action)
             case actions.EnsureNetwork():
                 return await self.containers.ensure_network(action)
             case actions.Fetch():
-                return await self.repositories.fetch(action, deployment)
+                purpose = sealed.performing(frame.action_id, action.repository)
+                lent = Lent(frame.credentials, purpose)
+                return await self.repositories.fetch(action, deployment, lent)
             case actions.Build():
                 return await self.releases.build(action, deployment)
             case actions.CopyGateway():
@@ -244,7 +248,7 @@ class Desk:
         if isinstance(frame.action, actions.StartService | actions.StartGateway):
             self._journal.started(frame.deployment, START)
         try:
-            return await self._performers.perform(frame.action, frame.deployment)
+            return await self._performers.perform(frame)
         except EngineDown as error:
             return Failed(
                 reason="EngineDown",

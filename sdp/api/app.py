@@ -1,23 +1,30 @@
 """The app: every route under one roof. What it reads stands behind ports."""
 
 from fastapi import APIRouter, FastAPI, Response
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from sdp.api import (
+    access,
     agents,
     audit,
     changes,
     container_logs,
     deployments,
+    enrolment,
     events,
     garbage,
+    headers,
     history,
     hooks,
     inventory,
     life,
+    login,
     nodes,
     problems,
     sandboxes,
 )
+from sdp.api.gate import Gate
 from sdp.api.ports import Ports
 from sdp.api.problems import ProblemDocument
 from sdp.api.views import Readiness
@@ -25,12 +32,27 @@ from sdp.api.views import Readiness
 VERSION = "0.1.0"
 
 
+class App(FastAPI):
+    """FastAPI, whose every answer has the security headers: those of failures, too."""
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, headers.adding(scope, send))
+
+
 def create_app(ports: Ports) -> FastAPI:
-    """Return the app over these ports."""
-    app = FastAPI(
+    """Return the app over these ports.
+
+    Raises:
+        LookupError: nobody said who may call one of its routes.
+    """
+    app = App(
         title="SDP",
         version=VERSION,
         description="Sandboxes as the config repo wants them, as they are, and what differs.",
+        # Their pages load scripts from the internet.
+        docs_url=None,
+        redoc_url=None,
     )
     problems.install(app)
     api = APIRouter(
@@ -41,15 +63,18 @@ def create_app(ports: Ports) -> FastAPI:
         },
     )
     sessions = agents.Sessions(ports)
-    for part in (sandboxes, history, inventory, deployments, events, changes, life, hooks):
+    for part in (sandboxes, history, inventory, deployments, events, changes, life, hooks, login):
         api.include_router(part.router(ports))
+    api.include_router(nodes.router(ports, sessions, VERSION))
+    api.include_router(enrolment.router(ports, sessions))
     api.include_router(garbage.router(ports))
     api.include_router(audit.router(ports.audit))
-    api.include_router(nodes.router(ports.plane, VERSION))
     api.include_router(container_logs.router(ports.plane, sessions))
     app.include_router(api)
     app.include_router(agents.router(sessions))
     app.include_router(_probes(ports))
+    access.check(app.routes)
+    app.add_middleware(Gate, ports=ports)
     return app
 
 

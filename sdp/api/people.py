@@ -1,7 +1,7 @@
 """People, as the API asks for them: who calls, and who proves and keeps what they log in with."""
 
 import dataclasses
-from typing import Annotated, Protocol, TypeAlias
+from typing import Annotated, Final, Protocol, TypeAlias
 
 from fastapi import Depends, Request
 
@@ -22,6 +22,10 @@ class Caller:
     person: Person
     session: str = ""
     address: str = ""
+
+
+NOBODY: Final = Caller(Person("", "VIEWER"))
+"""Who is not known: a caller of what is public."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Keeper(Protocol):
 
 def caller(request: Request) -> Caller:
     """Return who asks."""
-    found: Caller = getattr(request.state, "caller", Caller(Person("", "ADMIN")))
+    found: Caller = getattr(request.state, "caller", NOBODY)
     return found
 
 

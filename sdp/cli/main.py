@@ -18,6 +18,8 @@ from sdp.cli import (
     follow,
     init,
     life,
+    login,
+    nodes,
     plan,
     ports,
     serve,
@@ -33,7 +35,6 @@ from sdp.cli.extend import extend
 from sdp.cli.gc import gc
 from sdp.cli.history import history
 from sdp.cli.logs import logs
-from sdp.cli.nodes import nodes
 from sdp.cli.quotas import quotas
 from sdp.cli.snapshot import rollback, snapshot
 from sdp.cli.update import update
@@ -126,7 +127,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "logs": logs,
         "events": follow.events,
         "deployments": show.deployments,
-        "nodes": nodes,
+        "nodes": nodes.app,
         "ports": ports.ports,
         "quotas": quotas,
         "doctor": doctor,
@@ -139,6 +140,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "cancel": cancel,
         "gc": gc,
     },
+    "Be known": {"login": login.login, "logout": login.logout, "whoami": login.whoami},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():
@@ -157,7 +159,7 @@ def _listed(text: str) -> str:
     return "".join((head, "\n\nExamples:\n", *lines, gap, rest)) if found else text
 
 
-for each in (app, template.app, env.app, audit.app):
+for each in (app, template.app, env.app, nodes.app, audit.app):
     for one in each.registered_commands:
         one.epilog = cli.EXIT_CODES
         one.help = _listed(inspect.getdoc(one.callback) or "")

@@ -1,7 +1,8 @@
 """The frames on /ws/agent, JSON text each, tagged by ``frame``.
 
-The agent says Hello, the control plane Welcome; then a full report and deltas go up, actions come
-down. What must not be lost (results, stages, log lines) goes up in numbered entries that the agent
+The agent says Hello, the control plane gives a Challenge, the agent a Proof, and then each knows
+the other: Welcome, or at an enrolment Enrolled. A full report and deltas go up, actions come down.
+What must not be lost (results, stages, log lines) goes up in numbered entries that the agent
 keeps on disk until they are acknowledged.
 """
 
@@ -16,11 +17,14 @@ from sdp.protocol.report import Delta, NodeReport
 VERSION = 4
 """Version of this protocol; a control plane also takes agents of the version before."""
 
-LIFE_SINCE = 3
-"""The first version in which agents restart containers, measure use, and remove releases."""
-
 TRUST_SINCE = 4
 """The first version in which an agent proves who it is, and passwords travel sealed to it."""
+
+SPOKEN = tuple(each for each in (VERSION, VERSION - 1) if each >= TRUST_SINCE)
+"""The versions that agents are taken with."""
+
+REFUSED = 4403
+"""The close code that goes with Refuse: an agent comes back slowly."""
 
 MAX_FRAME = 8 << 20
 """Bytes of the largest frame that either side accepts."""
@@ -118,7 +122,9 @@ class Entry(Value):
 class Hello(Value):
     """The first frame: who this is. ``outbox`` names this agent's numbering of entries.
 
-    ``recipient`` is the age public key to which what only this agent may read is sealed.
+    ``recipient`` is the age public key to which what only this agent may read is sealed; ``nonce``
+    is of this connection, ``run`` of this process. ``plain``: what is said here can be read on the
+    way. With ``enrol``, a public key, it asks to be enrolled with that.
     """
 
     frame: Literal["hello"] = "hello"
@@ -128,6 +134,18 @@ class Hello(Value):
     version: str
     outbox: str
     recipient: str = ""
+    nonce: str = ""
+    run: str = ""
+    plain: bool = False
+    enrol: str = ""
+
+
+class Proof(Value):
+    """The answer to Challenge: the agent's signature; ``token`` proves that it knows one."""
+
+    frame: Literal["proof"] = "proof"
+    signature: str
+    token: str = ""
 
 
 class Report(Value):
@@ -203,8 +221,25 @@ class LoginChecked(Value):
     message: str = ""
 
 
+class Challenge(Value):
+    """The answer to Hello: who this control plane is, how often it started, and its signature."""
+
+    frame: Literal["challenge"] = "challenge"
+    nonce: str
+    epoch: int
+    key: str
+    signature: str
+
+
+class Enrolled(Value):
+    """The agent's key is taken; ``token`` proves that the control plane knows the token, too."""
+
+    frame: Literal["enrolled"] = "enrolled"
+    token: str
+
+
 class Welcome(Value):
-    """The answer to Hello; ``stored`` is the last entry that the control plane has."""
+    """The agent is known; ``stored`` is the last entry that the control plane has."""
 
     frame: Literal["welcome"] = "welcome"
     protocol: int
@@ -212,7 +247,7 @@ class Welcome(Value):
 
 
 class Refuse(Value):
-    """The answer to a Hello that can't be accepted; the connection ends."""
+    """The agent can't be taken, or no longer; the connection ends."""
 
     frame: Literal["refuse"] = "refuse"
     reason: str
@@ -306,11 +341,13 @@ class AskTime(Value):
 
 
 FromAgent: TypeAlias = Annotated[
-    Hello | Report | Change | Entry | LogPart | LogEnd | Time | Usage | LoginChecked,
+    Hello | Proof | Report | Change | Entry | LogPart | LogEnd | Time | Usage | LoginChecked,
     Field(discriminator="frame"),
 ]
 ToAgent: TypeAlias = Annotated[
-    Welcome
+    Challenge
+    | Enrolled
+    | Welcome
     | Refuse
     | Ack
     | Perform

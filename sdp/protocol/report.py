@@ -105,12 +105,22 @@ class Repository(Value):
     """A configured clone. Keyed by the repository's name; ``error`` says why it can't be read.
 
     ``branches`` are the origin's tips (``git ls-remote``), ``present`` the commits that are here.
+    ``credentials`` says whether the origin asks for a password: ``served`` by the agent's own
+    account, or ``wanted``: then it is looked at only with a user's, and ``checked_at`` is when that
+    was. ``refused`` is the user whose credentials it did not take then.
     """
 
     branches: dict[str, str]
     present: tuple[str, ...]
     error: str
     checked_at: datetime.datetime | None
+    credentials: Literal["", "served", "wanted"] = ""
+    refused: str = ""
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nobody's credentials were there yet to look at the origin."""
+        return self.credentials == "wanted" and self.checked_at is None
 
 
 class Copy(Value):

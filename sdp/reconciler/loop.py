@@ -20,7 +20,7 @@ from dulwich.errors import NotGitRepository
 from pydantic import JsonValue
 
 from sdp import clock
-from sdp.protocol.actions import Action, RemoveRelease
+from sdp.protocol.actions import Action, Fetch, RemoveRelease
 from sdp.protocol.frames import (
     Cancelled,
     Failed,
@@ -34,8 +34,10 @@ from sdp.protocol.frames import (
     Succeeded,
     ToAgent,
 )
-from sdp.protocol.report import Delta, NodeReport
+from sdp.protocol.report import Delta, NodeReport, Repository
+from sdp.protocol.sealed import looking, performing
 from sdp.reconciler import (
+    borrowing,
     cancel,
     changes,
     deployments,
@@ -51,6 +53,7 @@ from sdp.reconciler import (
 )
 from sdp.reconciler import observed as observation
 from sdp.reconciler.cancel import Cancellation, Scope
+from sdp.reconciler.credentials import NOBODY, Lender, Loan
 from sdp.reconciler.departure import departures
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.desired import Desired, Revision, desire
@@ -60,6 +63,7 @@ from sdp.reconciler.garbage import Garbage
 from sdp.reconciler.history import Attempt, Failure
 from sdp.reconciler.journal import Journal
 from sdp.reconciler.lifecycle import Lives, lives
+from sdp.reconciler.loans import Loans
 from sdp.reconciler.memory import Memory, causes
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
@@ -100,13 +104,18 @@ class Reconciler:
     """Brings about what git says, and keeps it so."""
 
     def __init__(
-        self, source: Source, journal: Journal, now: Callable[[], datetime.datetime] = clock.now
+        self,
+        source: Source,
+        journal: Journal,
+        now: Callable[[], datetime.datetime] = clock.now,
+        lender: Lender = NOBODY,
     ) -> None:
         self._source = source
         self._journal = journal
         self._now = now
         self._memory = Memory()
-        self._dispatcher = Dispatcher(self._to_node)
+        self._loans = Loans(lender)
+        self._dispatcher = Dispatcher(self._to_node, self._lend)
         self._sessions: dict[str, tuple[NodeSend, Hello]] = {}
         self._dirty: set[str] = set()
         self._requests: dict[str, str] = {}
@@ -232,13 +241,30 @@ class Reconciler:
         """Have origins looked at; return those that were not in time."""
         before = self._memory.looked(looks)
         for each in looks:
-            await self._to_node(each.node, Refresh(repositories=(each.repository,)))
-        asked = {each for each in looks if each.node in self._sessions}
+            await self._ask(each.node, (each.repository,))
+        self._wake.set()
+        lent = self._loans.lendable(looks, self.world())
+        asked = {each for each in lent if each.node in self._sessions}
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 while asked := {e for e in asked if self._memory.looked([e])[e] == before[e]}:
                     await self._news.wait()
-        return frozenset(asked)
+        return frozenset(asked) | (frozenset(looks) - lent)
+
+    def came(self, user: str) -> None:
+        """Take it that a user logged in: what waited for their credentials goes on."""
+        self._loans.came(user)
+        self._cured |= self._memory.failed_for("AuthenticationFailed")
+        self._relend()
+
+    def went(self, user: str) -> None:
+        """Take it that credentials of a user are not at hand any more."""
+        _log.debug("credentials are gone", user=user)
+        self._relend()
+
+    def _relend(self) -> None:
+        self._memory.lenders = self._loans.lenders
+        self._touch(None)
 
     def hint(self, names: Collection[str]) -> None:
         """Take it that somebody pushed to repositories of these names, which may not be ours."""
@@ -303,6 +329,7 @@ class Reconciler:
         """Take a node's full report."""
         hello = self._sessions[node][1] if node in self._sessions else None
         self._memory.report(node, report, generation, hello, self._now())
+        self._heard_of_looks(node, report.repositories)
         self._touch(None)
 
     def changed(self, node: str, delta: Delta, generation: int) -> bool:
@@ -316,8 +343,13 @@ class Reconciler:
         if observation.has_room_again(known.report, delta):
             self._cured |= self._memory.failed_for("DiskFull")
         self._memory.fold(node, delta, generation, self._now())
+        self._heard_of_looks(node, delta.repositories)
         self._touch(names)
         return True
+
+    def _heard_of_looks(self, node: str, found: Mapping[str, Repository | None]) -> None:
+        self._loans.looked(node, found)
+        self._memory.lenders = self._loans.lenders
 
     def timed(self, node: str, skew: Skew) -> None:
         """Take how far a node's clock is from ours; the next look counts with it."""
@@ -486,6 +518,7 @@ class Reconciler:
         await self._settle(names, whole)
         busy = {each.planned.key for each in self._dispatcher}
         happened += memory.judge(names, whole, busy, requests)
+        await self._look_for_people(whole)
         self.revision = whole.desired.revision
         await self._journal.append(happened)
         # Only now: a request outlives a round that failed, and one that came meanwhile stays.
@@ -551,13 +584,41 @@ class Reconciler:
 
     async def _refresh(self, names: Iterable[str]) -> None:
         for node, wanted in guard.repositories(self._memory.desired, names).items():
-            await self._to_node(node, Refresh(repositories=wanted))
+            await self._ask(node, wanted)
 
     async def _follow_hints(self) -> None:
         names, self._hinted = self._hinted, set()
         if names and (platform := self._memory.desired.platform) is not None:
             for node, hinted in hints.repositories(platform, names).items():
-                await self._to_node(node, Refresh(repositories=hinted))
+                await self._ask(node, hinted)
+
+    async def _ask(self, node: str, repositories: Iterable[str]) -> None:
+        """Have a node look at origins: now, or where that takes a loan, with the next round."""
+        if plain := self._loans.hurry(node, repositories, self._memory.observed):
+            await self._to_node(node, Refresh(repositories=plain))
+
+    async def _look_for_people(self, whole: World) -> None:
+        """Have those origins looked at that nobody looks at without somebody's credentials."""
+        for look, user in self._loans.due(whole):
+            names = (look.repository,)
+            if text := self._sealed(user, look.node, looking(names)):
+                await self._to_node(look.node, Refresh(repositories=names, credentials=text))
+
+    def _lend(self, planned: Planned, action_id: str) -> tuple[str, Loan | None]:
+        action, observed = planned.action, self._memory.observed
+        if not isinstance(action, Fetch):
+            return "", None
+        if borrowing.needs(planned.node, action.repository, observed) is None:
+            return "", None
+        user = borrowing.lender(planned.sandbox, action.repository, self.world())
+        text = self._sealed(user, planned.node, performing(action_id, action.repository))
+        return text, self._loans.loan(user) if text else None
+
+    def _sealed(self, user: str, node: str, purpose: str) -> str:
+        session = self._sessions.get(node)
+        if not user or session is None:
+            return ""
+        return self._loans.sealed(user, session[1].recipient, purpose)
 
     async def _persist(self, begun: Iterable[Deployment]) -> None:
         if self._memory.leases_changed():
@@ -613,6 +674,11 @@ class Reconciler:
 
     async def _failed(self, flight: InFlight, outcome: Failed) -> None:
         """Record a failure for everyone who planned the same."""
+        action = flight.planned.action
+        refused = outcome.reason == "AuthenticationFailed"
+        if refused and flight.loan is not None and isinstance(action, Fetch):
+            self._loans.refused(flight.loan, action.repository)
+            self._memory.lenders = self._loans.lenders
         for planned in self._memory.planning(flight.planned):
             attempt = _attempt(planned, planned.action)
             jitter = random.uniform(-1, 1)  # noqa: S311 -- spreads retries, keeps no secret

@@ -29,12 +29,13 @@ from sdp.reconciler.history import Failure, History
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.steady import Moved
-from sdp.store import audit, deployments, journal, logfile, records, snapshots
+from sdp.store import audit, deployments, journal, logfile, records, sessions, snapshots
 from sdp.store.anchor import Anchor
 from sdp.store.audit import Audit
 from sdp.store.database import Database
 from sdp.store.follow import Batch, Closed, Encode, Feed, encode_json
 from sdp.store.logs import Logs
+from sdp.store.sessions import Session
 from sdp.store.values import (
     Applied,
     Cleared,
@@ -290,6 +291,22 @@ class Store:
     async def newest_snapshots(self) -> tuple[Snapshot, ...]:
         """Return the newest snapshot of each sandbox, also of those that are gone."""
         return await self._database.read(snapshots.newest)
+
+    async def live_sessions(self, now: datetime.datetime) -> tuple[Session, ...]:
+        """Return the sessions that have not expired, the oldest first."""
+        return await self._database.read(lambda c: sessions.live(c, now))
+
+    async def put_session(self, session: Session) -> None:
+        """Record a session."""
+        await self._write(lambda write: sessions.put(write.connection, session))
+
+    async def end_sessions(self, hashes: Collection[str]) -> None:
+        """Forget sessions."""
+        await self._write(lambda write: sessions.end(write.connection, hashes))
+
+    async def purge_sessions(self, now: datetime.datetime) -> None:
+        """Forget the sessions that have expired."""
+        await self._write(lambda write: sessions.purge(write.connection, now))
 
     async def leases(self) -> tuple[Lease, ...]:
         """Return every lease, by node and port."""

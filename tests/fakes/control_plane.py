@@ -31,6 +31,8 @@ from sdp.spec.models import Pins, Platform
 from sdp.spec.roles import Person
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Blob, Tree
+from tests.fakes.people import FakePeople
+from tests.fakes.trust import FakeTrust
 
 NOW = datetime.datetime(2026, 3, 4, 12, 0, tzinfo=datetime.UTC)
 REVISION = "9f3c1e7" + "0" * 33
@@ -341,6 +343,9 @@ class FakeAgents:
     async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
         self.said.put_nowait(("measured", (node, len(samples))))
 
+    async def checked(self, node: str, told: frames.LoginChecked) -> None:
+        self.said.put_nowait(("checked", (node, told.outcome)))
+
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         _ = hello
         self.entries.append((seq, body))
@@ -441,7 +446,9 @@ class FakeControlPlane:
     agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
     changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
     past: FakePast = dataclasses.field(default_factory=FakePast)
+    people: FakePeople = dataclasses.field(default_factory=FakePeople)
     audit: FakeAudit = dataclasses.field(default_factory=FakeAudit)
+    trust: FakeTrust = dataclasses.field(default_factory=FakeTrust)
     hook_secret: bytes = b""
 
     @property
@@ -452,7 +459,9 @@ class FakeControlPlane:
             self.agents,
             self.changes,
             self.past,
+            self.people.port,
             self.audit,
+            self.trust,
             self.hook_secret,
         )
 
@@ -480,8 +489,8 @@ class _Server(uvicorn.Server):
         yield  # the test process keeps its own
 
 
-def server(ports: Ports) -> _Server:
-    config = uvicorn.Config(
+def server(ports: Ports, config: uvicorn.Config | None = None) -> _Server:
+    config = config or uvicorn.Config(
         create_app(ports),
         port=0,
         log_config=None,
@@ -498,9 +507,9 @@ def port_of(running: uvicorn.Server) -> int:
 
 
 @contextlib.asynccontextmanager
-async def served(ports: Ports) -> AsyncGenerator[int, None]:
+async def served(ports: Ports, config: uvicorn.Config | None = None) -> AsyncGenerator[int, None]:
     """Serve on a port of the loopback, in this loop; yield the port."""
-    running = server(ports)
+    running = server(ports, config)
     ready = asyncio.Event()
     running.ready = ready.set
     async with asyncio.TaskGroup() as group:

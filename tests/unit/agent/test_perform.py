@@ -11,6 +11,7 @@ from sdp.agent.containers import Containers, Place
 from sdp.agent.engine import Draft, EngineError
 from sdp.agent.identity import IdentityFile
 from sdp.agent.journal import Journal
+from sdp.agent.lent import Lent
 from sdp.agent.outbox import Outbox
 from sdp.agent.perform import Desk, Performers
 from sdp.agent.seals import Seals
@@ -29,8 +30,9 @@ class Disk:
         self.go = asyncio.Event()
         self.fetches = 0
 
-    async def fetch(self, action: actions.Fetch, deployment: str) -> Outcome:
+    async def fetch(self, action: actions.Fetch, deployment: str, lent: Lent) -> Outcome:
         self.fetches += 1
+        self.lent = lent
         self.fetching.set()
         await self.go.wait()
         return Succeeded(note=f"{action.commit} {deployment}")
