@@ -38,7 +38,7 @@ from sdp.api.sessions import Session, Sessions
 from sdp.process import keep_to_itself
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import events
+from sdp.reconciler import events, signing
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
@@ -59,6 +59,7 @@ from sdp.trust.standing import TrustError
 
 STOP_SECONDS = 1
 _PAGE = 500
+_JUDGED = "judged"
 
 log = structlog.get_logger(__name__)
 
@@ -108,6 +109,12 @@ class LoopJournal:
 
     async def put_choices(self, moved: Moved) -> None:
         await self._store.put_choices(moved)
+
+    async def judged(self) -> str:
+        return await self._store.meta(_JUDGED) or ""
+
+    async def put_judged(self, commit: str) -> None:
+        await self._store.set_meta(_JUDGED, commit)
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()
@@ -309,12 +316,16 @@ def _trusted(data_dir: Path) -> Trust:
 
 
 async def _run(source: Source, data_dir: Path, front: _Front) -> None:
+    try:
+        signer = signing.signer(data_dir)
+    except signing.UnusableKeyError as error:
+        raise CannotServeError(str(error), error.fix) from error
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         broker, checks = Broker(), LoginChecks()
         reconciler = Reconciler(source, LoopJournal(store), lender=broker)
         broker.listener = reconciler
-        plane = ReconcilerPlane(reconciler)
-        changes = ConfigRepo(source, plane.preview)
+        plane = ReconcilerPlane(reconciler, signer.public)
+        changes = ConfigRepo(source, plane.preview, signer.sign)
         sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
         app = create_app(
             Ports(

@@ -44,6 +44,12 @@ class Journal(Protocol):
     async def newest_snapshots(self) -> Sequence[Snapshot]:
         """Return the newest snapshot of each sandbox, also of those that are gone."""
 
+    async def judged(self) -> str:
+        """Return the commit of the config repo that was told last; "" for none."""
+
+    async def put_judged(self, commit: str) -> None:
+        """Record it."""
+
     async def leases(self) -> Sequence[Lease]:
         """Return all leases."""
 

@@ -25,6 +25,7 @@ class FakeJournal(Journal):
         self.snapshots: list[Snapshot] = []
         self.failures: dict[tuple[str, str, str], Failure] = {}
         self.choices: dict[tuple[str, str], Choice | None] = {}
+        self.last_judged = ""
         self._news = asyncio.Condition()
 
     async def until(self, holds: Callable[[], bool], seconds: float = 4) -> None:
@@ -87,6 +88,14 @@ class FakeJournal(Journal):
     @override
     async def newest_snapshots(self) -> Sequence[Snapshot]:
         return tuple({each.sandbox: each for each in self.snapshots}.values())
+
+    @override
+    async def judged(self) -> str:
+        return self.last_judged
+
+    @override
+    async def put_judged(self, commit: str) -> None:
+        self.last_judged = commit
 
     @override
     async def leases(self) -> Sequence[Lease]:
