@@ -39,7 +39,8 @@ from sdp.api.sessions import Session, Sessions
 from sdp.process import keep_to_itself
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import events
+from sdp.reconciler import events, signing
+from sdp.reconciler.acts import acts_of
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
@@ -49,6 +50,7 @@ from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Source
 from sdp.reconciler.steady import Moved
+from sdp.service_credential import ServiceCredential
 from sdp.spec import quantities
 from sdp.store import retention, values
 from sdp.store.deployments import BadCursorError
@@ -60,6 +62,7 @@ from sdp.trust.standing import TrustError
 
 STOP_SECONDS = 1
 _PAGE = 500
+_JUDGED = "judged"
 
 log = structlog.get_logger(__name__)
 
@@ -70,14 +73,26 @@ class LoopJournal:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def append(self, happened: Sequence[Event]) -> None:
-        if happened:
-            await self._store.append([_new(each) for each in happened])
+    async def append(
+        self,
+        happened: Sequence[Event],
+        records: Sequence[Deployment | Failure] = (),
+        judged: str = "",
+    ) -> None:
+        if happened or records or judged:
+            acts = [act for event in happened for act in acts_of(event)]
+            kept = [e if isinstance(e, Failure) else _kept(e) for e in records]
+            meta = {_JUDGED: judged} if judged else {}
+            await self._store.append([_new(each) for each in happened], acts, kept, meta)
+        for each in records:
+            self._finish(each)
 
     async def put_deployment(self, deployment: Deployment) -> None:
-        await self._store.upsert(values.Deployment.model_validate(dataclasses.asdict(deployment)))
-        if deployment.finished_at is not None:
-            self._store.logs.finish(deployment.id)
+        await self.append((), [deployment])
+
+    def _finish(self, record: Deployment | Failure) -> None:
+        if isinstance(record, Deployment) and record.finished_at is not None:
+            self._store.logs.finish(record.id)
 
     async def deployments(self) -> Sequence[Deployment]:
         names = {field.name for field in dataclasses.fields(Deployment)}
@@ -109,6 +124,9 @@ class LoopJournal:
 
     async def put_choices(self, moved: Moved) -> None:
         await self._store.put_choices(moved)
+
+    async def judged(self) -> str:
+        return await self._store.meta(_JUDGED) or ""
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()
@@ -234,6 +252,7 @@ async def serve(
     branch: str,
     data_dir: Path,
     door: Door,
+    config_credentials: Path | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -242,12 +261,13 @@ async def serve(
         branch: the branch that is applied.
         data_dir: folder for history and logs.
         door: where to listen.
+        config_credentials: file with the account that reads a config repo at an http address.
 
     Raises:
         CannotServeError: it can't start.
     """
     try:
-        source = Source(config_repo, branch, data_dir)
+        source = Source(config_repo, branch, data_dir, ServiceCredential(config_credentials))
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
     keep_to_itself()
@@ -255,12 +275,12 @@ async def serve(
     if door.proxy:
         check_proxy(door.proxy)
     with listener(door) as listens:
-        trust = _trusted(data_dir)
+        front = _Front(door, tls, listens, _trusted(data_dir))
         _log_to_stderr()
         for each in exposed(door):
             log.warning(each.message, fix=each.fix)
         try:
-            await _run(source, data_dir, door, tls, listens, trust)
+            await _run(source, data_dir, front)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
@@ -290,6 +310,16 @@ class ApiSessions:
             log.warning("expired sessions could not be purged", reason=str(error))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Front:
+    """What clients and agents meet."""
+
+    door: Door
+    tls: ssl.SSLContext | None
+    listens: socket.socket
+    trust: Trust
+
+
 def _trusted(data_dir: Path) -> Trust:
     try:
         trust = Trust.open(data_dir)
@@ -299,38 +329,46 @@ def _trusted(data_dir: Path) -> Trust:
     return trust
 
 
-async def _run(
-    source: Source,
-    data_dir: Path,
-    door: Door,
-    tls: ssl.SSLContext | None,
-    listens: socket.socket,
-    trust: Trust,
-) -> None:
+def _signer(data_dir: Path) -> signing.Signer:
+    try:
+        return signing.signer(data_dir)
+    except signing.UnusableKeyError as error:
+        raise CannotServeError(str(error), error.fix) from error
+
+
+async def _run(source: Source, data_dir: Path, front: _Front) -> None:
+    signer = _signer(data_dir)
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
-        reconciler = Reconciler(source, LoopJournal(store))
-        plane = ReconcilerPlane(reconciler)
-        checks, broker = LoginChecks(), Broker()
-        agents = ReconcilerAgents(reconciler, store, checks)
-        changes = ConfigRepo(source, plane.preview)
-        past = SandboxPast(source.repository, plane, store.snapshots)
-        journal = ApiJournal(store)
+        broker, checks = Broker(), LoginChecks()
+        reconciler = Reconciler(source, LoopJournal(store), lender=broker)
+        broker.listener = reconciler
+        plane = ReconcilerPlane(reconciler, signer.public)
+        changes = ConfigRepo(source, plane.preview, signer.sign, broker.of)
         sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
-        people = People(sessions, AgentProver(plane, checks), broker, store.audit, broker)
-        ports = Ports(plane, journal, agents, changes, past, store.audit, trust, people)
         app = create_app(
-            dataclasses.replace(ports, hook_secret=door.hook_secret, exposed=exposed(door))
+            Ports(
+                plane,
+                ApiJournal(store),
+                ReconcilerAgents(reconciler, store, checks),
+                changes,
+                SandboxPast(source.repository, plane, store.snapshots),
+                People(sessions, AgentProver(plane, checks), broker),
+                store.audit,
+                front.trust,
+                front.door.hook_secret,
+                exposed(front.door),
+            )
         )
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
-        server = _Server(configured(app, door, tls), door)
+        server = _Server(configured(app, front.door, front.tls), front.door)
         async with asyncio.TaskGroup() as group:
             reconciling = group.create_task(reconciler.run(changes))
             forgetting = group.create_task(retention.forget(store, lambda: _history(reconciler)))
             sweeping = group.create_task(sessions.run())
-            wiping = group.create_task(broker.run())
-            await server.serve(sockets=[listens])
+            lending = group.create_task(broker.run())
+            await server.serve(sockets=[front.listens])
+            lending.cancel()
             sweeping.cancel()
-            wiping.cancel()
             forgetting.cancel()
             reconciling.cancel()
     log.info("stopped")
@@ -416,6 +454,10 @@ def _effects(body: frames.Body) -> Sequence[values.Effect]:
             return [_new(events.of_notice(body))]
         case frames.Result():
             return []
+
+
+def _kept(deployment: Deployment) -> values.Deployment:
+    return values.Deployment.model_validate(dataclasses.asdict(deployment))
 
 
 def _new(event: Event) -> values.NewEvent:

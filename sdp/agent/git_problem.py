@@ -28,7 +28,9 @@ Reason: TypeAlias = Literal[
     "CredentialsUnusable",
 ]
 
-RETRYABLE: frozenset[Reason] = frozenset({"Unreachable", "TimedOut", "DiskFull", "GitFailed"})
+RETRYABLE: frozenset[Reason] = frozenset(
+    {"Unreachable", "TimedOut", "DiskFull", "GitFailed", "CredentialsUnusable"}
+)
 """What may be otherwise a moment later; anything else waits for a person."""
 
 _FIX: dict[Reason, str] = {

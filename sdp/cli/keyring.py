@@ -7,9 +7,7 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
-from sdp import durable
-
-_OTHERS: Final = 0o077
+from sdp import durable, private
 
 
 class KeyringError(Exception):
@@ -71,21 +69,19 @@ def forget(url: str) -> None:
 
 def _load() -> dict[str, Kept]:
     file = path()
+    found = private.read(file)
+    if isinstance(found, private.Refused):
+        match found.why:
+            case "Missing":
+                return {}
+            case "Exposed":
+                fix = f"{found.fix}; whoever read it can act as you: sdp logout --everywhere"
+                raise KeyringError(f"others can read {file}, which holds your sessions", fix)
+            case _:
+                fix = f"make it a file of yours, or remove it: rm {file}"
+                raise KeyringError(f"{file} can't be read: {found.message}", fix)
     try:
-        with file.open("rb") as opened:
-            mode = os.fstat(opened.fileno()).st_mode
-            content = opened.read()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise KeyringError(
-            f"{file} can't be read: {error.strerror}", f"make it yours: chown $USER {file}"
-        ) from error
-    if mode & _OTHERS:
-        fix = f"chmod 600 {file}; who may have read it could act as you: sdp logout --everywhere"
-        raise KeyringError(f"others can read {file}, which holds your sessions", fix)
-    try:
-        return _file.validate_json(content)
+        return _file.validate_json(found)
     except ValidationError as error:
         fix = f"remove it, and log in anew: rm {file}; sdp login"
         raise KeyringError(f"{file} is no file of sessions", fix) from error

@@ -118,6 +118,11 @@ class Repository(Value):
     credentials: Literal["", "served", "wanted"] = ""
     refused: str = ""
 
+    @property
+    def unseen(self) -> bool:
+        """Whether nobody's credentials were there yet to look at the origin."""
+        return self.credentials == "wanted" and self.checked_at is None
+
 
 class Copy(Value):
     """A sandbox's copy of the gateway. Keyed by ``<sandbox>/<commit>``.

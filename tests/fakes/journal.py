@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from typing_extensions import override
 
+from sdp.reconciler.acts import acts_of
+from sdp.reconciler.audit import Act
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Choice, Failure, History
@@ -19,12 +21,14 @@ class FakeJournal(Journal):
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.acts: list[Act] = []
         self.put: dict[str, Deployment] = {}
         self.held: list[Lease] = []
         self.applied: dict[tuple[str, str], str] = {}
         self.snapshots: list[Snapshot] = []
         self.failures: dict[tuple[str, str, str], Failure] = {}
         self.choices: dict[tuple[str, str], Choice | None] = {}
+        self.last_judged = ""
         self._news = asyncio.Condition()
 
     async def until(self, holds: Callable[[], bool], seconds: float = 4) -> None:
@@ -39,8 +43,21 @@ class FakeJournal(Journal):
         return [each for each in self.events if each.kind == kind]
 
     @override
-    async def append(self, happened: Sequence[Event]) -> None:
+    async def append(
+        self,
+        happened: Sequence[Event],
+        records: Sequence[Deployment | Failure] = (),
+        judged: str = "",
+    ) -> None:
+        self.last_judged = judged or self.last_judged
+        for each in records:
+            match each:
+                case Deployment():
+                    await self.put_deployment(each)
+                case Failure():
+                    await self.put_failure(each)
         self.events.extend(happened)
+        self.acts.extend(act for event in happened for act in acts_of(event))
         async with self._news:
             self._news.notify_all()
 
@@ -87,6 +104,10 @@ class FakeJournal(Journal):
     @override
     async def newest_snapshots(self) -> Sequence[Snapshot]:
         return tuple({each.sandbox: each for each in self.snapshots}.values())
+
+    @override
+    async def judged(self) -> str:
+        return self.last_judged
 
     @override
     async def leases(self) -> Sequence[Lease]:

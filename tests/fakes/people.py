@@ -9,7 +9,6 @@ from sdp.api.people import NotProved, Proved
 from sdp.api.ports import People
 from sdp.api.sessions import Session, Sessions, hashed
 from sdp.protocol.secret import Secret
-from sdp.reconciler.audit import Act
 
 WRONG = NotProved(
     401, "login-failed", "LOGIN FAILED", "Bitbucket does not take them.", "try again"
@@ -23,11 +22,14 @@ ANYBODY = Session(hashed(""), "achmad", "bearer", BEGAN, FOR_EVER)
 class FakeSessionStore:
     def __init__(self) -> None:
         self.rows: dict[str, Session] = {}
+        self.full = False
 
     async def live_sessions(self, now: datetime.datetime) -> Sequence[Session]:
         return [each for each in self.rows.values() if each.expires_at > now]
 
     async def put_session(self, session: Session) -> None:
+        if self.full:
+            raise OSError("planted: the disk is full")
         self.rows[session.hash] = session
 
     async def end_sessions(self, hashes: Collection[str]) -> None:
@@ -46,9 +48,11 @@ class FakeProver:
     outcome: NotProved | None = None
     holds: asyncio.Event | None = None
     asked: list[str] = dataclasses.field(default_factory=list)
+    shown: list[Secret] = dataclasses.field(default_factory=list)
 
     async def prove(self, user: str, secret: Secret) -> Proved | NotProved:
         self.asked.append(user)
+        self.shown.append(secret)
         if self.holds is not None:
             await self.holds.wait()
         if self.outcome is not None:
@@ -78,14 +82,6 @@ class FakeKeeper:
         return f"sealed for {user}" if user.lower() in self.live() else ""
 
 
-class FakeAuditor:
-    def __init__(self) -> None:
-        self.acts: list[Act] = []
-
-    async def record(self, acts: Sequence[Act]) -> None:
-        self.acts += acts
-
-
 class FakePeople:
     """Everybody is let in as ANYBODY, until a test takes that away: ``live=()``."""
 
@@ -93,9 +89,8 @@ class FakePeople:
         self.store = FakeSessionStore()
         self.prover = FakeProver()
         self.keeper = FakeKeeper()
-        self.auditor = FakeAuditor()
         self.sessions = Sessions(self.store, self.keeper, live)
 
     @property
     def port(self) -> People:
-        return People(self.sessions, self.prover, self.keeper, self.auditor, self.keeper)
+        return People(self.sessions, self.prover, self.keeper)

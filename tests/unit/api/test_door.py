@@ -148,7 +148,7 @@ async def test_only_the_proxy_that_was_named_is_believed_who_calls(proxy, addres
         httpx2.AsyncClient(trust_env=False, headers=said) as client,
     ):
         answer = await client.post(f"http://127.0.0.1:{port}/api/login", json=body)
-    assert control.people.auditor.acts[0].address == address
+    assert control.audit.acts[0].address == address
     assert ("secure" in answer.headers["set-cookie"].lower()) == (scheme == "https")
 
 
