@@ -30,6 +30,7 @@ from sdp.api.door import CannotServeError, Door, check_proxy, exposed, listener,
 from sdp.api.events import encode
 from sdp.api.login_checks import LoginChecks
 from sdp.api.past import SandboxPast
+from sdp.api.patience import CONNECTIONS, LARGEST_HEADER, Patient
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, People, Ports, Send
 from sdp.api.problems import ProblemError, response
@@ -38,7 +39,7 @@ from sdp.api.sessions import Session, Sessions
 from sdp.process import keep_to_itself
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import events
+from sdp.reconciler import events, signing
 from sdp.reconciler.acts import acts_of
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
@@ -49,6 +50,7 @@ from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Source
 from sdp.reconciler.steady import Moved
+from sdp.service_credential import ServiceCredential
 from sdp.spec import quantities
 from sdp.store import retention, values
 from sdp.store.deployments import BadCursorError
@@ -60,6 +62,7 @@ from sdp.trust.standing import TrustError
 
 STOP_SECONDS = 1
 _PAGE = 500
+_JUDGED = "judged"
 
 log = structlog.get_logger(__name__)
 
@@ -71,12 +74,16 @@ class LoopJournal:
         self._store = store
 
     async def append(
-        self, happened: Sequence[Event], records: Sequence[Deployment | Failure] = ()
+        self,
+        happened: Sequence[Event],
+        records: Sequence[Deployment | Failure] = (),
+        judged: str = "",
     ) -> None:
-        if happened or records:
+        if happened or records or judged:
             acts = [act for event in happened for act in acts_of(event)]
             kept = [e if isinstance(e, Failure) else _kept(e) for e in records]
-            await self._store.append([_new(each) for each in happened], acts, kept)
+            meta = {_JUDGED: judged} if judged else {}
+            await self._store.append([_new(each) for each in happened], acts, kept, meta)
         for each in records:
             self._finish(each)
 
@@ -117,6 +124,9 @@ class LoopJournal:
 
     async def put_choices(self, moved: Moved) -> None:
         await self._store.put_choices(moved)
+
+    async def judged(self) -> str:
+        return await self._store.meta(_JUDGED) or ""
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()
@@ -242,6 +252,7 @@ async def serve(
     branch: str,
     data_dir: Path,
     door: Door,
+    config_credentials: Path | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -250,12 +261,13 @@ async def serve(
         branch: the branch that is applied.
         data_dir: folder for history and logs.
         door: where to listen.
+        config_credentials: file with the account that reads a config repo at an http address.
 
     Raises:
         CannotServeError: it can't start.
     """
     try:
-        source = Source(config_repo, branch, data_dir)
+        source = Source(config_repo, branch, data_dir, ServiceCredential(config_credentials))
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
     keep_to_itself()
@@ -317,13 +329,21 @@ def _trusted(data_dir: Path) -> Trust:
     return trust
 
 
+def _signer(data_dir: Path) -> signing.Signer:
+    try:
+        return signing.signer(data_dir)
+    except signing.UnusableKeyError as error:
+        raise CannotServeError(str(error), error.fix) from error
+
+
 async def _run(source: Source, data_dir: Path, front: _Front) -> None:
+    signer = _signer(data_dir)
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         broker, checks = Broker(), LoginChecks()
         reconciler = Reconciler(source, LoopJournal(store), lender=broker)
         broker.listener = reconciler
-        plane = ReconcilerPlane(reconciler)
-        changes = ConfigRepo(source, plane.preview)
+        plane = ReconcilerPlane(reconciler, signer.public)
+        changes = ConfigRepo(source, plane.preview, signer.sign, broker.of)
         sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
         app = create_app(
             Ports(
@@ -372,6 +392,9 @@ def configured(app: FastAPI, door: Door, tls: ssl.SSLContext | None) -> uvicorn.
         ws_max_size=frames.MAX_FRAME,
         ws_ping_interval=10,
         ws_ping_timeout=10,
+        http=Patient,
+        h11_max_incomplete_event_size=LARGEST_HEADER,
+        limit_concurrency=CONNECTIONS,
         server_header=False,
         ssl_context_factory=(lambda *_: tls) if tls else None,
         # Else anybody on this machine could say to call from elsewhere.

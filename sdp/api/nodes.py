@@ -39,7 +39,9 @@ def router(ports: Ports, sessions: Sessions, version: str) -> APIRouter:
             *plane.examine(version),
             *enrolment.examine(plane, trust, sessions),
         )
-        return node_views.Examination(version=version, now=clock.now(), findings=found)
+        return node_views.Examination(
+            version=version, signing_key=plane.signing_key, now=clock.now(), findings=found
+        )
 
     return routes
 

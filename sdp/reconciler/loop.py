@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
+import functools
 import itertools
 import random
 import uuid
@@ -15,10 +16,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Final, TypeAlias
 
 import structlog
+from dulwich.errors import NotGitRepository
 from pydantic import JsonValue
 
 from sdp import clock
-from sdp.protocol.actions import Action, Fetch, RemoveRelease
+from sdp.protocol.actions import Action, RemoveRelease
 from sdp.protocol.frames import (
     Cancelled,
     Failed,
@@ -32,17 +34,18 @@ from sdp.protocol.frames import (
     Succeeded,
     ToAgent,
 )
-from sdp.protocol.report import Delta, NodeReport, Repository
-from sdp.protocol.sealed import looking, performing
+from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import (
-    borrowing,
     cancel,
+    changes,
     deployments,
     events,
     guard,
     hints,
     history,
+    loans,
     restart,
+    rights,
     snapshots,
     sweep,
     updates,
@@ -71,6 +74,8 @@ from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
 from sdp.reconciler.sweep import Sweeper
 from sdp.reconciler.updates import Look, Update
+from sdp.spec.needs import Need
+from sdp.spec.roles import Person
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
@@ -108,7 +113,8 @@ class Reconciler:
         self._journal = journal
         self._now = now
         self._memory = Memory()
-        self._loans = Loans(lender)
+        self._loans = Loans(lender, self._recipient)
+        self._memory.lenders = self._loans.lenders
         self._dispatcher = Dispatcher(self._to_node, self._lend)
         self._sessions: dict[str, tuple[NodeSend, Hello]] = {}
         self._dirty: set[str] = set()
@@ -153,6 +159,16 @@ class Reconciler:
     def read(self, files: Mapping[str, str]) -> Tree:
         """Return the specs in texts by path, with the past as the config repo has it. Blocks."""
         return self._source.read(files)
+
+    def permitted(
+        self, files: Mapping[str, str], who: Person | None
+    ) -> tuple[Mapping[str, str], tuple[Need, ...]]:
+        """Return files as they would count, and what of it somebody has no right to. Blocks."""
+        try:
+            lacks = rights.refused(self._source, files, who) if who else ()
+            return rights.counted(self._source, files), lacks
+        except (NotGitRepository, OSError):
+            return files, ()
 
     def world(self) -> World:
         """Return what plans are made from, as of now."""
@@ -238,16 +254,12 @@ class Reconciler:
     def came(self, user: str) -> None:
         """Take it that a user logged in: what waited for their credentials goes on."""
         self._loans.came(user)
-        self._cured |= self._memory.failed_for("AuthenticationFailed")
-        self._relend()
+        self._cured |= self._memory.failed_for(loans.REFUSED)
+        self._touch(None)
 
     def went(self, user: str) -> None:
         """Take it that credentials of a user are not at hand any more."""
         _log.debug("credentials are gone", user=user)
-        self._relend()
-
-    def _relend(self) -> None:
-        self._memory.lenders = self._loans.lenders
         self._touch(None)
 
     def hint(self, names: Collection[str]) -> None:
@@ -313,7 +325,7 @@ class Reconciler:
         """Take a node's full report."""
         hello = self._sessions[node][1] if node in self._sessions else None
         self._memory.report(node, report, generation, hello, self._now())
-        self._heard_of_looks(node, report.repositories)
+        self._loans.looked(node, report.repositories)
         self._touch(None)
 
     def changed(self, node: str, delta: Delta, generation: int) -> bool:
@@ -327,13 +339,9 @@ class Reconciler:
         if observation.has_room_again(known.report, delta):
             self._cured |= self._memory.failed_for("DiskFull")
         self._memory.fold(node, delta, generation, self._now())
-        self._heard_of_looks(node, delta.repositories)
+        self._loans.looked(node, delta.repositories)
         self._touch(names)
         return True
-
-    def _heard_of_looks(self, node: str, found: Mapping[str, Repository | None]) -> None:
-        self._loans.looked(node, found)
-        self._memory.lenders = self._loans.lenders
 
     def timed(self, node: str, skew: Skew) -> None:
         """Take how far a node's clock is from ours; the next look counts with it."""
@@ -441,9 +449,17 @@ class Reconciler:
         self._memory.lives = told
         happened, changed = self._memory.apply(trees, desired, self._now())
         self._memory.caused(changed, known)
-        await self._journal.append(happened)
+        happened += await self._judged(head.revision)
+        await self._journal.append(happened, judged=head.revision)
         self._touch(None)
         await self._refresh(changed)
+
+    async def _judged(self, revision: str) -> list[Event]:
+        """Return what came of the commits since those that were told."""
+        source, before, now = self._source, await self._journal.judged(), self._now()
+        standing = await asyncio.to_thread(source.standing, revision)
+        tell = functools.partial(changes.told, standing, before, source.text, source.branch, now)
+        return await asyncio.to_thread(tell)
 
     def _load(self, revision: str, known: Lives) -> tuple[tuple[Tree, ...], Desired, Lives]:
         tree = self._source.tree(revision)
@@ -451,8 +467,10 @@ class Reconciler:
         if tree.platform is None:
             older = (each.tree for each in self._source.ancestors(revision))
             trees = (tree, *itertools.islice((each for each in older if each.platform), 1))
+        standing = self._source.standing(revision)
         desired = desire(revision, tree, self._source.ancestors(revision))
-        past = moments(self._source.repository, revision)
+        desired = dataclasses.replace(desired, withheld=standing.withheld)
+        past = moments(self._source.repository, standing)
         return trees, desired, lives(desired, known, tree, past)
 
     async def _round(self, names: frozenset[str]) -> None:
@@ -492,7 +510,8 @@ class Reconciler:
         await self._settle(names, whole)
         busy = {each.planned.key for each in self._dispatcher}
         happened += memory.judge(names, whole, busy, requests)
-        await self._look_for_people(whole)
+        for node, frame in self._loans.looks(whole):
+            await self._to_node(node, frame)
         self.revision = whole.desired.revision
         await self._journal.append(happened)
         # Only now: a request outlives a round that failed, and one that came meanwhile stays.
@@ -571,28 +590,12 @@ class Reconciler:
         if plain := self._loans.hurry(node, repositories, self._memory.observed):
             await self._to_node(node, Refresh(repositories=plain))
 
-    async def _look_for_people(self, whole: World) -> None:
-        """Have those origins looked at that nobody looks at without somebody's credentials."""
-        for look, user in self._loans.due(whole):
-            names = (look.repository,)
-            if text := self._sealed(user, look.node, looking(names)):
-                await self._to_node(look.node, Refresh(repositories=names, credentials=text))
-
     def _lend(self, planned: Planned, action_id: str) -> tuple[str, Loan | None]:
-        action, observed = planned.action, self._memory.observed
-        if not isinstance(action, Fetch):
-            return "", None
-        if borrowing.needs(planned.node, action.repository, observed) is None:
-            return "", None
-        user = borrowing.lender(planned.sandbox, action.repository, self.world())
-        text = self._sealed(user, planned.node, performing(action_id, action.repository))
-        return text, self._loans.loan(user) if text else None
+        return self._loans.lend(planned, action_id, self.world())
 
-    def _sealed(self, user: str, node: str, purpose: str) -> str:
+    def _recipient(self, node: str) -> str:
         session = self._sessions.get(node)
-        if not user or session is None:
-            return ""
-        return self._loans.sealed(user, session[1].recipient, purpose)
+        return session[1].recipient if session else ""
 
     async def _persist(self, begun: Iterable[Deployment]) -> None:
         if self._memory.leases_changed():
@@ -648,11 +651,7 @@ class Reconciler:
 
     async def _failed(self, flight: InFlight, outcome: Failed) -> None:
         """Record a failure for everyone who planned the same."""
-        action = flight.planned.action
-        refused = outcome.reason == "AuthenticationFailed"
-        if refused and flight.loan is not None and isinstance(action, Fetch):
-            self._loans.refused(flight.loan, action.repository)
-            self._memory.lenders = self._loans.lenders
+        outcome = self._loans.failed(flight.planned, flight.loan, outcome, self.world())
         for planned in self._memory.planning(flight.planned):
             attempt = _attempt(planned, planned.action)
             jitter = random.uniform(-1, 1)  # noqa: S311 -- spreads retries, keeps no secret

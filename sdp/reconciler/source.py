@@ -1,11 +1,13 @@
 """Source: the config repo's branch, and the specs at a commit, from git's object store alone.
 
 A local repository is watched by its refs; a remote one is mirrored by fetching. The working tree
-is never read. What can't be read now is a value with a fix, and is looked at again.
+is never read. What can't be read now is a value with a fix, and is looked at again. Trees are of
+what counts at a commit (``authority``), which may be less than what was committed.
 """
 
 import asyncio
 import dataclasses
+import itertools
 import random
 import re
 import threading
@@ -15,21 +17,28 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from dulwich.client import get_transport_and_path
+from dulwich.client import HTTPUnauthorized, get_transport_and_path
 from dulwich.config import ConfigDict
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.gc import maybe_auto_gc
-from dulwich.objects import Commit, ObjectID
+from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from urllib3.exceptions import HTTPError
 from watchfiles._rust_notify import RustNotify
 
+from sdp.askpass import site_of
+from sdp.protocol.secret import Credentials
+from sdp.reconciler import authority
+from sdp.reconciler.authority import Blobs, Standing
 from sdp.reconciler.desired import Revision
-from sdp.reconciler.objects import blobs, commit_of, environments
+from sdp.reconciler.objects import commit_of, contents, text_of
+from sdp.reconciler.standings import Standings
+from sdp.service_credential import ServiceCredential, Unusable
 from sdp.spec.load import Cache, load, tree_of
 from sdp.spec.tree import Blob, Tree
 
+NO_CREDENTIAL: Final = ServiceCredential()
 LOCAL_RECHECK: Final = 5.0
 """Seconds after which a local branch is looked at even if no file event came."""
 REMOTE_POLL: Final = 30.0
@@ -59,29 +68,38 @@ class Head:
 class Source:
     """One branch of the config repo."""
 
-    def __init__(self, location: str, branch: str, data: Path) -> None:
+    def __init__(
+        self,
+        location: str,
+        branch: str,
+        data: Path,
+        credential: ServiceCredential = NO_CREDENTIAL,
+    ) -> None:
         """Take a path or a URL.
 
         Args:
             location: path of a repository, bare or not, or the URL of one.
             branch: its name, without refs/heads/.
             data: folder in which a remote's mirror is kept.
+            credential: what a remote that asks for a password is read with.
 
         Raises:
             ValueError: the URL carries a password, which git would write to disk.
         """
         self.location = location
         self.branch = branch
+        self._credential = credential
         self._remote = is_remote(location)
         if self._remote and has_credentials(location):
             raise ValueError(
-                "the config repo's URL contains credentials: take them out of it, and let ssh or "
-                "a credential helper give them"
+                "the config repo's URL contains credentials: take them out of it, and give them "
+                "with --config-credentials FILE"
             )
         self._path = data / "config.git" if self._remote else Path(location)
         self._ref = Ref(b"refs/heads/" + branch.encode())
         self._cache = Cache()
         self._past: dict[str, tuple[Blob, ...]] = {}
+        self._standings = Standings()
         self._reading = threading.Lock()
         self._look = threading.Event()
 
@@ -89,6 +107,11 @@ class Source:
     def repository(self) -> Path:
         """The repository that is read: the one at a path, or the mirror of a remote."""
         return self._path
+
+    def account(self) -> Credentials | Unusable | None:
+        """Return what a remote is read with where nobody's own credentials are at hand."""
+        site = site_of(self.location)
+        return self._credential.of(site) if site else None
 
     def refresh(self) -> None:
         """Look at the branch now."""
@@ -131,14 +154,38 @@ class Source:
             return Head("", trouble or self._unreadable(error))
         return Head(revision, trouble)
 
-    def tree(self, revision: str) -> Tree:
-        """Return the specs at a commit. Blocks.
+    def standing(self, revision: str) -> Standing:
+        """Return what counts at a commit, and what waits for somebody's right. Blocks.
 
         Raises:
             KeyError: the repository has no such commit.
         """
         with self._reading, Repo(str(self._path)) as repo:
-            return self._tree(repo, commit_of(repo, revision))
+            return self._standings.at(repo, revision)
+
+    def newest(self) -> Standing:
+        """Return what counts where the branch is, as far as it was fetched. Blocks.
+
+        Raises:
+            NotGitRepository: there is none yet.
+        """
+        with self._reading, Repo(str(self._path)) as repo:
+            tip = repo.refs.read_ref(self._ref)
+            return self._standings.at(repo, tip.decode()) if tip else authority.NOTHING
+
+    def text(self, blob: str) -> str:
+        """Return a content by its id. Blocks."""
+        with self._reading, Repo(str(self._path)) as repo:
+            return text_of(repo, blob)
+
+    def tree(self, revision: str) -> Tree:
+        """Return the specs that count at a commit. Blocks.
+
+        Raises:
+            KeyError: the repository has no such commit.
+        """
+        with self._reading, Repo(str(self._path)) as repo:
+            return self._tree(repo, self._standings.at(repo, revision).accepted)
 
     def read(self, files: Mapping[str, str]) -> Tree:
         """Return the specs in texts by path, with the past as the repository has it. Blocks."""
@@ -155,37 +202,35 @@ class Source:
         Raises:
             KeyError: the repository has no such commit.
         """
-        with self._reading, Repo(str(self._path)) as repo:
-            newest = self._revision(repo, commit_of(repo, revision))
-        yield newest
-        yield from self.ancestors(revision)
+        return self._line(revision, 0)
 
     def ancestors(self, revision: str) -> Iterator[Revision]:
-        """Yield older commits, by first parents, newest first. Blocks.
+        """Yield older commits of the branch, newest first. Blocks.
 
         A shallow clone ends where it ends.
         """
-        for _ in range(MOST_ANCESTORS):
+        return self._line(revision, 1)
+
+    def _line(self, revision: str, first: int) -> Iterator[Revision]:
+        back = self.standing(revision).back()
+        for judged, files in itertools.islice(back, first, MOST_ANCESTORS + 1):
             with self._reading, Repo(str(self._path)) as repo:
-                parents = commit_of(repo, revision).parents
-                if not parents or parents[0] not in repo.object_store:
-                    return
-                older = self._revision(repo, commit_of(repo, parents[0].decode()))
-            yield older
-            revision = older.sha
+                message = commit_of(repo, judged.sha).message.decode(errors="replace")
+                tree = self._tree(repo, files)
+            yield Revision(judged.sha, tree, message if judged.heard else "")
 
-    def _revision(self, repo: Repo, commit: Commit) -> Revision:
-        message = commit.message.decode(errors="replace")
-        return Revision(commit.id.decode(), self._tree(repo, commit), message)
-
-    def _tree(self, repo: Repo, commit: Commit) -> Tree:
-        tree = load(blobs(repo, commit), self._cache, lambda each: self._environments(repo, each))
+    def _tree(self, repo: Repo, files: Blobs) -> Tree:
+        past = lambda each: self._environments(repo, each)  # noqa: E731 -- of this repository
+        tree = load(contents(repo, files), self._cache, past)
         self._past = {each: files for each, files in self._past.items() if each in tree.past}
         return tree
 
     def _environments(self, repo: Repo, revision: str) -> tuple[Blob, ...] | None:
-        """Return the environment files of a commit; those that the last tree wants are held."""
-        found = self._past.get(revision) or environments(repo, revision)
+        """Return the environment files of a commit, as far as they ever counted.
+
+        Those that the last tree wants are held.
+        """
+        found = self._past.get(revision) or self._standings.environments(repo, revision)
         if found is not None:
             self._past[revision] = found
         return found
@@ -218,9 +263,14 @@ class Source:
 
     def _fetch(self) -> Unavailable | None:
         """Bring the mirror to where the remote's branch is; return why that failed."""
+        account = self.account()
+        if isinstance(account, Unusable):
+            return Unavailable("ConfigCredentialsUnusable", account.message, account.fix)
         try:
             with self._mirror() as mirror:
-                return self._fetch_into(mirror)
+                return self._fetch_into(mirror, account)
+        except HTTPUnauthorized:
+            return self._refused(account)
         except (GitProtocolError, HangupException, NotGitRepository, HTTPError, OSError) as error:
             return Unavailable(
                 "ConfigRepoUnavailable",
@@ -228,10 +278,24 @@ class Source:
                 f"check that this machine reaches {self.location} and may read it",
             )
 
-    def _fetch_into(self, mirror: Repo) -> Unavailable | None:
+    def _refused(self, account: Credentials | None) -> Unavailable:
+        whose = f"does not take the credentials of {account.user}" if account else "asks for some"
+        return Unavailable(
+            "ConfigRepoRefused",
+            f"can't fetch {self.location}: it {whose}",
+            "give an account that may read it: sdp serve --config-credentials FILE",
+        )
+
+    def _fetch_into(self, mirror: Repo, account: Credentials | None) -> Unavailable | None:
         config = ConfigDict()
         config.set((b"http",), b"timeout", _FETCH_TIMEOUT)
-        client, path = get_transport_and_path(self.location, config=config, quiet=True)
+        client, path = get_transport_and_path(
+            self.location,
+            config=config,
+            quiet=True,
+            username=account.user if account else None,
+            password=account.secret.reveal() if account else None,
+        )
 
         def wanted(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
             _ = depth

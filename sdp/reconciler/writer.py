@@ -13,17 +13,20 @@ from typing import Final, TypeAlias
 from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
+from sdp.protocol.secret import Credentials
 from sdp.reconciler.commit import (
     MOVED,
     Committed,
     Moved,
     Refused,
     RemoteFailed,
+    Sign,
     Unchanged,
     fetch,
     forward,
     make,
     push,
+    say,
     swap,
 )
 from sdp.reconciler.revisions import CommitSummary, between, contains, diff, files_at, named, past
@@ -45,12 +48,16 @@ class Place:
         branch: its name, without refs/heads/.
         remote: what is fetched and pushed, a remote's name or a URL; "" where there is none.
         tree: the repository has a working tree on that branch, which follows.
+        sign: signs what is committed; None: nobody does.
+        lent: with whose credentials it is fetched and pushed.
     """
 
     repo: Path
     branch: str
     remote: str = ""
     tree: bool = False
+    sign: Sign | None = None
+    lent: Credentials | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,7 +147,7 @@ def current(place: Place) -> str | Unwritable:
     here = _tip(place)
     if not place.remote:
         return here
-    fetched = fetch(place.repo, place.remote, place.branch)
+    fetched = fetch(place.repo, place.remote, place.branch, place.lent)
     if isinstance(fetched, RemoteFailed):
         return Unwritable(fetched.reason, fetched.message, fetched.fix)
     if place.tree and not contains(place.repo, fetched.sha, here):
@@ -181,6 +188,10 @@ def reverting(repo: Path, commit: str) -> Edit:
         sha, parent, subject = named(repo, commit)
         before, after = files_at(repo, parent), files_at(repo, sha)
         touched = [p for p in before.keys() | after.keys() if before.get(p) != after.get(p)]
+        if not touched:
+            raise CannotChangeError(
+                f"{sha[:7]} changed no spec", "name the commit that changed what is to be undone"
+            )
         later = sorted(path for path in touched if files.get(path) != after.get(path))
         if later:
             raise CannotChangeError(
@@ -209,7 +220,11 @@ def _once(place: Place, edit: Edit, author: str, why: str, base: str) -> Outcome
     changed = edit(files, lambda path: past(place.repo, tip, path))
     if stands := _conflict(place, base, tip, changed) or _dirty(place, changed):
         return stands
-    made = make(place.repo, _encoded(changed), _message(changed, why), author, tip)
+    said = _message(changed, why)
+    if changed.trailer and not changed.files:
+        made: Committed | Unchanged | Refused = say(place.repo, said, author, tip, place.sign)
+    else:
+        made = make(place.repo, _encoded(changed), said, author, tip, place.sign)
     match made:
         case Unchanged():
             return made
@@ -222,7 +237,7 @@ def _once(place: Place, edit: Edit, author: str, why: str, base: str) -> Outcome
 
 def _publish(place: Place, landed: Landed) -> Landed | Unwritable | _Again:
     if place.remote:
-        pushed = push(place.repo, place.remote, place.branch, landed.sha)
+        pushed = push(place.repo, place.remote, place.branch, landed.sha, place.lent)
         if isinstance(pushed, RemoteFailed):
             if pushed.reason == MOVED:
                 return _Again(landed.base)
@@ -291,14 +306,21 @@ def _message(changed: Changed, why: str) -> str:
         parts.append(why)
     if len(changed.lines) > 1:
         parts.append("\n".join(f"- {line}" for line in changed.lines))
+    if changed.trailer:
+        parts.append(changed.trailer)
     return "\n\n".join(parts) + "\n"
 
 
-def place_of(repo: Path, branch: str, remote: str = "") -> Place:
+def place_of(
+    repo: Path,
+    branch: str,
+    remote: str = "",
+    sign: Sign | None = None,
+    lent: Credentials | None = None,
+) -> Place:
     """Return the place of a repository, with its working tree where that is on the branch."""
     with Repo(str(repo)) as opened:
         bare = opened.bare
         head = opened.refs.follow(HEADREF)[0][-1]
-    return Place(
-        repo, branch, remote, tree=not bare and head == Ref(f"refs/heads/{branch}".encode())
-    )
+    tree = not bare and head == Ref(f"refs/heads/{branch}".encode())
+    return Place(repo, branch, remote, tree, sign, lent)
