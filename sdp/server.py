@@ -1,38 +1,46 @@
 """The control plane put together: store, source, reconciler and API in one process.
 
-Adapts each to what the next one asks for; decides nothing. There is no login yet, so it listens
-on the loopback only.
+Adapts each to what the next one asks for; decides nothing.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import datetime
-import ipaddress
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Sequence
 from pathlib import Path
 
 import structlog
 import uvicorn
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from sse_starlette.sse import AppStatus
 from typing_extensions import override
 
+from sdp import clock
 from sdp.api import views
 from sdp.api.app import create_app
+from sdp.api.broker import Broker
 from sdp.api.config_repo import ConfigRepo
+from sdp.api.door import CannotServeError, Door, check_proxy, exposed, listener, protection
 from sdp.api.events import encode
+from sdp.api.login_checks import LoginChecks
 from sdp.api.past import SandboxPast
+from sdp.api.patience import CONNECTIONS, LARGEST_HEADER, Patient
 from sdp.api.plane import ReconcilerPlane
-from sdp.api.ports import Gone, Ports, Send
+from sdp.api.ports import Gone, People, Ports, Send
 from sdp.api.problems import ProblemError, response
+from sdp.api.prover import AgentProver
+from sdp.api.sessions import Session, Sessions
+from sdp.process import keep_to_itself
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import events, signing
+from sdp.reconciler.acts import acts_of
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
@@ -42,11 +50,15 @@ from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Source
 from sdp.reconciler.steady import Moved
+from sdp.service_credential import ServiceCredential
 from sdp.spec import quantities
 from sdp.store import retention, values
 from sdp.store.deployments import BadCursorError
 from sdp.store.logfile import LogLine
+from sdp.store.sessions import Session as StoredSession
 from sdp.store.store import Store
+from sdp.trust.folder import Trust
+from sdp.trust.standing import TrustError
 
 STOP_SECONDS = 1
 _PAGE = 500
@@ -55,43 +67,32 @@ _JUDGED = "judged"
 log = structlog.get_logger(__name__)
 
 
-class CannotServeError(Exception):
-    """The control plane can't start; ``fix`` says what to do."""
-
-    def __init__(self, message: str, fix: str) -> None:
-        super().__init__(message)
-        self.fix = fix
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Door:
-    """Where to listen, and whose posts to take.
-
-    Attributes:
-        host: a loopback address.
-        port: 0: any.
-        hook_secret: what Bitbucket signs with; without one, its posts are refused.
-    """
-
-    host: str
-    port: int
-    hook_secret: bytes = dataclasses.field(default=b"", repr=False)
-
-
 class LoopJournal:
     """The store, as the loop asks for it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def append(self, happened: Sequence[Event]) -> None:
-        if happened:
-            await self._store.append([_new(each) for each in happened])
+    async def append(
+        self,
+        happened: Sequence[Event],
+        records: Sequence[Deployment | Failure] = (),
+        judged: str = "",
+    ) -> None:
+        if happened or records or judged:
+            acts = [act for event in happened for act in acts_of(event)]
+            kept = [e if isinstance(e, Failure) else _kept(e) for e in records]
+            meta = {_JUDGED: judged} if judged else {}
+            await self._store.append([_new(each) for each in happened], acts, kept, meta)
+        for each in records:
+            self._finish(each)
 
     async def put_deployment(self, deployment: Deployment) -> None:
-        await self._store.upsert(values.Deployment.model_validate(dataclasses.asdict(deployment)))
-        if deployment.finished_at is not None:
-            self._store.logs.finish(deployment.id)
+        await self.append((), [deployment])
+
+    def _finish(self, record: Deployment | Failure) -> None:
+        if isinstance(record, Deployment) and record.finished_at is not None:
+            self._store.logs.finish(record.id)
 
     async def deployments(self) -> Sequence[Deployment]:
         names = {field.name for field in dataclasses.fields(Deployment)}
@@ -126,9 +127,6 @@ class LoopJournal:
 
     async def judged(self) -> str:
         return await self._store.meta(_JUDGED) or ""
-
-    async def put_judged(self, commit: str) -> None:
-        await self._store.set_meta(_JUDGED, commit)
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()
@@ -211,14 +209,16 @@ class ApiJournal:
 class ReconcilerAgents:
     """Store and reconciler, as agents' sessions hand on to them."""
 
-    def __init__(self, reconciler: Reconciler, store: Store) -> None:
+    def __init__(self, reconciler: Reconciler, store: Store, logins: LoginChecks) -> None:
         self._reconciler = reconciler
         self._store = store
+        self._logins = logins
 
     async def stored(self, node: str, outbox: str) -> int:
         return await self._store.stored(node, outbox)
 
     async def connected(self, hello: frames.Hello, send: Send) -> None:
+        self._logins.connected(hello, send)
         await self._reconciler.connected(hello.node, send, hello)
 
     async def reported(self, node: str, report: NodeReport, generation: int) -> None:
@@ -230,6 +230,9 @@ class ReconcilerAgents:
     async def timed(self, node: str, skew: Skew) -> None:
         self._reconciler.timed(node, skew)
 
+    async def checked(self, node: str, told: frames.LoginChecked) -> None:
+        self._logins.checked(node, told)
+
     async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
         self._reconciler.measured(node, samples)
 
@@ -240,6 +243,7 @@ class ReconcilerAgents:
             await self._reconciler.entry(hello.node, body)
 
     async def disconnected(self, hello: frames.Hello, send: Send) -> None:
+        self._logins.disconnected(hello, send)
         await self._reconciler.disconnected(hello.node, send)
 
 
@@ -248,7 +252,7 @@ async def serve(
     branch: str,
     data_dir: Path,
     door: Door,
-    listening: Callable[[int], None] = lambda _: None,
+    config_credentials: Path | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -257,59 +261,114 @@ async def serve(
         branch: the branch that is applied.
         data_dir: folder for history and logs.
         door: where to listen.
-        listening: told the port.
+        config_credentials: file with the account that reads a config repo at an http address.
 
     Raises:
         CannotServeError: it can't start.
     """
     try:
-        source = Source(config_repo, branch, data_dir)
+        source = Source(config_repo, branch, data_dir, ServiceCredential(config_credentials))
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
-    with _listener(door.host, door.port) as listener:
+    keep_to_itself()
+    tls = protection(door.tls) if door.tls else None
+    if door.proxy:
+        check_proxy(door.proxy)
+    with listener(door) as listens:
+        front = _Front(door, tls, listens, _trusted(data_dir))
         _log_to_stderr()
+        for each in exposed(door):
+            log.warning(each.message, fix=each.fix)
         try:
-            await _run(source, data_dir, listener, listening, door.hook_secret)
+            await _run(source, data_dir, front)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
 
 
-async def _run(
-    source: Source,
-    data_dir: Path,
-    listener: socket.socket,
-    listening: Callable[[int], None],
-    hook_secret: bytes,
-) -> None:
+class ApiSessions:
+    """The store, as sessions are kept over a restart."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def live_sessions(self, now: datetime.datetime) -> Sequence[Session]:
+        found = await self._store.live_sessions(now)
+        return [Session(**dataclasses.asdict(each)) for each in found]
+
+    async def put_session(self, session: Session) -> None:
+        await self._store.put_session(StoredSession(**dataclasses.asdict(session)))
+
+    async def end_sessions(self, hashes: Collection[str]) -> None:
+        await self._store.end_sessions(hashes)
+
+    async def purge_sessions(self, now: datetime.datetime) -> None:
+        """Forget what has expired, which counts for nothing also where that fails."""
+        try:
+            await self._store.purge_sessions(now)
+        except values.StoreUnavailable as error:
+            log.warning("expired sessions could not be purged", reason=str(error))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Front:
+    """What clients and agents meet."""
+
+    door: Door
+    tls: ssl.SSLContext | None
+    listens: socket.socket
+    trust: Trust
+
+
+def _trusted(data_dir: Path) -> Trust:
     try:
-        signer = signing.signer(data_dir)
+        trust = Trust.open(data_dir)
+        trust.begin()
+    except TrustError as error:
+        raise CannotServeError(str(error), error.fix) from error
+    return trust
+
+
+def _signer(data_dir: Path) -> signing.Signer:
+    try:
+        return signing.signer(data_dir)
     except signing.UnusableKeyError as error:
         raise CannotServeError(str(error), error.fix) from error
+
+
+async def _run(source: Source, data_dir: Path, front: _Front) -> None:
+    signer = _signer(data_dir)
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
-        reconciler = Reconciler(source, LoopJournal(store))
+        broker, checks = Broker(), LoginChecks()
+        reconciler = Reconciler(source, LoopJournal(store), lender=broker)
+        broker.listener = reconciler
         plane = ReconcilerPlane(reconciler, signer.public)
-        agents = ReconcilerAgents(reconciler, store)
-        changes = ConfigRepo(source, plane.preview, signer.sign)
-        past = SandboxPast(source.repository, plane, store.snapshots)
-        app = create_app(Ports(plane, ApiJournal(store), agents, changes, past, hook_secret))
-        app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=STOP_SECONDS,
-            ws="websockets-sansio",
-            ws_max_size=frames.MAX_FRAME,
-            ws_ping_interval=10,
-            ws_ping_timeout=10,
+        changes = ConfigRepo(source, plane.preview, signer.sign, broker.of)
+        sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
+        app = create_app(
+            Ports(
+                plane,
+                ApiJournal(store),
+                ReconcilerAgents(reconciler, store, checks),
+                changes,
+                SandboxPast(source.repository, plane, store.snapshots),
+                People(sessions, AgentProver(plane, checks), broker),
+                store.audit,
+                front.trust,
+                front.door.hook_secret,
+                exposed(front.door),
+            )
         )
-        server = _Server(config, listening)
+        app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
+        server = _Server(configured(app, front.door, front.tls), front.door)
         async with asyncio.TaskGroup() as group:
             reconciling = group.create_task(reconciler.run(changes))
             forgetting = group.create_task(retention.forget(store, lambda: _history(reconciler)))
-            await server.serve(sockets=[listener])
+            sweeping = group.create_task(sessions.run())
+            lending = group.create_task(broker.run())
+            await server.serve(sockets=[front.listens])
+            lending.cancel()
+            sweeping.cancel()
             forgetting.cancel()
             reconciling.cancel()
     log.info("stopped")
@@ -321,19 +380,41 @@ def _history(reconciler: Reconciler) -> datetime.timedelta | None:
     return quantities.duration(platform.retention.history) if platform else None
 
 
+def configured(app: FastAPI, door: Door, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    """Return how an app is served through a door."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=STOP_SECONDS,
+        ws="websockets-sansio",
+        ws_max_size=frames.MAX_FRAME,
+        ws_ping_interval=10,
+        ws_ping_timeout=10,
+        http=Patient,
+        h11_max_incomplete_event_size=LARGEST_HEADER,
+        limit_concurrency=CONNECTIONS,
+        server_header=False,
+        ssl_context_factory=(lambda *_: tls) if tls else None,
+        # Else anybody on this machine could say to call from elsewhere.
+        proxy_headers=bool(door.proxy),
+        forwarded_allow_ips=door.proxy,
+    )
+
+
 class _Server(uvicorn.Server):
     """Ends in order on a signal: uvicorn's own would raise it again, past our clean-up."""
 
-    def __init__(self, config: uvicorn.Config, listening: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, door: Door) -> None:
         super().__init__(config)
-        self._listening = listening
+        self._scheme = door.scheme
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         host, port = (sockets or [])[0].getsockname()[:2]
-        log.info("listening", url=f"http://{host}:{port}")
-        self._listening(port)
+        log.info("listening", url=f"{self._scheme}://{host}:{port}")
 
     @override
     @contextlib.contextmanager
@@ -348,27 +429,6 @@ class _Server(uvicorn.Server):
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
             AppStatus.should_exit = False
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError as error:
-        raise CannotServeError(f"{host!r} is no address", "give --host 127.0.0.1") from error
-    if not address.is_loopback:
-        raise CannotServeError(
-            f"{host} is not a loopback address, and there is no login yet: anybody who reaches it "
-            "could change every sandbox",
-            "give --host 127.0.0.1, and reach it from elsewhere through ssh -L",
-        )
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
-    try:
-        return socket.create_server((str(address), port), family=family, backlog=2048)
-    except OSError as error:
-        raise CannotServeError(
-            f"{host}:{port} can't be listened on: {error.strerror}",
-            "stop what has the port, or give another --port",
-        ) from error
 
 
 def _unavailable(group: BaseExceptionGroup[values.StoreUnavailable]) -> tuple[str, str]:
@@ -394,6 +454,10 @@ def _effects(body: frames.Body) -> Sequence[values.Effect]:
             return [_new(events.of_notice(body))]
         case frames.Result():
             return []
+
+
+def _kept(deployment: Deployment) -> values.Deployment:
+    return values.Deployment.model_validate(dataclasses.asdict(deployment))
 
 
 def _new(event: Event) -> values.NewEvent:

@@ -18,7 +18,8 @@ from typing import BinaryIO, Final
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from sdp.agent import access_log, durable
+from sdp import durable
+from sdp.agent import access_log
 from sdp.protocol.report import Activity
 
 LOOK_SECONDS: Final = 5.0

@@ -1,8 +1,17 @@
 """Running gateways in containers: Apache with mod_php, reached by docker exec and by its port."""
 
+from typing import Final
+
 from sdp.agent import live_environment, probe
 from sdp.agent.engine import SANDBOX, Engine, Inspected, NotFound
 from sdp.agent.gateway_port import Gateway
+
+CAPABILITIES: Final = ("CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETUID")
+"""What Apache needs as root: workers that are not, its logs in a folder that may be another's.
+
+Without KILL it can't end its workers, without CHOWN Debian's apachectl complains. Ports below 1024
+are everybody's in a container since engine 20.10.
+"""
 
 STATUS = "http://127.0.0.1/server-status?auto"
 # The probes' user agent, so that asking is not taken for use of the sandbox.

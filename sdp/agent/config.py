@@ -1,6 +1,7 @@
 """The agent's own YAML file: who it is, what it may touch, and how much of the machine it takes."""
 
 import re
+import ssl
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +15,13 @@ from pydantic import (
     ValidationError,
 )
 
+from sdp.agent.allowed import FIRST_PORT, LAST_PORT
+
 CONTROL_PLANE = "ws://127.0.0.1:3452/ws/agent"
 DOCKER = "unix:///var/run/docker.sock"
 
 _AMOUNT = re.compile(r"([1-9][0-9]{0,8})([KMG])i?B?")
+_RANGE = re.compile(r"(\d{1,5})-(\d{1,5})")
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _LARGEST_FILE = 256 << 10
 
@@ -33,6 +37,13 @@ def _bytes(value: object) -> object:
             raise ValueError("expected an amount such as 512MB or 2GB")
         return int(match[1]) * _UNITS[match[2]]
     return value
+
+
+def _ports(value: object) -> object:
+    match = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 0 < int(match[1]) <= int(match[2]) <= LAST_PORT:
+        raise ValueError("expected a range of ports such as 8080-9999")
+    return int(match[1]), int(match[2])
 
 
 def _path(value: object) -> object:
@@ -52,6 +63,11 @@ def _address(url: str) -> str:
 
 
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
+Words = Annotated[
+    frozenset[str],
+    BeforeValidator(lambda told: frozenset(told) if isinstance(told, list) else told),
+]
+Ports = Annotated[tuple[int, int], BeforeValidator(_ports)]
 AbsolutePath = Annotated[Path, BeforeValidator(_path), AfterValidator(_absolute)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
@@ -70,6 +86,25 @@ class Limits(Model):
     build_timeout: float = Field(1800.0, gt=0, description="Seconds that one build may take.")
 
 
+class Allow(Model):
+    """What this agent does beyond what is harmless, whatever it is told."""
+
+    images: Words | None = Field(
+        None,
+        description="Images that containers may be of, * is anything; else all that are there.",
+    )
+    ports: Ports = Field(
+        (FIRST_PORT, LAST_PORT),
+        description="Ports of the machine that containers may be published on: 8080-9999.",
+    )
+    go_flags: Words = Field(
+        frozenset(), description="Flags that recipes may give to go build, as they stand there."
+    )
+    go_environment: Words = Field(
+        frozenset(), description="Names of variables that recipes may set for go build."
+    )
+
+
 class AgentConfig(Model):
     """One agent, on one node, of one instance of the platform."""
 
@@ -77,6 +112,9 @@ class AgentConfig(Model):
     instance: Name = Field(description="The platform's name; marks all that is created.")
     control_plane: Annotated[str, AfterValidator(_address)] = Field(
         CONTROL_PLANE, description="Where the control plane takes agents."
+    )
+    ca: AbsolutePath | None = Field(
+        None, description="File with the certificates that vouch for wss://; else the system's."
     )
     state: AbsolutePath = Field(description="Folder of releases, copies, caches and the outbox.")
     docker: str = Field(DOCKER, description="The engine's address.")
@@ -89,7 +127,13 @@ class AgentConfig(Model):
     identity: AbsolutePath | None = Field(
         None, description="File with the secret age key that opens environments (sdp env keygen)."
     )
+    credentials: AbsolutePath | None = Field(
+        None,
+        description="File with a read-only account for the origins: username and password, or those "
+        "per host; used where no user's own are at hand.",
+    )
     limits: Limits = Field(default_factory=Limits)
+    allow: Allow = Field(default_factory=Allow)
     poll_seconds: float = Field(60.0, ge=1, description="Pause between looks at the origins.")
 
     @property
@@ -125,11 +169,22 @@ def load(path: Path) -> AgentConfig:
         config = AgentConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_explain(path, root, error)) from error
+    _check(path, config)
+    return config
+
+
+def _check(path: Path, config: AgentConfig) -> None:
+    """Raise ConfigError where the machine has not what the file names."""
     if config.state.exists() and not config.state.is_dir():
         raise ConfigError(f"{path}: state: {config.state} is no folder")
     if config.images is not None and not config.images.is_dir():
         raise ConfigError(f"{path}: images: {config.images} is no folder")
-    return config
+    if config.ca is not None:
+        try:
+            ssl.create_default_context(cafile=config.ca)
+        except (OSError, ssl.SSLError) as error:
+            message = f"{path}: ca: {config.ca} holds no certificates: {error}"
+            raise ConfigError(message) from error
 
 
 def _doubled(node: yaml.Node) -> list[tuple[int, str]]:

@@ -4,7 +4,7 @@ import datetime
 import re
 
 from sdp.agent.engine import EngineError, Line
-from sdp.agent.lines import CUT, inert
+from sdp.protocol.text import CUT, inert
 
 LONGEST = 16 << 10
 """Characters of the longest line; what comes after them is cut."""

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sdp import clock
-from sdp.agent import images, listeners, live_environment, probe
+from sdp.agent import apache, images, listeners, live_environment, probe
+from sdp.agent.copy_folder import folder_of
 from sdp.agent.drain import drain
 from sdp.agent.engine import (
     PORT,
@@ -67,15 +68,17 @@ class Containers:
             command=(f"/src/app-{action.recipe.service}",),
             folder="/src",
             mounts=(Mount(release, "/src"),),
-            drop=("ALL",),
         )
         return await self._start(spec, draft, {**spec.files, **opened.files})
 
     async def start_gateway(self, action: actions.StartGateway) -> Outcome:
         spec = action.container
+        try:
+            tree = folder_of(self._place.copies, spec.sandbox, spec.commit).tree
+        except ValueError as error:
+            return Failed(reason="HostileName", message=str(error), terminal=True)
         access = self._place.access / spec.sandbox.lower()
         access.mkdir(parents=True, exist_ok=True)
-        tree = self._place.copies / spec.sandbox.lower() / spec.commit / "tree"
         draft = dataclasses.replace(
             _draft(spec),
             aliases=("gateway",),
@@ -83,6 +86,7 @@ class Containers:
                 Mount(tree, action.mount),
                 Mount(access, action.access_log, read_only=False),
             ),
+            keep=apache.CAPABILITIES,
         )
         return await self._start(spec, draft, {**spec.files, **live_environment.FILES})
 

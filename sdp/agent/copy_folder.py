@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sdp.agent import durable, recipes
+from sdp import durable
+from sdp.agent import recipes
 from sdp.protocol.actions import Value
 from sdp.protocol.frames import Failed
 from sdp.protocol.report import ConfigProblems

@@ -71,8 +71,8 @@ class Draft:
     ports: Mapping[int, int] = dataclasses.field(default_factory=dict)
     """Port in the container → port on every address of the host."""
     limits: Limits = dataclasses.field(default_factory=Limits)
-    drop: tuple[str, ...] = ()
-    """Capabilities taken away."""
+    keep: tuple[str, ...] = ()
+    """Capabilities that are left when all others are taken away."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from sdp.agent import durable, images, runner
+from sdp import durable
+from sdp.agent import images, runner
 from sdp.agent.engine import About, Engine, EngineDown, EngineError
 from sdp.agent.identity import IdentityFile, Unusable
 from sdp.agent.runner import Command, Finished

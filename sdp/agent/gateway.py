@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from sdp.agent import config_change, copy_folder, durable, recipes, runner, transaction
+from sdp import durable
+from sdp.agent import config_change, copy_folder, recipes, runner, transaction
 from sdp.agent.copy_folder import RECORD, CopyFolder, Record
 from sdp.agent.gateway_port import Gateways
 from sdp.agent.recipes import Workshop

@@ -6,6 +6,7 @@ refs and ``refs/sdp/`` only, checkouts go elsewhere with an index of their own. 
 """
 
 import asyncio
+import dataclasses
 import os
 import re
 import shutil
@@ -13,9 +14,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdp.agent import durable, runner
+from sdp import askpass, durable
+from sdp.agent import runner
 from sdp.agent.git_problem import GitProblem, Reason, classify, problem
 from sdp.agent.runner import Command, Finished, NotStarted, OutOfMemory, TimedOut
+from sdp.protocol.secret import Credentials
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 KEEP = "refs/sdp/"
@@ -28,6 +31,7 @@ FETCH_SECONDS = 1800.0
 _PASSWORD = re.compile(r"[a-z+]+://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
 _OPTIONS = (
     "credential.helper=",
+    "core.askPass=",  # only what is lent answers
     "safe.directory=*",  # the clone may belong to another user
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -57,6 +61,14 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Lent:
+    """Whose credentials a process may have, and for which origin."""
+
+    origin: str
+    credentials: Credentials | None
+
+
 class Clone:
     """A clone on this machine. What fails comes back as a ``GitProblem``."""
 
@@ -64,22 +76,33 @@ class Clone:
         self._path = path
         self._environment = environment(home)
 
+    async def origin(self) -> str | GitProblem:
+        """Return the address that is fetched from, as the clone's configuration rewrites it."""
+        if refused := await self._origin_problem():
+            return refused
+        told = await self._git(f"reading {self._path}", "remote", "get-url", "origin")
+        return told if isinstance(told, GitProblem) else _text(told).rstrip("\n")
+
     async def ls_remote(
-        self, credentials: Mapping[str, str] | None = None
+        self, credentials: Credentials | None = None, seconds: float = LS_REMOTE_SECONDS
     ) -> dict[str, str] | GitProblem:
         """Return the origin's branches: name → commit at the tip.
 
-        ``credentials`` are environment variables for this call alone, such as ``GIT_ASKPASS``.
+        Args:
+            credentials: lent for this call alone.
+            seconds: the longest that it may take.
         """
-        if refused := await self._origin_problem():
-            return refused
+        origin = await self.origin()
+        if isinstance(origin, GitProblem):
+            return origin
         what = f"asking the origin of {self._path}"
         argv = ("ls-remote", "--heads", "--", "origin")
-        told = await self._git(what, *argv, seconds=LS_REMOTE_SECONDS, more=credentials)
+        lent = _Lent(origin, credentials)
+        told = await self._git(what, *argv, seconds=seconds, lent=lent)
         return told if isinstance(told, GitProblem) else _branches(told)
 
     async def fetch(
-        self, branch: str, commit: str, credentials: Mapping[str, str] | None = None
+        self, branch: str, commit: str, credentials: Credentials | None = None
     ) -> GitProblem | None:
         """Bring a commit here by its branch, or by itself where the branch no longer has it."""
         if not COMMIT.fullmatch(commit):
@@ -87,15 +110,17 @@ class Clone:
         if refused := await self._branch_problem(branch):
             return refused
         if not await self.has(commit):
-            if refused := await self._origin_problem():
-                return refused
+            origin = await self.origin()
+            if isinstance(origin, GitProblem):
+                return origin
+            lent = _Lent(origin, credentials)
             refspec = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
-            failed = await self._fetch(refspec, f"fetching {branch}", credentials)
+            failed = await self._fetch(refspec, f"fetching {branch}", lent)
             if failed and failed.reason not in {"BranchMissing", "RefConflict"}:
                 return failed
             if not await self.has(commit):
                 refspec = f"+{commit}:{KEEP}{commit}"
-                gone = await self._fetch(refspec, f"fetching {commit}", credentials)
+                gone = await self._fetch(refspec, f"fetching {commit}", lent)
                 if gone:
                     return _left_behind(branch, commit, failed, gone)
         return await self._keep(commit)
@@ -156,9 +181,7 @@ class Clone:
             written = await self._git(what, *argv, more=places, seconds=FETCH_SECONDS, at=target)
             return written if isinstance(written, GitProblem) else None
 
-    async def _fetch(
-        self, refspec: str, what: str, credentials: Mapping[str, str] | None
-    ) -> GitProblem | None:
+    async def _fetch(self, refspec: str, what: str, lent: _Lent) -> GitProblem | None:
         argv = (
             "fetch",
             "--no-tags",
@@ -170,7 +193,7 @@ class Clone:
             "origin",
             refspec,
         )
-        told = await self._git(what, *argv, seconds=FETCH_SECONDS, more=credentials)
+        told = await self._git(what, *argv, seconds=FETCH_SECONDS, lent=lent)
         return told if isinstance(told, GitProblem) else None
 
     async def _keep(self, commit: str) -> GitProblem | None:
@@ -207,17 +230,22 @@ class Clone:
         seconds: float = LOCAL_SECONDS,
         more: Mapping[str, str] | None = None,
         at: Path | None = None,
+        lent: _Lent | None = None,
     ) -> bytes | GitProblem:
         options = tuple(word for option in _OPTIONS for word in ("-c", option))
-        ended = await runner.run(
-            Command(
-                argv=("git", "--no-pager", *options, *argv),
-                cwd=at or self._path,
-                environment={**self._environment, **(more or {})},
-                timeout_seconds=seconds,
-                cap_bytes=64 << 20,
+        lent = lent or _Lent("", None)
+        with askpass.lending(lent.origin, lent.credentials) as way:
+            ended = await runner.run(
+                Command(
+                    argv=("git", "--no-pager", *options, *way.options, *argv),
+                    cwd=at or self._path,
+                    environment={**self._environment, **(more or {}), **way.environment},
+                    timeout_seconds=seconds,
+                    cap_bytes=64 << 20,
+                    redact=way.hidden,
+                    descriptors=way.descriptors,
+                )
             )
-        )
         match ended:
             case Finished(returncode=0, truncated=False, stdout=stdout):
                 return stdout

@@ -25,9 +25,12 @@ Reason: TypeAlias = Literal[
     "DiskFull",
     "GitMissing",
     "GitFailed",
+    "CredentialsUnusable",
 ]
 
-RETRYABLE: frozenset[Reason] = frozenset({"Unreachable", "TimedOut", "DiskFull", "GitFailed"})
+RETRYABLE: frozenset[Reason] = frozenset(
+    {"Unreachable", "TimedOut", "DiskFull", "GitFailed", "CredentialsUnusable"}
+)
 """What may be otherwise a moment later; anything else waits for a person."""
 
 _FIX: dict[Reason, str] = {
@@ -61,7 +64,7 @@ _SIGNS: dict[Reason, str] = {
     r"|permission denied|invalid (username|credentials)|returned error: 40[13]|access denied",
     "TransportRefused": r"transport '.*' not allowed|unable to find remote helper",
     "RepositoryMissing": r"does not appear to be a git repository|repository.*not found"
-    r"|returned error: 404|no such remote",
+    r"|returned error: (404|30\d)|no such remote",
     "CloneMissing": r"not a git repository|cannot change to",
     "Unreachable": r"could not resolve|connect|timed out|unable to access"
     r"|returned error: 5\d\d|hung up|early eof|rpc failed|could not read from remote",

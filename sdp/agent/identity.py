@@ -1,19 +1,15 @@
 """The agent's own secret key on disk: read when it is needed, refused when others could read it."""
 
 import dataclasses
-import os
-import stat
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
+from sdp import private
 from sdp.sops import identities
 from sdp.sops.identities import Identities
 from sdp.sops.problem import SopsError
 
 Stamp: TypeAlias = tuple[int, ...]
-
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-_LARGEST: Final = 64 << 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,32 +41,23 @@ class IdentityFile:
         """Return the secret keys in the file."""
         if self.path is None:
             return Unusable("NoIdentity", "its agent has no identity: in agent.yaml")
-        try:
-            text = _private_text(self.path)
-        except PermissionError as error:
-            return Unusable("NoIdentity", f"its agent may not read {self.path}: {error.strerror}")
-        except OSError as error:
-            return Unusable("NoIdentity", f"its agent's identity {self.path}: {error.strerror}")
-        if isinstance(text, Unusable):
-            return text
+        text = private.read(self.path)
+        if isinstance(text, private.Refused):
+            return _unusable(self.path, text)
         try:
             return identities.read(text)
         except SopsError as error:
             return Unusable(error.reason, f"its agent's identity {self.path}: {error}")
 
 
-def _private_text(path: Path) -> str | Unusable:
-    # Not blocking: a named pipe must not hold the agent up.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
+def _unusable(path: Path, refused: private.Refused) -> Unusable:
+    match refused.why:
+        case "Forbidden":
+            return Unusable("NoIdentity", f"its agent may not read {path}: {refused.message}")
+        case "Missing":
+            return Unusable("NoIdentity", f"its agent's identity {path}: {refused.message}")
+        case "NoFile":
             return Unusable("NoIdentity", f"its agent's identity {path} is no file")
-        if found.st_mode & _OTHERS:
-            mode = f"{stat.S_IMODE(found.st_mode):04o}"
-            return Unusable(
-                "IdentityExposed",
-                f"others can read its agent's identity {path} (mode {mode})",
-                f"chmod 600 {path}",
-            )
-        return file.read(_LARGEST).decode(errors="replace")
+        case "Exposed":
+            message = f"others can read its agent's identity {path} ({refused.message})"
+            return Unusable("IdentityExposed", message, refused.fix)

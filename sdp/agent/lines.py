@@ -1,35 +1,8 @@
 """Bytes of a process's output into lines that are safe to show. Pure: no streams, no processes."""
 
-import re
+from sdp.protocol.text import CUT, LONGEST_LINE, inert
 
-LONGEST = 64 << 10
-"""Characters of the longest line; what comes after them is cut."""
-
-CUT = " … [cut]"
 HIDDEN = "***"
-
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
-_SEQUENCE = re.compile(
-    r"\x1b\[[0-9;:]*m"  # colours and weights, which stay
-    r"|\x1b\[[0-?]*[ -/]*[@-~]?"
-    r"|\x1b[]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"
-    r"|\x1b[ -/]*[0-~]?"
-)
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-
-
-def inert(text: str) -> str:
-    """Return text that moves no cursor and hides nothing; colours stay."""
-    kept = _SEQUENCE.sub(lambda m: m[0] if _COLOUR.fullmatch(m[0]) else "", text)
-    return _CONTROL.sub(lambda m: _picture(ord(m[0])), kept)
-
-
-def _picture(code: int) -> str:
-    if code == ord("\x7f"):
-        return "\N{SYMBOL FOR DELETE}"
-    if code < ord(" "):
-        return chr(ord("\N{SYMBOL FOR NULL}") + code)
-    return "\N{REPLACEMENT CHARACTER}"
 
 
 class LineCutter:
@@ -38,7 +11,7 @@ class LineCutter:
     def __init__(self, redact: tuple[str, ...] = ()) -> None:
         self._secrets = sorted(filter(None, redact), key=len, reverse=True)
         longest = max((len(secret.encode()) for secret in self._secrets), default=0)
-        self._hold = LONGEST + longest
+        self._hold = LONGEST_LINE + longest
         self._margin = longest
         self._begun = bytearray()
         self._overflow = False
@@ -72,5 +45,5 @@ class LineCutter:
             text = text.replace(secret, HIDDEN)
         if cut:  # half a secret may stand at the cut
             text = text[: max(len(text) - self._margin, 0)]
-        short = inert(text[:LONGEST])
-        return short + CUT if cut or len(text) > LONGEST else short
+        short = inert(text[:LONGEST_LINE])
+        return short + CUT if cut or len(text) > LONGEST_LINE else short

@@ -16,16 +16,20 @@ import structlog
 
 from sdp.agent import observe, perform
 from sdp.agent.activity import AccessLogs
+from sdp.agent.allowed import Allowed
 from sdp.agent.containers import Containers, Place
 from sdp.agent.engine import Engine
 from sdp.agent.facts import Facts
+from sdp.agent.greeting import Identity
 from sdp.agent.journal import Journal
+from sdp.agent.login_desk import Logins
 from sdp.agent.observe import Disk, Observer
 from sdp.agent.outbox import Outbox
 from sdp.agent.perform import Desk, Performers
 from sdp.agent.seals import Seals
-from sdp.agent.session import Identity, Session
+from sdp.agent.session import Session
 from sdp.agent.strangers import Strangers
+from sdp.agent.trust import Trust
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +57,7 @@ class Parts:
     """What differs from node to node."""
 
     identity: Identity
+    trust: Trust
     state: Path
     place: Place
     engine: Engine
@@ -62,6 +67,8 @@ class Parts:
     seals: Seals
     facts: Facts
     access: AccessLogs
+    logins: Logins
+    allowed: Allowed
     poll_seconds: float
 
 
@@ -90,10 +97,17 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
     observer = Observer(parts.engine, parts.repositories, disk, strangers, parts.poll_seconds)
     containers = Containers(parts.engine, parts.place, journal, strangers)
     performers = Performers(
-        containers, parts.repositories, parts.releases, parts.copies, parts.seals
+        containers,
+        parts.repositories,
+        parts.releases,
+        parts.copies,
+        parts.seals,
+        parts.allowed,
     )
     desk = Desk(performers, outbox, journal, observer)
-    session = Session(parts.identity, outbox, observer, desk, parts.engine)
+    session = Session(
+        parts.identity, parts.trust, outbox, observer, desk, parts.engine, parts.logins
+    )
     async with asyncio.TaskGroup() as group:
         observing = group.create_task(observer.run())
         looking = group.create_task(parts.facts.run(observer.learned))

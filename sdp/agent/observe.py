@@ -15,6 +15,7 @@ import structlog
 
 from sdp import clock
 from sdp.agent.engine import PORT, SANDBOX, Engine, EngineDown, EngineError, Inspected, Listed
+from sdp.agent.lent import NOTHING, Lent
 from sdp.agent.probe import Prober
 from sdp.agent.strangers import Strangers
 from sdp.protocol import actions, report
@@ -29,6 +30,7 @@ from sdp.protocol.report import (
     Repository,
     Sealed,
 )
+from sdp.protocol.text import names_network, names_sandbox
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +43,8 @@ GATEWAY = "gateway"
 
 
 class Repositories(Protocol):
-    async def look(self, names: tuple[str, ...]) -> dict[str, Repository]:
-        """Ask these repositories' origins, all of them for none; what fails has ``error``."""
+    async def look(self, names: tuple[str, ...], lent: Lent = NOTHING) -> dict[str, Repository]:
+        """Ask these repositories' origins, for none all that can be; what fails has ``error``."""
         ...
 
     async def present(self, name: str) -> tuple[str, ...]:
@@ -102,6 +104,7 @@ class Observer:
         self._scanning = asyncio.Lock()
         self._ports = asyncio.Lock()
         self._wanted: set[str] = set()
+        self._lent: dict[tuple[str, ...], Lent] = {}
         self._refresh = asyncio.Event()
         self._unlearned: asyncio.Queue[str] = asyncio.Queue()
         self.report = NodeReport()
@@ -149,9 +152,12 @@ class Observer:
                 if isinstance(after, actions.Resume):
                     await self._look_at_listeners()
 
-    def refresh(self, repositories: tuple[str, ...]) -> None:
-        """Ask these repositories' origins now."""
-        self._wanted.update(repositories)
+    def refresh(self, repositories: tuple[str, ...], lent: Lent = NOTHING) -> None:
+        """Ask these repositories' origins now; what was lent last for the same is used."""
+        if lent.text:
+            self._lent[repositories] = lent
+        else:
+            self._wanted.update(repositories)
         self._refresh.set()
 
     def learned(self, facts: Mapping[str, Fact]) -> None:
@@ -217,7 +223,7 @@ class Observer:
             seen = {k: v for k, v in self._seen.items() if k in listed and k not in stale}
             for key in stale:
                 found = await self._engine.inspect(key)
-                if found is not None:
+                if found is not None and names_sandbox(found.labels.get(SANDBOX, "")):
                     seen[key] = found
             networks = await self._engine.networks()
             images = await self._engine.images()
@@ -227,7 +233,11 @@ class Observer:
         self._publish(
             engine=report.Engine(version=version),
             containers=self._containers(),
-            networks={n: report.Network(name=n, sandbox=s) for n, s in networks.items()},
+            networks={
+                n: report.Network(name=n, sandbox=s)
+                for n, s in networks.items()
+                if names_network(n) and names_sandbox(s)
+            },
             images=images,
         )
 
@@ -297,15 +307,23 @@ class Observer:
         due = loop.time()
         while True:
             wanted, self._wanted = tuple(sorted(self._wanted)), set()
+            borrowed, self._lent = self._lent, {}
             self._refresh.clear()
-            if loop.time() >= due:
+            if polling := loop.time() >= due:
                 wanted = ()
                 due = loop.time() + self._poll_seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load
-            found = await self._repositories.look(wanted)
-            self._publish(repositories=_looked(self.report.repositories, found))
+            async with asyncio.TaskGroup() as group:
+                if wanted or polling:
+                    group.create_task(self._look_at_origins(wanted, NOTHING))
+                for names, lent in borrowed.items():
+                    group.create_task(self._look_at_origins(names, lent))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
                     await self._refresh.wait()
+
+    async def _look_at_origins(self, names: tuple[str, ...], lent: Lent) -> None:
+        found = await self._repositories.look(names, lent)
+        self._publish(repositories=_looked(self.report.repositories, found))
 
     async def _look_at_listeners(self) -> None:
         async with self._ports:
@@ -324,12 +342,19 @@ class Observer:
 def _looked(
     known: Mapping[str, Repository], found: Mapping[str, Repository]
 ) -> dict[str, Repository]:
-    """Return what is known after a look; where it failed, branches are as they were last seen."""
+    """Return what is known after a look; where it failed, branches are as they were last seen.
+
+    One that was not even made, for want of credentials, leaves more of what the last one found.
+    """
     fresh: dict[str, Repository] = {}
     for name, told in found.items():
+        kept: dict[str, object] = {}
         before = known.get(name)
-        kept = before.branches if before and told.error and not told.branches else told.branches
-        fresh[name] = told.model_copy(update={"branches": kept})
+        if before and not told.branches and (told.error or not told.checked_at):
+            kept["branches"] = before.branches
+        if before and not told.checked_at:
+            kept |= {"checked_at": before.checked_at, "error": before.error}
+        fresh[name] = told.model_copy(update=kept)
     return {**known, **fresh}
 
 

@@ -12,22 +12,26 @@ from pathlib import Path
 from typing import Protocol, assert_never
 
 from sdp import clock
+from sdp.agent.allowed import Allowed, refused
 from sdp.agent.containers import Containers
 from sdp.agent.engine import EngineDown, EngineError
 from sdp.agent.journal import Journal
+from sdp.agent.lent import Lent
 from sdp.agent.outbox import Outbox
 from sdp.agent.releases import Mounted
 from sdp.agent.seals import Plaintext
-from sdp.protocol import actions
+from sdp.protocol import actions, sealed
 from sdp.protocol.actions import Action, Recipe, SealedFile
 from sdp.protocol.frames import Cancelled, Failed, Outcome, Perform, Succeeded
 from sdp.protocol.identity import release_key
 
 START = "start container"
+MOST_ACTIONS = 1000
+"""Actions under way; a control plane plans a few per node at once, and more are no plan."""
 
 
 class Repositories(Protocol):
-    async def fetch(self, action: actions.Fetch, deployment: str) -> Outcome: ...
+    async def fetch(self, action: actions.Fetch, deployment: str, lent: Lent) -> Outcome: ...
 
 
 class Releases(Protocol):
@@ -66,21 +70,28 @@ class Performers:
         releases: Releases,
         copies: Copies,
         seals: Seals,
+        allowed: Allowed,
     ) -> None:
         self.containers = containers
         self.repositories = repositories
         self.releases = releases
         self.copies = copies
         self.seals = seals
+        self.allowed = allowed
 
-    async def perform(self, action: Action, deployment: str) -> Outcome:  # noqa: C901, PLR0911, PLR0912 - one flat case per kind
+    async def perform(self, frame: Perform) -> Outcome:  # noqa: C901, PLR0911, PLR0912 - one flat case per kind
+        action, deployment = frame.action, frame.deployment
+        if (no := refused(action, self.allowed)) is not None:
+            return no
         match action:
             case actions.Unseal():
                 return await self.seals.unseal(action)
             case actions.EnsureNetwork():
                 return await self.containers.ensure_network(action)
             case actions.Fetch():
-                return await self.repositories.fetch(action, deployment)
+                purpose = sealed.performing(frame.action_id, action.repository)
+                lent = Lent(frame.credentials, purpose)
+                return await self.repositories.fetch(action, deployment, lent)
             case actions.Build():
                 return await self.releases.build(action, deployment)
             case actions.CopyGateway():
@@ -120,7 +131,10 @@ class Performers:
         opened = await self.seals.open(action.container.sealed)
         if isinstance(opened, Failed):
             return opened
-        release = self.releases.path(action.repository, action.container.commit, action.recipe)
+        try:
+            release = self.releases.path(action.repository, action.container.commit, action.recipe)
+        except ValueError as error:
+            return Failed(reason="HostileName", message=str(error), terminal=True)
         try:
             with self.releases.held(release) as there:
                 if not there:
@@ -185,8 +199,8 @@ class Desk:
                 self._group = None
 
     def submit(self, frame: Perform) -> None:
-        """Begin an action, unless its id is known or the agent is stopping."""
-        if self._group is None:
+        """Begin an action, unless its id is known, the agent is stopping, or there are too many."""
+        if self._group is None or len(self._tasks) >= MOST_ACTIONS:
             return
         if self._outbox.begin(frame.action_id, clock.now().timestamp()) is None:
             task = self._group.create_task(self._see_through(frame))
@@ -244,7 +258,7 @@ class Desk:
         if isinstance(frame.action, actions.StartService | actions.StartGateway):
             self._journal.started(frame.deployment, START)
         try:
-            return await self._performers.perform(frame.action, frame.deployment)
+            return await self._performers.perform(frame)
         except EngineDown as error:
             return Failed(
                 reason="EngineDown",

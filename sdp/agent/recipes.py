@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from sdp.agent import php_config, runner
+from sdp.agent import go_words, php_config, runner
+from sdp.agent.allowed import not_allowed
 from sdp.agent.php_config import ConfigMap, KeyPattern, Literal, LiveMap
 from sdp.agent.runner import Command, Finished, NotStarted, OutOfMemory, TimedOut
 from sdp.protocol.actions import GatewayRecipe, GoRecipe
@@ -31,12 +32,16 @@ Tell: TypeAlias = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Workshop:
-    """What builds may use: ``caches`` is their HOME, ``path`` where their programs are found."""
+    """What builds may use: ``caches`` is their HOME, ``path`` where their programs are found.
+
+    ``words`` are flags and variables that recipes may give to go beyond the harmless ones.
+    """
 
     caches: Path
     timeout_seconds: float
     memory_bytes: int
     path: str = runner.PATH
+    words: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,6 +58,10 @@ async def build_go(tree: Path, recipe: GoRecipe, shop: Workshop, tell: Tell) -> 
     package = _package(tree, recipe)
     if isinstance(package, Failed):
         return package
+    if (hostile := go_words.hostile(recipe, shop.words)) is not None:
+        key = "allow.go_flags" if hostile.startswith("-") else "allow.go_environment"
+        fix = f"drop it from platform.yaml, or list it under {key} in the agent's file"
+        return not_allowed(f"{hostile!r} is not given to go: it could run another program", fix)
     binary = f"app-{recipe.service}"
     # The state folder may lie inside somebody's checkout, which is not what is built.
     argv = ("go", "build", "-buildvcs=false", *recipe.flags, "-o", binary, "--", package)

@@ -16,7 +16,8 @@ from typing import TypeAlias, assert_never
 
 from pydantic import ValidationError
 
-from sdp.agent import durable, recipes, runner
+from sdp import durable
+from sdp.agent import recipes, runner
 from sdp.agent.git_problem import GitProblem
 from sdp.agent.recipes import COMPOSER, GO_BUILD, Made, Workshop
 from sdp.agent.repositories import Journal, Repositories

@@ -37,7 +37,8 @@ class Command:
     """A process to be. ``environment`` is all that it gets; see ``basics``.
 
     ``redact`` are texts that no line may show; ``stdout`` itself is kept as it came, up to
-    ``cap_bytes``. ``memory_bytes`` bounds what the group holds resident; 0: no bound.
+    ``cap_bytes``. ``memory_bytes`` bounds what the group holds resident; 0: no bound. It inherits
+    ``descriptors``, and no others.
     """
 
     argv: tuple[str, ...]
@@ -48,6 +49,7 @@ class Command:
     cap_bytes: int = 8 << 20
     redact: tuple[str, ...] = ()
     memory_bytes: int = 0
+    descriptors: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def _start(command: Command) -> subprocess.Popen[bytes] | NotStarted:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
+                pass_fds=command.descriptors,
                 bufsize=0,
             )
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from sdp.agent import durable
+from sdp import durable
 from sdp.agent.identity import IdentityFile, Stamp, Unusable
 from sdp.protocol.actions import SealedFile, Unseal
 from sdp.protocol.frames import Failed, Outcome, Succeeded

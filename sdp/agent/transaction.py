@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from sdp.agent import config_change, copy_folder, durable, recipes
+from sdp import durable
+from sdp.agent import config_change, copy_folder, recipes
 from sdp.agent.config_change import Planned
 from sdp.agent.copy_folder import CopyFolder, Record, hashed
 from sdp.agent.gateway_port import Gateway

@@ -1,5 +1,8 @@
 """The agents' WebSocket: one session per node, the newest wins; frames are checked and handed on.
 
+An agent that was replaced while it was there, and comes back, is a second one of the same node: it
+is kept out for as long as the newer one is there, or the two would take turns for ever.
+
 The only place of the API that catches Exception: what goes wrong in a session ends that session,
 with a reason, and is logged once.
 """
@@ -9,51 +12,30 @@ import contextlib
 import datetime
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from typing import NoReturn
 
 import structlog
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import ValidationError
 
 from sdp import clock
+from sdp.api import wire
+from sdp.api.greeting import Greeter
+from sdp.api.node_views import Finding
 from sdp.api.ports import Agents, Ports
+from sdp.api.wire import EndedError, RefusedError
 from sdp.protocol import frames
 from sdp.reconciler.observed import Skew
-from sdp.spec.models import Platform
 
-HELLO_SECONDS = 10
 MAX_QUEUED = 10_000
 CLOCK_SECONDS = 30
+MOST_TOLD = 64 << 20
+"""Bytes of changes after which an agent has to report in full: so much at most is kept of it."""
 LOG_PARTS = 4
 """Parts of one log that an agent may send before they are read here."""
-_POLICY = 1008
-_BUG = 1011
-_RETRY = 1013
-_MAX_REASON = 120  # bytes that a close frame has room for, less a margin
+_MOST_RIVALS = 16
 
 log = structlog.get_logger(__name__)
-
-
-class EndedError(Exception):
-    """A session is over; code and reason are the close frame's."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-
-
-def refusal(hello: frames.Hello, platform: Platform) -> str:
-    """Return why an agent can't be taken; empty when it can."""
-    taken = {frames.VERSION, frames.VERSION - 1}
-    if hello.protocol not in taken:
-        spoken = " or ".join(map(str, sorted(taken)))
-        return f"protocol {hello.protocol} is not spoken here, {spoken} is: update sdp on both"
-    if hello.instance != platform.platform:
-        return f"this is the control plane of {platform.platform}, not of {hello.instance}"
-    if hello.node not in {node.id for node in platform.nodes}:
-        return f"platform.yaml has no node {hello.node}: add it there, or correct agent.yaml"
-    return ""
 
 
 def measured(told: frames.Time, now: datetime.datetime) -> Skew | None:
@@ -71,28 +53,36 @@ def measured(told: frames.Time, now: datetime.datetime) -> Skew | None:
 
 
 class Session:
-    """One agent's connection, after its Hello was accepted."""
+    """One agent's connection, after it has proven who it is.
+
+    ``rivals`` are the processes that this one took over from; ``rival`` is where one of them tried
+    to come back from.
+    """
 
     def __init__(self, socket: WebSocket, hello: frames.Hello, agents: Agents) -> None:
         self.hello = hello
+        self.address = wire.address_of(socket)
+        self.since = clock.now()
+        self.rivals: tuple[str, ...] = ()
+        self.rival = ""
         self._socket = socket
         self._agents = agents
         self._queue: deque[frames.ToAgent] = deque()
-        self._stored = self._acknowledged = 0
+        self._stored = self._acknowledged = self._told = 0
         self._news = asyncio.Event()
         self._over: EndedError | None = None
         self._logs: dict[str, asyncio.Queue[frames.LogPart | frames.LogEnd | None]] = {}
 
-    def end(self, code: int, reason: str) -> None:
+    def end(self, ended: EndedError) -> None:
         """Make the session end now; nothing more of it is handed on."""
-        self._over = self._over or EndedError(code, reason)
+        self._over = self._over or ended
         self._news.set()
 
     async def send(self, frame: frames.ToAgent) -> None:
         """Queue a frame; an agent that does not read is cut. Async as its callers expect it."""
         self._queue.append(frame)
         if len(self._queue) > MAX_QUEUED:
-            self.end(_POLICY, "the agent does not read what is sent")
+            self.end(EndedError(wire.POLICY, "the agent does not read what is sent"))
         self._news.set()
 
     async def run(self) -> None:
@@ -145,10 +135,19 @@ class Session:
 
     async def _read(self) -> None:
         while True:
-            frame = await receive(self._socket)
+            text = await wire.received(self._socket, frames.MAX_FRAME)
+            frame = wire.parsed(text)
             if self._over is not None:
                 raise self._over
+            self._bound(frame, len(text))
             await self._take(frame)
+
+    def _bound(self, frame: frames.FromAgent, size: int) -> None:
+        """Bound what changes can pile up to; a report that is whole begins anew."""
+        if isinstance(frame, frames.Report | frames.Change):
+            self._told = size + (self._told if isinstance(frame, frames.Change) else 0)
+        if self._told > MOST_TOLD:
+            raise EndedError(wire.RETRY, "many changes: come again, report in full")
 
     async def _take(self, frame: frames.FromAgent) -> None:  # noqa: C901 -- one flat case per frame
         node = self.hello.node
@@ -157,7 +156,7 @@ class Session:
                 await self._agents.reported(node, frame.report, frame.generation)
             case frames.Change():
                 if not await self._agents.changed(node, frame.delta, frame.generation):
-                    raise EndedError(_RETRY, "a change was missed: come again, report in full")
+                    raise EndedError(wire.RETRY, "a change was missed: come again, report in full")
             case frames.Entry():
                 if frame.seq > self._stored:
                     await self._agents.entry(self.hello, frame.seq, frame.body)
@@ -171,16 +170,16 @@ class Session:
             case frames.Usage():
                 await self._agents.measured(node, frame.samples)
             case frames.LoginChecked():
-                raise EndedError(_POLICY, "a login that nobody asked about")
-            case frames.Hello():
-                raise EndedError(_POLICY, "a second hello")
+                await self._agents.checked(node, frame)
+            case frames.Hello() | frames.Proof():
+                raise EndedError(wire.POLICY, f"a second {frame.frame}")
 
     def _take_log(self, frame: frames.LogPart | frames.LogEnd) -> None:
         parts = self._logs.get(frame.request)
         if parts is None:
             return  # nobody reads it any more
         if isinstance(frame, frames.LogPart) and parts.qsize() > LOG_PARTS:
-            raise EndedError(_POLICY, "more of a log than there was leave for")
+            raise EndedError(wire.POLICY, "more of a log than there was leave for")
         parts.put_nowait(frame)
 
     async def _write(self) -> None:
@@ -204,8 +203,8 @@ class Sessions:
     """All agents' sessions, one per node."""
 
     def __init__(self, ports: Ports) -> None:
-        self._plane = ports.plane
         self._agents = ports.agents
+        self._greeter = Greeter(ports)
         self._sessions: dict[str, Session] = {}
 
     def has(self, node: str) -> bool:
@@ -223,51 +222,92 @@ class Sessions:
                 async for part in parts:
                     yield part
 
+    def end(self, node: str, why: str) -> None:
+        """End the session of an agent that is not believed any more."""
+        if (session := self._sessions.get(node)) is not None:
+            session.end(RefusedError(why))
+
+    def examine(self) -> Iterator[Finding]:
+        """Yield what is wrong with connections."""
+        for node, session in sorted(self._sessions.items()):
+            if session.rival:
+                yield _two(node, session)
+            if session.hello.plain:
+                yield _plain(node)
+
     async def serve(self, socket: WebSocket) -> None:
         """Serve one connection to its end."""
         await socket.accept()
-        hello: frames.Hello | None = None
+        node = ""
         try:
-            hello = await self._greeted(socket)
+            hello = await self._greeter.greet(socket)
+            node = hello.node
             await self._serve(Session(socket, hello, self._agents))
         except* WebSocketDisconnect:
-            log.info("agent disconnected", node=hello.node if hello else "")
+            log.info("agent disconnected", node=node)
         except* EndedError as group:
             ended = _first(group)
-            log.warning("agent's session ended", node=hello.node if hello else "", why=str(ended))
-            code = ended.code if isinstance(ended, EndedError) else _BUG
-            await _close(socket, code, str(ended))
+            assert isinstance(ended, EndedError)  # noqa: S101 -- the group's type
+            if ended.code != wire.OVER:
+                log.warning("agent's session ended", node=node, why=str(ended))
+            await wire.close(socket, ended)
         except* Exception:
-            log.exception("agent's session failed", node=hello.node if hello else "")
-            await _close(socket, _BUG, "the control plane failed: its log says how")
-
-    async def _greeted(self, socket: WebSocket) -> frames.Hello:
-        try:
-            async with asyncio.timeout(HELLO_SECONDS):
-                hello = await receive(socket)
-        except TimeoutError as error:
-            raise EndedError(_POLICY, f"no hello in {HELLO_SECONDS} s") from error
-        if not isinstance(hello, frames.Hello):
-            raise EndedError(_POLICY, f"expected hello first, got {hello.frame}")
-        if self._plane.platform is None:
-            raise EndedError(_RETRY, "no platform.yaml is loaded yet")
-        if reason := refusal(hello, self._plane.platform):
-            await socket.send_text(frames.Refuse(reason=reason).model_dump_json())
-            raise EndedError(_POLICY, reason)
-        return hello
+            log.exception("agent's session failed", node=node)
+            reason = "the control plane failed: its log says how"
+            await wire.close(socket, EndedError(wire.BUG, reason))
 
     async def _serve(self, session: Session) -> None:
-        node = session.hello.node
+        node, run = session.hello.node, session.hello.run
         before = self._sessions.get(node)
-        self._sessions[node] = session
         if before is not None:
-            before.end(_POLICY, "a newer session of this node took over")
+            if run in before.rivals:
+                await self._keep_out(session, before)
+            if run != before.hello.run:
+                session.rivals = (*before.rivals, before.hello.run)[-_MOST_RIVALS:]
+            before.end(RefusedError(_taken_over(session)))
+        self._sessions[node] = session
         try:
             await session.run()
         finally:
             if self._sessions.get(node) is session:
                 del self._sessions[node]
             await self._agents.disconnected(session.hello, session.send)
+
+    async def _keep_out(self, session: Session, there: Session) -> NoReturn:
+        """Refuse a second agent of a node, and let people know of both."""
+        there.rival = session.address
+        why = _both(session.hello.node, there)
+        node, address = session.hello.node, session.address
+        await self._greeter.book.refused("second agent refused", node, address, why)
+        raise RefusedError(why)
+
+
+def _taken_over(by: Session) -> str:
+    return f"another agent of {by.hello.node}, at {by.address}, took over"
+
+
+def _both(node: str, there: Session) -> str:
+    since = f"{there.since:%Y-%m-%d %H:%M:%S} UTC"
+    return (
+        f"two agents say that they are {node}: one at {there.address} since {since}, which is "
+        f"served, and one at {there.rival}, which is kept out"
+    )
+
+
+def _two(node: str, session: Session) -> Finding:
+    fix = (
+        f"stop the one that should not be; if you don't know it, its key was stolen: "
+        f"sdp nodes revoke {node}, then enrol it again: sdp nodes enroll {node}"
+    )
+    return Finding(
+        severity="error", node=node, kind="agent", message=_both(node, session), fix=fix
+    )
+
+
+def _plain(node: str) -> Finding:
+    message = f"the agent of {node} calls over plain ws://: who is between can read what is said"
+    fix = f"write control_plane: wss://… in {node}'s agent.yaml, with ca: FILE where you have one"
+    return Finding(severity="warning", node=node, kind="agent", message=message, fix=fix)
 
 
 def router(sessions: Sessions) -> APIRouter:
@@ -279,35 +319,6 @@ def router(sessions: Sessions) -> APIRouter:
         await sessions.serve(socket)
 
     return routes
-
-
-async def receive(socket: WebSocket) -> frames.FromAgent:
-    """Return the next frame.
-
-    Raises:
-        EndedError: it is none of an agent's frames.
-        WebSocketDisconnect: the agent is gone.
-    """
-    message = await socket.receive()
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code", 1005), message.get("reason"))
-    text = message.get("text") or ""
-    if len(text) > frames.MAX_FRAME:
-        raise EndedError(1009, f"a frame of more than {frames.MAX_FRAME} bytes")
-    try:
-        return frames.from_agent.validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise EndedError(_POLICY, f"a bad frame: {where} {first['msg']}") from error
-
-
-async def _close(socket: WebSocket, code: int, reason: str) -> None:
-    try:
-        text = reason.encode()[:_MAX_REASON].decode(errors="ignore")
-        await socket.close(code, text)
-    except (RuntimeError, WebSocketDisconnect):
-        log.debug("the agent was gone already")
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 from fastapi import APIRouter
 
 from sdp.api import node_views, views
+from sdp.api.people import Asking
 from sdp.api.ports import Plane, Ports
 from sdp.api.problems import missing
 from sdp.protocol.report import Repository
 from sdp.reconciler.observed import Observed
 from sdp.spec import models
+from sdp.spec.roles import Person, may
 from sdp.spec.tree import Tree
 
 
@@ -24,9 +26,9 @@ def router(ports: Ports) -> APIRouter:
         return templates(plane.tree) if plane.tree else ()
 
     @routes.get("/environments")
-    async def list_environments() -> tuple[views.EnvironmentView, ...]:
-        """List the environments: names of variables, secrets and files; never values."""
-        return environments(plane.tree) if plane.tree else ()
+    async def list_environments(caller: Asking) -> tuple[views.EnvironmentView, ...]:
+        """List the environments: names of variables, files and, by leave, secrets; never values."""
+        return _shown(environments(plane.tree) if plane.tree else (), caller.person)
 
     @routes.get("/ports")
     async def list_ports() -> node_views.PortList:
@@ -87,6 +89,16 @@ def environments(tree: Tree) -> tuple[views.EnvironmentView, ...]:
         )
         for name, file in sorted(tree.environments.items())
     )
+
+
+def _shown(
+    found: tuple[views.EnvironmentView, ...], reader: Person
+) -> tuple[views.EnvironmentView, ...]:
+    """Return environments as somebody may see them."""
+    if may(reader, "read secret names"):
+        return found
+    hidden = {"secrets": (), "secrets_hidden": True}
+    return tuple(each.model_copy(update=hidden) for each in found)
 
 
 def repositories(observed: Observed) -> tuple[node_views.RepositoryView, ...]:

@@ -11,6 +11,7 @@ PortKind: TypeAlias = Literal["gateway", "services"]
 PortOrigin: TypeAlias = Literal["pinned", "allocated"]
 PortUse: TypeAlias = Literal["running", "stopped", "reserved", "waits"]
 Severity: TypeAlias = Literal["error", "warning"]
+Trusted: TypeAlias = Literal["never enrolled", "enrolled", "revoked"]
 
 
 class NodeView(View):
@@ -21,6 +22,8 @@ class NodeView(View):
     ip_address: str
     type: str
     connected: bool
+    trust: Trusted = "never enrolled"
+    trusted_since: datetime.datetime | None = Field(None, description="Or revoked since.")
     heard_at: datetime.datetime | None = None
     agent_version: str = ""
     engine_version: str = ""
@@ -30,6 +33,23 @@ class NodeView(View):
     sandboxes: tuple[str, ...] = ()
     disk_free: int | None = Field(None, description="Per cent, of the fullest disk.")
     skew_seconds: float | None = Field(None, description="How far ahead of ours its clock is.")
+
+
+class EnrolmentView(View):
+    """A token, shown this once; ``replaces``: another agent is enrolled, which ends with its use."""
+
+    node: str
+    token: str
+    until: datetime.datetime
+    replaces: bool
+
+
+class StandingView(View):
+    """Whether a node's agent is believed."""
+
+    node: str
+    state: Trusted
+    since: datetime.datetime | None
 
 
 class PortView(View):

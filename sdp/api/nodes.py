@@ -3,22 +3,24 @@
 from fastapi import APIRouter
 
 from sdp import clock
-from sdp.api import node_views
-from sdp.api.ports import Plane
+from sdp.api import enrolment, node_views
+from sdp.api.agents import Sessions
+from sdp.api.ports import Ports, Trust
 from sdp.api.problems import missing
 from sdp.protocol.report import Archive, Disk, EngineFacts, Fact, Keys, Tool
 from sdp.reconciler.observed import Observed, ObservedNode
 from sdp.spec import models
 
 
-def router(plane: Plane, version: str) -> APIRouter:
+def router(ports: Ports, sessions: Sessions, version: str) -> APIRouter:
     """Return the routes about nodes; ``version`` is the control plane's own."""
+    plane, trust = ports.plane, ports.trust
     routes = APIRouter(tags=["nodes"])
 
     @routes.get("/nodes")
     async def list_nodes() -> tuple[node_views.NodeView, ...]:
         """List the VMs, and what their agents last said."""
-        return nodes(plane.platform, plane.observed) if plane.platform else ()
+        return nodes(plane.platform, plane.observed, trust) if plane.platform else ()
 
     @routes.get("/nodes/{name}")
     async def show_node(name: str) -> node_views.NodeDetail:
@@ -26,13 +28,17 @@ def router(plane: Plane, version: str) -> APIRouter:
         known = plane.platform.nodes if plane.platform else ()
         for each in known:
             if each.id == name:
-                return node(each, plane.observed.get(name))
+                return node(each, plane.observed.get(name), trust)
         raise missing("node", name, "sdp nodes", [each.id for each in known])
 
     @routes.get("/doctor")
     async def examine() -> node_views.Examination:
         """Say what is wrong with nodes, and with what sandboxes want of them; each with its fix."""
-        found = tuple(plane.examine(version))
+        found = (
+            *ports.exposed,
+            *plane.examine(version),
+            *enrolment.examine(plane, trust, sessions),
+        )
         return node_views.Examination(
             version=version, signing_key=plane.signing_key, now=clock.now(), findings=found
         )
@@ -40,14 +46,16 @@ def router(plane: Plane, version: str) -> APIRouter:
     return routes
 
 
-def nodes(platform: models.Platform, observed: Observed) -> tuple[node_views.NodeView, ...]:
+def nodes(
+    platform: models.Platform, observed: Observed, trust: Trust
+) -> tuple[node_views.NodeView, ...]:
     """Return the nodes of a platform."""
-    return tuple(_node(node, observed.get(node.id)) for node in platform.nodes)
+    return tuple(_node(node, observed.get(node.id), trust) for node in platform.nodes)
 
 
-def node(spec: models.Node, seen: ObservedNode | None) -> node_views.NodeDetail:
+def node(spec: models.Node, seen: ObservedNode | None, trust: Trust) -> node_views.NodeDetail:
     """Return one node whole."""
-    bare = node_views.NodeDetail.model_validate(_node(spec, seen).model_dump())
+    bare = node_views.NodeDetail.model_validate(_node(spec, seen, trust).model_dump())
     if seen is None:
         return bare
     report = seen.report
@@ -94,9 +102,16 @@ def _said(fact: Fact) -> str:
             return ", ".join(recipients) or message
 
 
-def _node(node: models.Node, seen: ObservedNode | None) -> node_views.NodeView:
+def _node(node: models.Node, seen: ObservedNode | None, trust: Trust) -> node_views.NodeView:
+    standing = trust.standing(node.id)
     bare = node_views.NodeView(
-        id=node.id, name=node.name, ip_address=node.ip_address, type=node.type, connected=False
+        id=node.id,
+        name=node.name,
+        ip_address=node.ip_address,
+        type=node.type,
+        connected=False,
+        trust=standing.state,
+        trusted_since=standing.since,
     )
     if seen is None:
         return bare

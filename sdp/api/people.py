@@ -1,12 +1,13 @@
 """People, as the API asks for them: who calls, and who proves and keeps what they log in with."""
 
 import dataclasses
-from typing import Annotated, Protocol, TypeAlias
+from typing import Annotated, Final, Protocol, TypeAlias
 
 from fastapi import Depends, Request
 
 from sdp.protocol.secret import Secret
-from sdp.spec.roles import Person
+from sdp.spec.models import Platform
+from sdp.spec.roles import Person, person
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,6 +23,10 @@ class Caller:
     person: Person
     session: str = ""
     address: str = ""
+
+
+NOBODY: Final = Caller(Person("", "VIEWER"))
+"""Who is not known: a caller of what is public."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,9 +68,17 @@ class Keeper(Protocol):
         ...
 
 
+def known(user: str, platform: Platform | None) -> Person:
+    """Return a user with the role that they have now.
+
+    Before a platform is loaded nobody knows who is bound to ADMIN, and so nobody is one.
+    """
+    return person(user, platform.roles) if platform else Person(user, "VIEWER")
+
+
 def caller(request: Request) -> Caller:
     """Return who asks."""
-    found: Caller = getattr(request.state, "caller", Caller(Person("", "ADMIN")))
+    found: Caller = getattr(request.state, "caller", NOBODY)
     return found
 
 

@@ -1,12 +1,14 @@
 """What the API reads and whom it hands on to, as protocols. The server adapts; fakes stand in."""
 
 import dataclasses
+import datetime
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from sdp.api.node_views import Finding, Garbage, PortList, QuotaList
-from sdp.api.people import Caller
+from sdp.api.people import Caller, Prover
 from sdp.api.requests import ChangeRequest
+from sdp.api.sessions import Sessions
 from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
 from sdp.api.views import (
     ActionInFlight,
@@ -24,13 +26,18 @@ from sdp.api.views import (
     UsageView,
     WithheldView,
 )
-from sdp.protocol.frames import Body, Hello, Sample, ToAgent
+from sdp.protocol.frames import Body, Hello, LoginChecked, Sample, ToAgent
+from sdp.protocol.handshake import Transcript
 from sdp.protocol.report import Delta, NodeReport
+from sdp.reconciler.audit import Auditor, Wanted
+from sdp.reconciler.chain import Entry, Page, Verdict
+from sdp.reconciler.credentials import Lender
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
 from sdp.spec.roles import Person
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
+from sdp.trust.standing import Invitation, Standing
 
 Send: TypeAlias = Callable[[ToAgent], Awaitable[None]]
 """Queues a frame for an agent; never waits for it."""
@@ -227,6 +234,10 @@ class Agents(Protocol):
         """Take how far a node's clock is from ours."""
         ...
 
+    async def checked(self, node: str, told: LoginChecked) -> None:
+        """Take whether an origin takes somebody's login."""
+        ...
+
     async def measured(self, node: str, samples: Sequence[Sample]) -> None:
         """Take what a node's containers use."""
         ...
@@ -264,13 +275,87 @@ class Past(Protocol):
         ...
 
 
+class Audit(Auditor, Protocol):
+    """Who did what."""
+
+    async def page(self, wanted: Wanted, limit: int, before: int = 0) -> Page:
+        """Return acts, newest first, from those before a number; 0: from the newest."""
+        ...
+
+    async def after(self, seq: int, limit: int) -> Sequence[Entry]:
+        """Return the next acts after a number, oldest first."""
+        ...
+
+    async def verify(self) -> Verdict:
+        """Return whether all is as it was written."""
+        ...
+
+
+class Trust(Protocol):
+    """Whose agents are believed, and what agents believe."""
+
+    @property
+    def key(self) -> str:
+        """The control plane's public key."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """How often it has started."""
+        ...
+
+    def sign(self, transcript: Transcript) -> str:
+        """Return its signature."""
+        ...
+
+    def standing(self, node: str) -> Standing:
+        """Return how a node stands."""
+        ...
+
+    def invite(
+        self, node: str, by: str, valid: datetime.timedelta, now: datetime.datetime
+    ) -> Invitation:
+        """Return a new token for a node, in place of any before."""
+        ...
+
+    def enrol(self, transcript: Transcript, key: str, shown: str, now: datetime.datetime) -> str:
+        """Take a node's key for a token's proof, once; return our own proof.
+
+        Raises:
+            NotEnrolledError: the token is none, or not any more.
+        """
+        ...
+
+    def revoke(self, node: str, by: str, now: datetime.datetime) -> Standing:
+        """Believe a node's agent no more, nor any token of it; return how it stands then."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class People:
+    """Who is logged in, who proves that they may be, and whose credentials are at hand."""
+
+    sessions: Sessions
+    prover: Prover
+    lender: Lender
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
-    """All of them; ``hook_secret`` signs what Bitbucket posts, and without one nothing is taken."""
+    """All of them.
+
+    Attributes:
+        hook_secret: signs what Bitbucket posts; without one nothing is taken.
+        exposed: what is wrong with how the control plane can be reached.
+    """
 
     plane: Plane
     journal: Journal
     agents: Agents
     changes: Changes
     past: Past
+    people: People
+    audit: Audit
+    trust: Trust
     hook_secret: bytes = dataclasses.field(default=b"", repr=False)
+    exposed: tuple[Finding, ...] = ()

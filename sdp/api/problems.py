@@ -2,7 +2,8 @@
 
 import difflib
 import http
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +14,7 @@ from starlette.exceptions import HTTPException
 from sdp.api.views import ConflictView, View
 
 MEDIA_TYPE = "application/problem+json"
+NOT_LOGGED_IN = "urn:sdp:problem:not-logged-in"
 FEW = 12
 """Names that are listed where none of them is near."""
 
@@ -42,6 +44,7 @@ class ProblemError(Exception):
         conflict: ConflictView | None = None,
     ) -> None:
         super().__init__(detail)
+        self.headers: Mapping[str, str] = {}
         self.document = ProblemDocument(
             type=f"urn:sdp:problem:{kind}",
             title=title,
@@ -50,6 +53,11 @@ class ProblemError(Exception):
             fix=fix,
             conflict=conflict,
         )
+
+    def with_headers(self, **headers: str) -> Self:
+        """Say it with headers; an underscore stands for a hyphen."""
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self
 
 
 def missing(kind: str, name: str, listing: str, known: Sequence[str] = ()) -> ProblemError:
@@ -75,11 +83,12 @@ def missing(kind: str, name: str, listing: str, known: Sequence[str] = ()) -> Pr
     )
 
 
-def response(document: ProblemDocument) -> JSONResponse:
+def response(document: ProblemDocument, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return a problem document as a response."""
     return JSONResponse(
         document.model_dump(mode="json", exclude_none=True),
         status_code=document.status,
+        headers=headers,
         media_type=MEDIA_TYPE,
     )
 
@@ -94,7 +103,7 @@ def install(app: FastAPI) -> None:
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ProblemError)  # noqa: S101 -- registered for it
-    return response(error.document)
+    return response(error.document, error.headers)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -105,7 +114,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
             title=http.HTTPStatus(error.status_code).phrase,
             status=error.status_code,
             detail=f"{request.method} {request.url.path}: {error.detail}",
-            fix="Look at /docs for what can be asked.",
+            fix="Look at /openapi.json for what can be asked.",
         )
     )
     answer.headers.update(error.headers or {})
@@ -121,7 +130,7 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
             title="Invalid request",
             status=422,
             detail="; ".join(faults),
-            fix="Correct what the detail names; /docs shows each request's form.",
+            fix="Correct what the detail names; /openapi.json has each request's form.",
         )
     )
 

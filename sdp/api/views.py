@@ -376,7 +376,11 @@ class TemplateView(View):
 
 
 class EnvironmentView(View):
-    """An environment: names only, of variables, secrets and files."""
+    """An environment: names only, of variables, secrets and files.
+
+    Attributes:
+        secrets_hidden: whether names of secrets are left out, as the reader may not see them.
+    """
 
     name: str
     path: str
@@ -384,6 +388,7 @@ class EnvironmentView(View):
     secrets: tuple[str, ...]
     files: tuple[str, ...]
     used_by: tuple[str, ...]
+    secrets_hidden: bool = False
 
 
 class StageView(View):

@@ -79,7 +79,7 @@ def listed(context: typer.Context, *, as_json: cli.AsJson = False) -> None:
         (
             each.name,
             ", ".join(each.variables),
-            ", ".join(each.secrets),
+            "hidden" if each.secrets_hidden else ", ".join(each.secrets),
             ", ".join(each.files),
             ", ".join(each.used_by) or "nobody",
         )

@@ -10,7 +10,23 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from sdp.api.app import VERSION
-from sdp.cli import ask, edit, env, follow, init, life, plan, ports, serve, show, specs, template
+from sdp.cli import (
+    ask,
+    audit,
+    edit,
+    env,
+    follow,
+    init,
+    life,
+    login,
+    nodes,
+    plan,
+    ports,
+    serve,
+    show,
+    specs,
+    template,
+)
 from sdp.cli import context as cli
 from sdp.cli.apply import apply
 from sdp.cli.cancel import cancel
@@ -19,7 +35,6 @@ from sdp.cli.extend import extend
 from sdp.cli.gc import gc
 from sdp.cli.history import history
 from sdp.cli.logs import logs
-from sdp.cli.nodes import nodes
 from sdp.cli.quotas import quotas
 from sdp.cli.snapshot import rollback, snapshot
 from sdp.cli.update import update
@@ -112,10 +127,11 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "logs": logs,
         "events": follow.events,
         "deployments": show.deployments,
-        "nodes": nodes,
+        "nodes": nodes.app,
         "ports": ports.ports,
         "quotas": quotas,
         "doctor": doctor,
+        "audit": audit.app,
     },
     "Act": {
         "sync": ask.sync,
@@ -124,6 +140,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "cancel": cancel,
         "gc": gc,
     },
+    "Be known": {"login": login.login, "logout": login.logout, "whoami": login.whoami},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():
@@ -142,10 +159,12 @@ def _listed(text: str) -> str:
     return "".join((head, "\n\nExamples:\n", *lines, gap, rest)) if found else text
 
 
-for each in (app, template.app, env.app):
+for each in (app, template.app, env.app, nodes.app, audit.app):
     for one in each.registered_commands:
         one.epilog = cli.EXIT_CODES
         one.help = _listed(inspect.getdoc(one.callback) or "")
+audit.app.info.epilog = cli.EXIT_CODES
+audit.app.info.help = _listed(inspect.getdoc(audit.audit) or "")
 
 
 def main() -> None:

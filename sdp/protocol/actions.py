@@ -9,18 +9,30 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sdp.protocol.text import (
+    LONGEST,
+    ContainerName,
+    Count,
+    NetworkName,
+    Port,
+    SandboxName,
+    Seconds,
+    UrlPath,
+    Word,
+)
+
 
 class Value(BaseModel):
-    """What all that travels shares: frozen and closed."""
+    """What all that travels shares: frozen, closed, and no text without a bound."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=LONGEST)
 
 
 class Limits(Value):
     """A container's limits; 0 means none."""
 
-    cpu_milli: int = 0
-    memory_bytes: int = 0
+    cpu_milli: Count = 0
+    memory_bytes: Count = 0
 
 
 class GoRecipe(Value):
@@ -48,8 +60,8 @@ Recipe: TypeAlias = Annotated[GoRecipe | GatewayRecipe, Field(discriminator="kin
 class Probe(Value):
     """How a container is found healthy: an HTTP GET on its published port."""
 
-    path: str
-    deadline_seconds: float
+    path: UrlPath
+    deadline_seconds: Seconds
 
 
 class SealedFile(Value):
@@ -73,9 +85,9 @@ class ContainerSpec(Value):
     ``environment`` and ``files`` are plain; what ``sealed`` holds joins them on the node.
     """
 
-    name: str
-    image: str
-    sandbox: str
+    name: ContainerName
+    image: Word
+    sandbox: SandboxName
     service: str
     commit: str
     branch: str
@@ -83,9 +95,9 @@ class ContainerSpec(Value):
     peers: str
     generation: str
     deployment: str
-    network: str
-    container_port: int
-    host_port: int
+    network: NetworkName
+    container_port: Port
+    host_port: Port
     environment: dict[str, str]
     files: dict[str, str]
     limits: Limits
@@ -97,7 +109,7 @@ class Unseal(Value):
     """Find out whether an environment file can be opened, and what its values are by fingerprint."""
 
     kind: Literal["unseal"] = "unseal"
-    sandbox: str
+    sandbox: SandboxName
     file: SealedFile
 
 
@@ -105,8 +117,8 @@ class EnsureNetwork(Value):
     """Create a sandbox's network."""
 
     kind: Literal["network"] = "network"
-    sandbox: str
-    name: str
+    sandbox: SandboxName
+    name: NetworkName
 
 
 class Fetch(Value):
@@ -134,7 +146,7 @@ class CopyGateway(Value):
     """
 
     kind: Literal["copy"] = "copy"
-    sandbox: str
+    sandbox: SandboxName
     repository: str
     commit: str
     recipe: GatewayRecipe
@@ -163,16 +175,16 @@ class Resume(Value):
     """Start an existing, stopped container again."""
 
     kind: Literal["resume"] = "resume"
-    sandbox: str
-    container: str
+    sandbox: SandboxName
+    container: ContainerName
 
 
 class Restart(Value):
     """Stop a container and start it again; one that has started since ``started_at`` is left."""
 
     kind: Literal["restart"] = "restart"
-    sandbox: str
-    container: str
+    sandbox: SandboxName
+    container: ContainerName
     started_at: datetime.datetime | None
 
 
@@ -180,8 +192,8 @@ class Gate(Value):
     """Wait until a started container is healthy; fail at once when it can't become so."""
 
     kind: Literal["gate"] = "gate"
-    sandbox: str
-    container: str
+    sandbox: SandboxName
+    container: ContainerName
     probe: Probe
 
 
@@ -189,9 +201,9 @@ class Admit(Value):
     """Let a healthy container answer to its service's name inside the sandbox."""
 
     kind: Literal["admit"] = "admit"
-    sandbox: str
-    container: str
-    network: str
+    sandbox: SandboxName
+    container: ContainerName
+    network: NetworkName
     alias: str
 
 
@@ -199,7 +211,7 @@ class Route(Value):
     """Make one key of a sandbox's config.php say this URL; None: what was committed (OCP)."""
 
     kind: Literal["route"] = "route"
-    sandbox: str
+    sandbox: SandboxName
     service: str
     key: str
     url: str | None
@@ -209,8 +221,8 @@ class SetLimits(Value):
     """Change a running container's limits in place."""
 
     kind: Literal["limits"] = "limits"
-    sandbox: str
-    container: str
+    sandbox: SandboxName
+    container: ContainerName
     limits: Limits
 
 
@@ -218,40 +230,40 @@ class Rename(Value):
     """Give a container the name that its sandbox and service call for."""
 
     kind: Literal["rename"] = "rename"
-    sandbox: str
-    container: str
-    name: str
+    sandbox: SandboxName
+    container: ContainerName
+    name: ContainerName
 
 
 class Stop(Value):
     """Stop a container and keep it."""
 
     kind: Literal["stop"] = "stop"
-    sandbox: str
-    container: str
+    sandbox: SandboxName
+    container: ContainerName
 
 
 class Remove(Value):
     """Drain, stop and remove a container; its last lines are kept first."""
 
     kind: Literal["remove"] = "remove"
-    sandbox: str
-    container: str
+    sandbox: SandboxName
+    container: ContainerName
 
 
 class RemoveNetwork(Value):
     """Remove a sandbox's network."""
 
     kind: Literal["remove-network"] = "remove-network"
-    sandbox: str
-    name: str
+    sandbox: SandboxName
+    name: NetworkName
 
 
 class RemoveCopy(Value):
     """Remove a sandbox's copy of the gateway at one commit."""
 
     kind: Literal["remove-copy"] = "remove-copy"
-    sandbox: str
+    sandbox: SandboxName
     commit: str
 
 

@@ -1,7 +1,8 @@
 """The frames on /ws/agent, JSON text each, tagged by ``frame``.
 
-The agent says Hello, the control plane Welcome; then a full report and deltas go up, actions come
-down. What must not be lost (results, stages, log lines) goes up in numbered entries that the agent
+The agent says Hello, the control plane gives a Challenge, the agent a Proof, and then each knows
+the other: Welcome, or at an enrolment Enrolled. A full report and deltas go up, actions come down.
+What must not be lost (results, stages, log lines) goes up in numbered entries that the agent
 keeps on disk until they are acknowledged.
 """
 
@@ -12,15 +13,24 @@ from pydantic import Field, TypeAdapter
 
 from sdp.protocol.actions import Action, Value
 from sdp.protocol.report import Delta, NodeReport
+from sdp.protocol.text import Count, LastLines, Line, Message, Seconds, Word
 
 VERSION = 4
 """Version of this protocol; a control plane also takes agents of the version before."""
 
-LIFE_SINCE = 3
-"""The first version in which agents restart containers, measure use, and remove releases."""
-
 TRUST_SINCE = 4
 """The first version in which an agent proves who it is, and passwords travel sealed to it."""
+
+
+def spoken(version: int) -> frozenset[int]:
+    """Return the versions of agents that a control plane of a version takes."""
+    return frozenset(each for each in (version, version - 1) if each >= TRUST_SINCE)
+
+
+SPOKEN = spoken(VERSION)
+
+REFUSED = 4403
+"""The close code that goes with Refuse: an agent comes back slowly."""
 
 MAX_FRAME = 8 << 20
 """Bytes of the largest frame that either side accepts."""
@@ -30,7 +40,7 @@ class Succeeded(Value):
     """The action is done; the report that came before shows its effect."""
 
     kind: Literal["succeeded"] = "succeeded"
-    note: str = ""
+    note: Message = ""
 
 
 class Failed(Value):
@@ -41,11 +51,11 @@ class Failed(Value):
     """
 
     kind: Literal["failed"] = "failed"
-    reason: str
-    message: str
-    fix: str = ""
+    reason: Message
+    message: Message
+    fix: Message = ""
     terminal: bool = False
-    lines: tuple[str, ...] = ()
+    lines: LastLines = ()
 
 
 class Cancelled(Value):
@@ -61,7 +71,7 @@ class Result(Value):
     """How an action ended."""
 
     entry: Literal["result"] = "result"
-    action_id: str
+    action_id: Word
     outcome: Outcome
 
 
@@ -69,21 +79,21 @@ class StageEvent(Value):
     """A stage of a deployment began or ended."""
 
     entry: Literal["stage"] = "stage"
-    deployment: str
-    stage: str
+    deployment: Word
+    stage: Word
     state: Literal["started", "finished", "failed"]
     at: datetime.datetime
-    note: str = ""
+    note: Message = ""
 
 
 class LogLines(Value):
     """Consecutive lines of one stage's output."""
 
     entry: Literal["log"] = "log"
-    deployment: str
-    stage: str
+    deployment: Word
+    stage: Word
     at: datetime.datetime
-    lines: tuple[str, ...]
+    lines: tuple[Line, ...]
 
 
 class Noticed(Value):
@@ -91,17 +101,17 @@ class Noticed(Value):
 
     entry: Literal["noticed"] = "noticed"
     at: datetime.datetime
-    reason: str
-    sandbox: str
-    service: str
-    message: str
+    reason: Message
+    sandbox: Message
+    service: Message
+    message: Message
 
 
 class LogLine(Value):
     """One line that a container said; ``at`` is the engine's own timestamp, to the nanosecond."""
 
-    at: str
-    text: str
+    at: Word
+    text: Line
 
 
 Body: TypeAlias = Annotated[Result | StageEvent | LogLines | Noticed, Field(discriminator="entry")]
@@ -111,30 +121,44 @@ class Entry(Value):
     """One thing that must arrive exactly once; ``seq`` rises by one within an outbox."""
 
     frame: Literal["entry"] = "entry"
-    seq: int
+    seq: Count
     body: Body
 
 
 class Hello(Value):
     """The first frame: who this is. ``outbox`` names this agent's numbering of entries.
 
-    ``recipient`` is the age public key to which what only this agent may read is sealed.
+    ``recipient`` is the age public key to which what only this agent may read is sealed; ``nonce``
+    is of this connection, ``run`` of this process. ``plain``: what is said here can be read on the
+    way. With ``enrol``, a public key, it asks to be enrolled with that.
     """
 
     frame: Literal["hello"] = "hello"
     protocol: int
-    node: str
-    instance: str
-    version: str
-    outbox: str
-    recipient: str = ""
+    node: Word
+    instance: Word
+    version: Word
+    outbox: Word
+    recipient: Word = ""
+    nonce: Word = ""
+    run: Word = ""
+    plain: bool = False
+    enrol: Word = ""
+
+
+class Proof(Value):
+    """The answer to Challenge: the agent's signature; ``token`` proves that it knows one."""
+
+    frame: Literal["proof"] = "proof"
+    signature: Word
+    token: Word = ""
 
 
 class Report(Value):
     """Everything the agent sees."""
 
     frame: Literal["report"] = "report"
-    generation: int
+    generation: Count
     report: NodeReport
 
 
@@ -142,7 +166,7 @@ class Change(Value):
     """What changed since the generation before."""
 
     frame: Literal["change"] = "change"
-    generation: int
+    generation: Count
     delta: Delta
 
 
@@ -153,7 +177,7 @@ class LogPart(Value):
     """
 
     frame: Literal["log-part"] = "log-part"
-    request: str
+    request: Word
     lines: tuple[LogLine, ...]
 
 
@@ -161,17 +185,17 @@ class LogEnd(Value):
     """A container's log is over, or can't be read: no more parts of this request come."""
 
     frame: Literal["log-end"] = "log-end"
-    request: str
+    request: Word
     reason: Literal["Ended", "TooMany", "ContainerGone", "NotOurs", "EngineDown", "EngineRefused"]
-    message: str = ""
+    message: Message = ""
 
 
 class Sample(Value):
     """What a container uses: CPU since it was measured before, in thousandths of a core."""
 
-    container: str
-    cpu_milli: int
-    memory_bytes: int
+    container: Word
+    cpu_milli: Count
+    memory_bytes: Count
 
 
 class Usage(Value):
@@ -196,33 +220,50 @@ class LoginChecked(Value):
     """
 
     frame: Literal["login-checked"] = "login-checked"
-    request: str
+    request: Word
     outcome: Literal[
         "Proved", "Wrong", "Open", "NoRepository", "Unreachable", "TimedOut", "Failed"
     ]
-    message: str = ""
+    message: Message = ""
+
+
+class Challenge(Value):
+    """The answer to Hello: who this control plane is, how often it started, and its signature."""
+
+    frame: Literal["challenge"] = "challenge"
+    nonce: Word
+    epoch: Count
+    key: Word
+    signature: Word
+
+
+class Enrolled(Value):
+    """The agent's key is taken; ``token`` proves that the control plane knows the token, too."""
+
+    frame: Literal["enrolled"] = "enrolled"
+    token: Word
 
 
 class Welcome(Value):
-    """The answer to Hello; ``stored`` is the last entry that the control plane has."""
+    """The agent is known; ``stored`` is the last entry that the control plane has."""
 
     frame: Literal["welcome"] = "welcome"
     protocol: int
-    stored: int
+    stored: Count
 
 
 class Refuse(Value):
-    """The answer to a Hello that can't be accepted; the connection ends."""
+    """The agent can't be taken, or no longer; the connection ends."""
 
     frame: Literal["refuse"] = "refuse"
-    reason: str
+    reason: Message
 
 
 class Ack(Value):
     """Entries up to this one are stored; the agent may forget them."""
 
     frame: Literal["ack"] = "ack"
-    seq: int
+    seq: Count
 
 
 class Perform(Value):
@@ -232,9 +273,9 @@ class Perform(Value):
     """
 
     frame: Literal["perform"] = "perform"
-    action_id: str
-    deployment: str
-    timeout_seconds: float
+    action_id: Word
+    deployment: Word
+    timeout_seconds: Seconds
     action: Action
     credentials: str = ""
 
@@ -243,7 +284,7 @@ class Cancel(Value):
     """Stop working on this action; nothing that it started may go on."""
 
     frame: Literal["cancel"] = "cancel"
-    action_id: str
+    action_id: Word
 
 
 class Refresh(Value):
@@ -261,10 +302,14 @@ class CheckLogin(Value):
     """Ask a repository's origin whether it takes a user's sealed credentials."""
 
     frame: Literal["check-login"] = "check-login"
-    request: str
-    repository: str
+    request: Word
+    repository: Word
     credentials: str
-    timeout_seconds: float
+    timeout_seconds: Seconds
+
+
+Leave: TypeAlias = Annotated[int, Field(ge=0, le=1000)]
+"""How many more parts of a log may come."""
 
 
 class FollowLog(Value):
@@ -275,27 +320,27 @@ class FollowLog(Value):
     """
 
     frame: Literal["follow-log"] = "follow-log"
-    request: str
-    container: str
-    since: str
-    tail: int | None
+    request: Word
+    container: Word
+    since: Word
+    tail: Count | None
     follow: bool
-    parts: int
+    parts: Leave
 
 
 class MoreLog(Value):
     """So many more parts of a log may come: those before were read."""
 
     frame: Literal["more-log"] = "more-log"
-    request: str
-    parts: int
+    request: Word
+    parts: Leave
 
 
 class EndLog(Value):
     """Nobody reads this log any more."""
 
     frame: Literal["end-log"] = "end-log"
-    request: str
+    request: Word
 
 
 class AskTime(Value):
@@ -306,11 +351,13 @@ class AskTime(Value):
 
 
 FromAgent: TypeAlias = Annotated[
-    Hello | Report | Change | Entry | LogPart | LogEnd | Time | Usage | LoginChecked,
+    Hello | Proof | Report | Change | Entry | LogPart | LogEnd | Time | Usage | LoginChecked,
     Field(discriminator="frame"),
 ]
 ToAgent: TypeAlias = Annotated[
-    Welcome
+    Challenge
+    | Enrolled
+    | Welcome
     | Refuse
     | Ack
     | Perform

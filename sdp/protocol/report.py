@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BeforeValidator, Field
 
 from sdp.protocol.actions import Limits, Value
+from sdp.protocol.text import ContainerName, Count, Message, NetworkName, SandboxName
 
 Health: TypeAlias = Literal["starting", "healthy", "unhealthy", "none"]
 ConfigProblemKind: TypeAlias = Literal[
@@ -22,8 +23,8 @@ ContainerState: TypeAlias = Literal[
 class Engine(Value):
     """The node's Docker engine, as last seen; ``error`` is empty while it answers."""
 
-    version: str = ""
-    error: str = ""
+    version: Message = ""
+    error: Message = ""
 
 
 class Container(Value):
@@ -33,16 +34,16 @@ class Container(Value):
     """
 
     id: str
-    name: str
-    sandbox: str
-    service: str
-    commit: str
-    branch: str
+    name: ContainerName
+    sandbox: SandboxName
+    service: Message
+    commit: Message
+    branch: Message
     hash: str
     peers: str
     generation: str
     deployment: str
-    image: str
+    image: Message
     state: ContainerState
     exit_code: int
     restarts: int
@@ -50,7 +51,7 @@ class Container(Value):
     admitted: bool
     limits: Limits
     health: Health
-    reason: str
+    reason: Message
     started_at: datetime.datetime | None
     oom_killed: bool = False
 
@@ -58,8 +59,8 @@ class Container(Value):
 class Network(Value):
     """A network with this instance's label. Keyed by name."""
 
-    name: str
-    sandbox: str
+    name: NetworkName
+    sandbox: SandboxName
 
 
 class ConfigProblem(Value):
@@ -69,10 +70,10 @@ class ConfigProblem(Value):
     """
 
     kind: ConfigProblemKind
-    key: str
-    file: str
-    line: int
-    message: str
+    key: Message
+    file: Message
+    line: Count
+    message: Message
 
 
 def _structured(told: object) -> object:
@@ -98,19 +99,29 @@ class Release(Value):
     recipe: str
     defaults: dict[str, str]
     problems: ConfigProblems
-    bytes: int = 0
+    bytes: Count = 0
 
 
 class Repository(Value):
     """A configured clone. Keyed by the repository's name; ``error`` says why it can't be read.
 
     ``branches`` are the origin's tips (``git ls-remote``), ``present`` the commits that are here.
+    ``credentials`` says whether the origin asks for a password: ``served`` by the agent's own
+    account, or ``wanted``: then it is looked at only with a user's, and ``checked_at`` is when that
+    was. ``refused`` is the user whose credentials it did not take then.
     """
 
-    branches: dict[str, str]
+    branches: dict[Message, str]
     present: tuple[str, ...]
-    error: str
+    error: Message
     checked_at: datetime.datetime | None
+    credentials: Literal["", "served", "wanted"] = ""
+    refused: str = ""
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nobody's credentials were there yet to look at the origin."""
+        return self.credentials == "wanted" and self.checked_at is None
 
 
 class Copy(Value):
@@ -120,7 +131,7 @@ class Copy(Value):
     somebody else wrote to the file since the agent did.
     """
 
-    sandbox: str
+    sandbox: SandboxName
     commit: str
     routes: dict[str, str]
     defaults: dict[str, str]
@@ -132,7 +143,7 @@ class Copy(Value):
 class Listener(Value):
     """A port that something which is not ours listens on. Keyed by the port's digits."""
 
-    owner: str
+    owner: Message
 
 
 class Sealed(Value):
@@ -144,9 +155,9 @@ class Sealed(Value):
     """
 
     fingerprints: dict[str, str] = Field(default_factory=dict)
-    reason: str = ""
-    message: str = ""
-    fix: str = ""
+    reason: Message = ""
+    message: Message = ""
+    fix: Message = ""
 
 
 class Activity(Value):
@@ -158,14 +169,14 @@ class Activity(Value):
 
     last_request_at: datetime.datetime | None
     since: datetime.datetime
-    error: str = ""
+    error: Message = ""
 
 
 class Tool(Value):
     """A program that the agent starts; ``version`` is empty where there is none."""
 
     kind: Literal["tool"] = "tool"
-    version: str
+    version: Message
 
 
 class Disk(Value):
@@ -176,12 +187,12 @@ class Disk(Value):
     """
 
     kind: Literal["disk"] = "disk"
-    path: str
-    total_bytes: int
-    free: int
-    inodes: int
+    path: Message
+    total_bytes: Count
+    free: Count
+    inodes: Count
     writable: bool
-    left_bytes: int | None = None
+    left_bytes: Count | None = None
 
     @property
     def free_bytes(self) -> int:
@@ -199,16 +210,16 @@ class EngineFacts(Value):
     """
 
     kind: Literal["engine"] = "engine"
-    api: str
-    networks: int
-    strange: int
+    api: Message
+    networks: Count
+    strange: Count
 
 
 class Archive(Value):
     """A file of images that would be loaded when one is missing."""
 
     kind: Literal["archive"] = "archive"
-    images: tuple[str, ...]
+    images: tuple[Message, ...]
 
 
 class Keys(Value):
@@ -216,8 +227,8 @@ class Keys(Value):
 
     kind: Literal["keys"] = "keys"
     recipients: tuple[str, ...] = ()
-    message: str = ""
-    fix: str = ""
+    message: Message = ""
+    fix: Message = ""
 
 
 Fact: TypeAlias = Annotated[

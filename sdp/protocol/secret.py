@@ -1,5 +1,6 @@
 """A password or token in memory: it shows itself nowhere, and can be wiped."""
 
+import dataclasses
 from typing import NoReturn
 
 from typing_extensions import override
@@ -30,3 +31,11 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied."""
         raise TypeError("a secret is not written anywhere")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Credentials:
+    """What somebody logs in with."""
+
+    user: str
+    secret: Secret

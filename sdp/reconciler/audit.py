@@ -15,6 +15,7 @@ ActKind: TypeAlias = Literal[
     "REQUEST",
     "NODE",
     "REFUSAL",
+    "AUDIT",
 ]
 ActStatus: TypeAlias = Literal["done", "failed", "refused"]
 
@@ -46,6 +47,26 @@ class Act:
     sandbox: str = ""
     service: str = ""
     message: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which acts are wanted; "" and None: all. Names are compared in any case.
+
+    ``since`` and ``until`` are both within; ``text`` is part of any field.
+    """
+
+    user: str = ""
+    kind: ActKind | None = None
+    status: ActStatus | None = None
+    sandbox: str = ""
+    service: str = ""
+    repository: str = ""
+    branch: str = ""
+    environment: str = ""
+    since: datetime.datetime | None = None
+    until: datetime.datetime | None = None
+    text: str = ""
 
 
 class Auditor(Protocol):

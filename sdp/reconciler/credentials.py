@@ -1,5 +1,7 @@
 """Credentials: whose are at hand for git, as the loop asks. It never sees them, only sealed."""
 
+import collections
+import dataclasses
 from collections.abc import Collection
 from typing import Final, Protocol
 
@@ -22,6 +24,38 @@ class Lender(Protocol):
             purpose: an action's id, or what else the agent is told with it.
         """
         ...
+
+
+MOST_REFUSALS: Final = 3
+"""Repositories whose origins did not take a user's credentials, after which none is asked."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lenders:
+    """Whose credentials are at hand, lower-cased; and which repositories refused those."""
+
+    live: frozenset[str] = frozenset()
+    refused: frozenset[tuple[str, str]] = frozenset()
+
+    def of(self, repository: str) -> frozenset[str]:
+        """Return whose credentials may be tried for a repository."""
+        count = collections.Counter(user for user, _ in self.refused)
+        return frozenset(
+            user
+            for user in self.live
+            if (user, repository) not in self.refused and count[user] < MOST_REFUSALS
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loan:
+    """A user's credentials, as of one of their logins."""
+
+    user: str
+    login: int
+
+
+NO_LENDERS: Final = Lenders()
 
 
 class _Nobody(Lender):

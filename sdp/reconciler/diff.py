@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from sdp.protocol.actions import GatewayRecipe, GoRecipe, Limits, Probe, SealedFile
 from sdp.protocol.identity import digest, release_key
-from sdp.protocol.report import Container, Copy, Release, Sealed
+from sdp.protocol.report import Container, Copy, Release, Repository, Sealed
 from sdp.reconciler import observed as observation
 from sdp.reconciler.desired import Branch, DesiredGateway, DesiredSandbox, DesiredService
 from sdp.reconciler.observed import Observed
@@ -67,11 +67,12 @@ class Version:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why something can't even be wanted exactly yet."""
+    """Why something can't even be wanted exactly yet; ``repository``: a look at its origin may tell."""
 
     reason: str
     message: str
     fix: str
+    repository: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -291,12 +292,25 @@ def resolve_commit(
         )
     if (commit := known.branches.get(target.name)) is not None:
         return commit
+    return _untold(target.name, repository, node, known)
+
+
+def _untold(branch: str, repository: str, node: str, known: Repository) -> Obstacle:
+    """Return why a branch's tip is not known."""
     if known.error:
         return Obstacle("RepositoryUnavailable", known.error, f"mend {repository} on {node}")
+    if known.unseen:
+        return Obstacle(
+            "NotLooked",
+            f"the origin of {repository} asks for a password, and was not looked at yet",
+            f"log in: sdp login; or give the agent of {node} a service credential",
+            repository,
+        )
     return Obstacle(
         "BranchMissing",
-        f"{repository} has no branch {target.name}{_age(known.checked_at)}",
-        f"push {target.name}, or name another branch",
+        f"{repository} has no branch {branch}{_age(known.checked_at)}",
+        f"push {branch}, or name another branch",
+        repository,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from sdp.protocol.actions import Action, Gate, StartGateway, StartService
 from sdp.protocol.frames import Cancel, Perform, ToAgent
+from sdp.reconciler.credentials import Loan
 from sdp.reconciler.draft import Plan, Planned, World
 
 PER_NODE: Final = 8
@@ -38,18 +39,26 @@ _STOPPABLE: Final = frozenset(
 Send: TypeAlias = Callable[[str, ToAgent], Awaitable[None]]
 """Sends a frame to a node; loses it where the node has just gone."""
 
+Lend: TypeAlias = Callable[[Planned, str], tuple[str, Loan | None]]
+"""Returns what is lent with an action of an id: sealed, and whose it is; "", None for nothing."""
+
 Wanted: TypeAlias = Mapping[tuple[str, str], str | None]
 """(sandbox, service) → the version that is wanted; None: nobody can tell now."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class InFlight:
-    """An action that a node was told to do and has not answered."""
+    """An action that a node was told to do and has not answered; ``loan`` came with it."""
 
     action_id: str
     planned: Planned
     deployment: str
     deadline: datetime.datetime
+    loan: Loan | None = None
+
+
+def _nothing(_planned: Planned, _action_id: str) -> tuple[str, Loan | None]:
+    return "", None
 
 
 def timeout(action: Action) -> float:
@@ -119,8 +128,9 @@ def addressed(action: Action, deployment: str) -> Action:
 class Dispatcher:
     """What is in flight, and the way to the nodes."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, lend: Lend = _nothing) -> None:
         self._send = send
+        self._lend = lend
         self._in_flight: dict[str, InFlight] = {}
         self._silent: dict[str, InFlight] = {}
         self._cancelled: set[str] = set()
@@ -137,7 +147,9 @@ class Dispatcher:
         """Tell a node to do something."""
         seconds = timeout(planned.action)
         deadline = now + datetime.timedelta(seconds=seconds) + GRACE
-        started = InFlight(str(uuid.uuid4()), planned, deployment, deadline)
+        action_id = str(uuid.uuid4())
+        credentials, loan = self._lend(planned, action_id)
+        started = InFlight(action_id, planned, deployment, deadline, loan)
         self._in_flight[started.action_id] = started
         await self._send(
             planned.node,
@@ -146,6 +158,7 @@ class Dispatcher:
                 deployment=deployment,
                 timeout_seconds=seconds,
                 action=addressed(planned.action, deployment),
+                credentials=credentials,
             ),
         )
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from typing_extensions import override
 
 from sdp.protocol.actions import Action, Build, Fetch, GatewayRecipe, GoRecipe
+from sdp.reconciler.credentials import NO_LENDERS, Lenders
 from sdp.reconciler.desired import Desired
 from sdp.reconciler.diff import Version
 from sdp.reconciler.expiry import Expiries
@@ -153,6 +154,7 @@ class World:
         restarts: what a person asked to restart, as long as that is not seen.
         lives: what git says of how sandboxes live; plans do not depend on it.
         admission: who may run by the quotas, and who waits.
+        lenders: whose credentials git operations may use.
     """
 
     desired: Desired
@@ -167,6 +169,7 @@ class World:
     restarts: Restarts = dataclasses.field(default_factory=dict)
     lives: Lives = NO_LIVES
     admission: Admission = NO_QUOTAS
+    lenders: Lenders = NO_LENDERS
 
 
 def world(

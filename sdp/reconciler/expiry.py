@@ -10,7 +10,6 @@ import datetime
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal, TypeAlias, assert_never
 
-from sdp.protocol.frames import LIFE_SINCE
 from sdp.protocol.report import Activity
 from sdp.reconciler.desired import Desired, DesiredSandbox, Expired
 from sdp.reconciler.lifecycle import UNTOLD, Life, Lifecycle, Lives
@@ -221,10 +220,6 @@ def _activity(sandbox: DesiredSandbox, observed: Observed) -> Activity | Unsure:
     if seen is None or not seen.connected:
         message = f"node {node} does not report whether it is used"
         return Unsure(message, f"look at its agent: sdp nodes {node}")
-    if seen.protocol < LIFE_SINCE:
-        return Unsure(
-            f"the agent of {node} is too old to read access logs", f"update it on {node}"
-        )
     if strange := _skew(seen):
         return Unsure(f"the clock of {node} is {strange} of ours", "set the clocks: sdp doctor")
     item = seen.report.activity.get(sandbox.name.lower())

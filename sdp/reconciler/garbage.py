@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from sdp.protocol.actions import Action, Build, CopyGateway, Fetch, StartService
-from sdp.protocol.frames import LIFE_SINCE
 from sdp.protocol.report import Release
 from sdp.reconciler.diff import Obstacle, Unread, Version, diff
 from sdp.reconciler.draft import World
@@ -173,8 +172,6 @@ def _unknown(node: str, seen: ObservedNode | None) -> tuple[str, str] | None:
     if error := seen.report.engine.error:
         fix = f"start the engine of {node}: systemctl start docker"
         return f"the engine of {node} does not answer: {error}", fix
-    if seen.protocol < LIFE_SINCE:
-        return f"the agent of {node} is too old to remove releases", f"update sdp on {node}"
     return None
 
 

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 
 import structlog
 from dulwich.errors import NotGitRepository
+from pydantic import JsonValue
 
 from sdp import clock
 from sdp.protocol.actions import Action, RemoveRelease
@@ -42,6 +43,7 @@ from sdp.reconciler import (
     guard,
     hints,
     history,
+    loans,
     restart,
     rights,
     snapshots,
@@ -50,15 +52,17 @@ from sdp.reconciler import (
 )
 from sdp.reconciler import observed as observation
 from sdp.reconciler.cancel import Cancellation, Scope
+from sdp.reconciler.credentials import NOBODY, Lender, Loan
 from sdp.reconciler.departure import departures
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.desired import Desired, Revision, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
 from sdp.reconciler.garbage import Garbage
-from sdp.reconciler.history import Attempt
+from sdp.reconciler.history import Attempt, Failure
 from sdp.reconciler.journal import Journal
 from sdp.reconciler.lifecycle import Lives, lives
+from sdp.reconciler.loans import Loans
 from sdp.reconciler.memory import Memory, causes
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
@@ -99,13 +103,19 @@ class Reconciler:
     """Brings about what git says, and keeps it so."""
 
     def __init__(
-        self, source: Source, journal: Journal, now: Callable[[], datetime.datetime] = clock.now
+        self,
+        source: Source,
+        journal: Journal,
+        now: Callable[[], datetime.datetime] = clock.now,
+        lender: Lender = NOBODY,
     ) -> None:
         self._source = source
         self._journal = journal
         self._now = now
         self._memory = Memory()
-        self._dispatcher = Dispatcher(self._to_node)
+        self._loans = Loans(lender, self._recipient)
+        self._memory.lenders = self._loans.lenders
+        self._dispatcher = Dispatcher(self._to_node, self._lend)
         self._sessions: dict[str, tuple[NodeSend, Hello]] = {}
         self._dirty: set[str] = set()
         self._requests: dict[str, str] = {}
@@ -231,13 +241,26 @@ class Reconciler:
         """Have origins looked at; return those that were not in time."""
         before = self._memory.looked(looks)
         for each in looks:
-            await self._to_node(each.node, Refresh(repositories=(each.repository,)))
-        asked = {each for each in looks if each.node in self._sessions}
+            await self._ask(each.node, (each.repository,))
+        self._wake.set()
+        lent = self._loans.lendable(looks, self.world())
+        asked = {each for each in lent if each.node in self._sessions}
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 while asked := {e for e in asked if self._memory.looked([e])[e] == before[e]}:
                     await self._news.wait()
-        return frozenset(asked)
+        return frozenset(asked) | (frozenset(looks) - lent)
+
+    def came(self, user: str) -> None:
+        """Take it that a user logged in: what waited for their credentials goes on."""
+        self._loans.came(user)
+        self._cured |= self._memory.failed_for(loans.REFUSED)
+        self._touch(None)
+
+    def went(self, user: str) -> None:
+        """Take it that credentials of a user are not at hand any more."""
+        _log.debug("credentials are gone", user=user)
+        self._touch(None)
 
     def hint(self, names: Collection[str]) -> None:
         """Take it that somebody pushed to repositories of these names, which may not be ours."""
@@ -302,6 +325,7 @@ class Reconciler:
         """Take a node's full report."""
         hello = self._sessions[node][1] if node in self._sessions else None
         self._memory.report(node, report, generation, hello, self._now())
+        self._loans.looked(node, report.repositories)
         self._touch(None)
 
     def changed(self, node: str, delta: Delta, generation: int) -> bool:
@@ -315,6 +339,7 @@ class Reconciler:
         if observation.has_room_again(known.report, delta):
             self._cured |= self._memory.failed_for("DiskFull")
         self._memory.fold(node, delta, generation, self._now())
+        self._loans.looked(node, delta.repositories)
         self._touch(names)
         return True
 
@@ -423,9 +448,9 @@ class Reconciler:
         trees, desired, told = await asyncio.to_thread(self._load, head.revision, known)
         self._memory.lives = told
         happened, changed = self._memory.apply(trees, desired, self._now())
+        self._memory.caused(changed, known)
         happened += await self._judged(head.revision)
-        await self._journal.append(happened)
-        await self._journal.put_judged(head.revision)
+        await self._journal.append(happened, judged=head.revision)
         self._touch(None)
         await self._refresh(changed)
 
@@ -485,6 +510,8 @@ class Reconciler:
         await self._settle(names, whole)
         busy = {each.planned.key for each in self._dispatcher}
         happened += memory.judge(names, whole, busy, requests)
+        for node, frame in self._loans.looks(whole):
+            await self._to_node(node, frame)
         self.revision = whole.desired.revision
         await self._journal.append(happened)
         # Only now: a request outlives a round that failed, and one that came meanwhile stays.
@@ -550,13 +577,25 @@ class Reconciler:
 
     async def _refresh(self, names: Iterable[str]) -> None:
         for node, wanted in guard.repositories(self._memory.desired, names).items():
-            await self._to_node(node, Refresh(repositories=wanted))
+            await self._ask(node, wanted)
 
     async def _follow_hints(self) -> None:
         names, self._hinted = self._hinted, set()
         if names and (platform := self._memory.desired.platform) is not None:
             for node, hinted in hints.repositories(platform, names).items():
-                await self._to_node(node, Refresh(repositories=hinted))
+                await self._ask(node, hinted)
+
+    async def _ask(self, node: str, repositories: Iterable[str]) -> None:
+        """Have a node look at origins: now, or where that takes a loan, with the next round."""
+        if plain := self._loans.hurry(node, repositories, self._memory.observed):
+            await self._to_node(node, Refresh(repositories=plain))
+
+    def _lend(self, planned: Planned, action_id: str) -> tuple[str, Loan | None]:
+        return self._loans.lend(planned, action_id, self.world())
+
+    def _recipient(self, node: str) -> str:
+        session = self._sessions.get(node)
+        return session[1].recipient if session else ""
 
     async def _persist(self, begun: Iterable[Deployment]) -> None:
         if self._memory.leases_changed():
@@ -585,9 +624,7 @@ class Reconciler:
                 await self._journal.put_snapshot(taken)
                 self._memory.snapshots.kept(taken)
             ended, happened = self._memory.end(name, whole)
-            for deployment in ended:
-                await self._journal.put_deployment(deployment)
-            await self._journal.append(happened)
+            await self._journal.append(happened, ended)
             if self._memory.gone(name):
                 await self._journal.forget(name)
 
@@ -603,7 +640,8 @@ class Reconciler:
         match result.outcome:
             case Succeeded():
                 self._memory.succeeded(flight.planned)
-                told = events.of_success(flight.planned, flight.deployment, self._now())
+                whose = self._memory.whose(flight.planned)
+                told = events.of_success(flight.planned, flight.deployment, whose, self._now())
                 await self._journal.append([told] if told else [])
             case Failed() as failed:
                 await self._failed(flight, failed)
@@ -613,6 +651,7 @@ class Reconciler:
 
     async def _failed(self, flight: InFlight, outcome: Failed) -> None:
         """Record a failure for everyone who planned the same."""
+        outcome = self._loans.failed(flight.planned, flight.loan, outcome, self.world())
         for planned in self._memory.planning(flight.planned):
             attempt = _attempt(planned, planned.action)
             jitter = random.uniform(-1, 1)  # noqa: S311 -- spreads retries, keeps no secret
@@ -621,27 +660,18 @@ class Reconciler:
                 continue
             failure = history.failed(before, attempt, outcome, self._now(), jitter)
             self._memory.fail(failure)
-            await self._journal.put_failure(failure)
             deployment = self._memory.deployments.get(causes(planned))
-            kind = "DEPLOY_FAILED" if planned.action.kind in deployments.STEPS else "ACTION_FAILED"
+            records: list[Deployment | Failure] = [failure]
+            whose: Mapping[str, JsonValue] = {}
             if deployment is not None and deployment.status != "RUNNING":
                 deployment = deployments.broken(deployment, outcome, self._now())
                 self._memory.put(deployment)
-                await self._journal.put_deployment(deployment)
-            await self._journal.append(
-                [
-                    Event(
-                        self._now(),
-                        kind,
-                        planned.sandbox,
-                        planned.service,
-                        deployment.id if deployment else "",
-                        outcome.reason,
-                        outcome.message,
-                        {"fix": outcome.fix, "lines": list(outcome.lines)},
-                    )
-                ]
-            )
+                records.append(deployment)
+                whose = self._memory.whose(deployment)
+            kind = "DEPLOY_FAILED" if planned.action.kind in deployments.STEPS else "ACTION_FAILED"
+            about = deployment.id if deployment else ""
+            told = events.of_failure(kind, failure, about, whose)
+            await self._journal.append([told], records)
 
     async def _stage(self, stage: StageEvent) -> None:
         found = next(

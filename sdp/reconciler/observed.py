@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from sdp.protocol import frames
-from sdp.protocol.frames import VERSION
 from sdp.protocol.report import Container, Copy, Delta, Network, NodeReport
 from sdp.protocol.report import fold as fold_report
 from sdp.reconciler import crashes, usage
@@ -42,7 +41,6 @@ class ObservedNode:
         heard_at: when it last said anything.
         held: what it holds, by lower-cased sandbox name.
         skew: its clock's; None until it was asked.
-        protocol: the version that its agent speaks; of an older one, not everything can be asked.
         crashes: of those of its containers that the engine had to start again, by id.
         used: what its containers used of late, by id; measured beside the report.
     """
@@ -54,7 +52,6 @@ class ObservedNode:
     version: str
     held: Mapping[str, Held]
     skew: Skew | None = None
-    protocol: int = VERSION
     crashes: Mapping[str, Crashes] = dataclasses.field(default_factory=dict)
     used: Mapping[str, Usage] = dataclasses.field(default_factory=dict)
 
@@ -85,7 +82,6 @@ def report(
         version=known.version if known else "",
         held=_held(new),
         skew=known.skew if known else None,
-        protocol=known.protocol if known else VERSION,
         crashes=crashes.fold(known.crashes if known else {}, before, new.containers, now),
         used=known.used if known else {},
     )

@@ -9,7 +9,6 @@ import datetime
 from collections.abc import Iterator, Mapping
 
 from sdp.protocol.actions import Restart
-from sdp.protocol.frames import LIFE_SINCE
 from sdp.protocol.report import Container
 from sdp.reconciler.desired import DesiredSandbox
 from sdp.reconciler.diff import Place, ServiceDifference, diff
@@ -81,9 +80,7 @@ def restart(draft: Draft, service: ServiceDifference) -> tuple[str, ...]:
         container = place.container
         if not _is_meant(container, draft.world.restarts) or not draft.known(place.node):
             continue
-        if draft.world.observed[place.node].protocol < LIFE_SINCE:
-            _hold_old(draft, service.service, place.node)
-        elif failure := draft.failure(service.service, "restart"):
+        if failure := draft.failure(service.service, "restart"):
             draft.hold_failure(service.service, failure)
         else:
             action = Restart(
@@ -93,15 +90,6 @@ def restart(draft: Draft, service: ServiceDifference) -> tuple[str, ...]:
             key = f"{place.node}/{container.id}/restart"
             keys += draft.do(place.node, service.service, action, cause, key=key)
     return keys
-
-
-def _hold_old(draft: Draft, service: str, node: str) -> None:
-    draft.hold(
-        service,
-        "AgentTooOld",
-        f"the agent of {node} is of an older sdp, and can't restart containers",
-        f"update sdp on {node}",
-    )
 
 
 def _is_meant(container: Container, asked: Mapping[str, datetime.datetime | None]) -> bool:

@@ -20,6 +20,7 @@ from sdp.protocol.actions import (
 from sdp.protocol.identity import digest
 from sdp.protocol.report import Container, NodeReport
 from sdp.reconciler import limits
+from sdp.reconciler.borrowing import waits_to_fetch, waits_to_look
 from sdp.reconciler.desired import Address, Branch, Ocp
 from sdp.reconciler.diff import Difference, Obstacle, Place, ServiceDifference, Unread, Version
 from sdp.reconciler.draft import Cause, Draft, Waiting, gateway_recipe, go_recipe, release
@@ -68,7 +69,7 @@ def service_rollout(
         draft.hold_failure(service.service, failure)
         return _fall_back(draft, service)
     node = service.node.id
-    if not _is_built(draft, node, version) and no_room(draft, service.service, node, version):
+    if not _is_built(draft, node, version) and _lacks(draft, service.service, node, version):
         return _fall_back(draft, service)
     built = release(draft, service.service, node, version)
     addresses = _ocp_addresses(draft, difference, service)
@@ -103,7 +104,7 @@ def _new_gateway(
     gateway = difference.gateway
     node = gateway.node.id
     made = difference.wanted_copy is not None and _is_built(draft, node, version)
-    if not made and no_room(draft, gateway.service, node, version):
+    if not made and _lacks(draft, gateway.service, node, version):
         return _fall_back(draft, gateway)
     built = release(draft, gateway.service, node, version)
     claim = Claim(node, draft.sandbox, gateway.service, version.hash, version.pinned)
@@ -134,6 +135,11 @@ def _new_gateway(
     return _bring_up(draft, gateway, start, _why(draft, gateway, version), after)
 
 
+def _lacks(draft: Draft, service: str, node: str, version: Version) -> bool:
+    """Say what keeps a version from being made on a node, where something does."""
+    return no_room(draft, service, node, version) or waits_to_fetch(draft, service, node, version)
+
+
 def _is_built(draft: Draft, node: str, version: Version) -> bool:
     return version.release in draft.world.observed[node].report.releases
 
@@ -141,7 +147,8 @@ def _is_built(draft: Draft, node: str, version: Version) -> bool:
 def _version(draft: Draft, service: ServiceDifference) -> Version | None:
     match service.wanted:
         case Obstacle() as obstacle:
-            draft.hold(service.service, obstacle.reason, obstacle.message, obstacle.fix)
+            if not waits_to_look(draft, service.service, service.node.id, obstacle):
+                draft.hold(service.service, obstacle.reason, obstacle.message, obstacle.fix)
             return None
         case Unread() as unread:
             _unseal(draft, service, unread)
@@ -364,7 +371,7 @@ def _ocp_addresses(
     gateway = difference.gateway
     node, wanted = gateway.node.id, gateway.wanted
     if isinstance(wanted, Version) and draft.known(node):
-        if not no_room(draft, gateway.service, node, wanted):
+        if not _lacks(draft, gateway.service, node, wanted):
             return release(draft, gateway.service, node, wanted)
         return None
     draft.hold(

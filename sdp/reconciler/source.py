@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from dulwich.client import get_transport_and_path
+from dulwich.client import HTTPUnauthorized, get_transport_and_path
 from dulwich.config import ConfigDict
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.gc import maybe_auto_gc
@@ -27,14 +27,18 @@ from dulwich.repo import Repo
 from urllib3.exceptions import HTTPError
 from watchfiles._rust_notify import RustNotify
 
+from sdp.askpass import site_of
+from sdp.protocol.secret import Credentials
 from sdp.reconciler import authority
 from sdp.reconciler.authority import Blobs, Standing
 from sdp.reconciler.desired import Revision
 from sdp.reconciler.objects import commit_of, contents, text_of
 from sdp.reconciler.standings import Standings
+from sdp.service_credential import ServiceCredential, Unusable
 from sdp.spec.load import Cache, load, tree_of
 from sdp.spec.tree import Blob, Tree
 
+NO_CREDENTIAL: Final = ServiceCredential()
 LOCAL_RECHECK: Final = 5.0
 """Seconds after which a local branch is looked at even if no file event came."""
 REMOTE_POLL: Final = 30.0
@@ -64,24 +68,32 @@ class Head:
 class Source:
     """One branch of the config repo."""
 
-    def __init__(self, location: str, branch: str, data: Path) -> None:
+    def __init__(
+        self,
+        location: str,
+        branch: str,
+        data: Path,
+        credential: ServiceCredential = NO_CREDENTIAL,
+    ) -> None:
         """Take a path or a URL.
 
         Args:
             location: path of a repository, bare or not, or the URL of one.
             branch: its name, without refs/heads/.
             data: folder in which a remote's mirror is kept.
+            credential: what a remote that asks for a password is read with.
 
         Raises:
             ValueError: the URL carries a password, which git would write to disk.
         """
         self.location = location
         self.branch = branch
+        self._credential = credential
         self._remote = is_remote(location)
         if self._remote and has_credentials(location):
             raise ValueError(
-                "the config repo's URL contains credentials: take them out of it, and let ssh or "
-                "a credential helper give them"
+                "the config repo's URL contains credentials: take them out of it, and give them "
+                "with --config-credentials FILE"
             )
         self._path = data / "config.git" if self._remote else Path(location)
         self._ref = Ref(b"refs/heads/" + branch.encode())
@@ -95,6 +107,11 @@ class Source:
     def repository(self) -> Path:
         """The repository that is read: the one at a path, or the mirror of a remote."""
         return self._path
+
+    def account(self) -> Credentials | Unusable | None:
+        """Return what a remote is read with where nobody's own credentials are at hand."""
+        site = site_of(self.location)
+        return self._credential.of(site) if site else None
 
     def refresh(self) -> None:
         """Look at the branch now."""
@@ -246,9 +263,14 @@ class Source:
 
     def _fetch(self) -> Unavailable | None:
         """Bring the mirror to where the remote's branch is; return why that failed."""
+        account = self.account()
+        if isinstance(account, Unusable):
+            return Unavailable("ConfigCredentialsUnusable", account.message, account.fix)
         try:
             with self._mirror() as mirror:
-                return self._fetch_into(mirror)
+                return self._fetch_into(mirror, account)
+        except HTTPUnauthorized:
+            return self._refused(account)
         except (GitProtocolError, HangupException, NotGitRepository, HTTPError, OSError) as error:
             return Unavailable(
                 "ConfigRepoUnavailable",
@@ -256,10 +278,24 @@ class Source:
                 f"check that this machine reaches {self.location} and may read it",
             )
 
-    def _fetch_into(self, mirror: Repo) -> Unavailable | None:
+    def _refused(self, account: Credentials | None) -> Unavailable:
+        whose = f"does not take the credentials of {account.user}" if account else "asks for some"
+        return Unavailable(
+            "ConfigRepoRefused",
+            f"can't fetch {self.location}: it {whose}",
+            "give an account that may read it: sdp serve --config-credentials FILE",
+        )
+
+    def _fetch_into(self, mirror: Repo, account: Credentials | None) -> Unavailable | None:
         config = ConfigDict()
         config.set((b"http",), b"timeout", _FETCH_TIMEOUT)
-        client, path = get_transport_and_path(self.location, config=config, quiet=True)
+        client, path = get_transport_and_path(
+            self.location,
+            config=config,
+            quiet=True,
+            username=account.user if account else None,
+            password=account.secret.reveal() if account else None,
+        )
 
         def wanted(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
             _ = depth

@@ -116,10 +116,17 @@ def notes(sandbox: DesiredSandbox, observed: Observed) -> Iterator[Note]:
         stay, known = each.branch.stay, _repository(each, observed)
         if stay is not None:
             yield from _notes(sandbox.name, each, stay)
-        if known is not None and known.error and (stay or each.branch.name in known.branches):
-            message = f"newer commits can't be seen: {known.error}"
+        told = _untold(known) if known is not None else ""
+        if known is not None and told and (stay or each.branch.name in known.branches):
+            message = f"newer commits can't be seen: {told}"
             fix = f"mend {each.repository} on {each.node}"
             yield Note("Warning", each.service, "RepositoryUnavailable", message, fix)
+
+
+def _untold(known: Repository) -> str:
+    """Return why a repository's branches can't be seen, where that is so."""
+    waits = "its origin asks for a password, and nobody who may is logged in"
+    return known.error or (waits if known.unseen else "")
 
 
 def words(before: str, after: str) -> str:
@@ -167,7 +174,7 @@ def _stay(each: Followed, commit: str, observed: Observed) -> Stay | None:
         return Stay(commit, "deleted", "")
     if each.branch.manual:
         return Stay(commit, "manual", tip)
-    if known is not None and not tip and known.error:
+    if known is not None and not tip and _untold(known):
         return Stay(commit, "unseen", "")
     return None
 

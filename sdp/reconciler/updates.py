@@ -119,6 +119,9 @@ def _blind(each: Followed, observed: Observed, unseen: Collection[Look]) -> Refu
     if known is not None and known.error:
         fix = f"mend {each.repository} on {each.node}"
         return Refusal("RepositoryUnavailable", f"{each.repository}: {known.error}", fix)
+    if Look(each.node, each.repository) in unseen and known and known.credentials == "wanted":
+        message = f"the origin of {each.repository} asks for a password, and none was at hand"
+        return Refusal("WaitingForCredentials", message, "log in: sdp login; then try again")
     if Look(each.node, each.repository) in unseen:
         message = f"{each.node} has not looked at the origin of {each.repository} in time"
         return Refusal("NotLooked", message, f"try again; see sdp nodes {each.node}")

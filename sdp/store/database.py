@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import datetime
 import fcntl
+import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -86,6 +87,14 @@ class Database:
         """Begin a write, on the writer's thread; committed at the end, rolled back on errors."""
         with self._conditions(), self._writing.begin() as connection:
             yield connection
+
+    def sync(self) -> None:
+        """Have what was committed on disk, also if the machine falls; on the writer's thread."""
+        try:
+            with self._path.with_name("sdp.db-wal").open("rb") as file:
+                os.fdatasync(file.fileno())
+        except OSError as error:
+            raise unwritable(error, self._path) from error
 
     def prepare(self) -> None:
         """Check the file and migrate it."""

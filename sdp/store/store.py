@@ -6,22 +6,36 @@ A cache of history: deleted, what matters is rebuilt from git, labels and report
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+import types
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
-from typing import TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 
+import structlog
 from sqlalchemy import Connection
 
 from sdp import clock
 from sdp.protocol.frames import LogLines, StageEvent
+from sdp.reconciler.audit import Act
+from sdp.reconciler.chain import Head
 from sdp.reconciler.history import Failure, History
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.steady import Moved
-from sdp.store import deployments, journal, logfile, records, snapshots
+from sdp.store import audit, deployments, journal, logfile, records, sessions, snapshots
+from sdp.store.anchor import Anchor
+from sdp.store.audit import Audit
 from sdp.store.database import Database
 from sdp.store.follow import Batch, Closed, Encode, Feed, encode_json
 from sdp.store.logs import Logs
+from sdp.store.sessions import Session
 from sdp.store.values import (
     Applied,
     Cleared,
@@ -32,25 +46,33 @@ from sdp.store.values import (
     Event,
     NewEvent,
     Resync,
+    StoreUnavailable,
 )
 
 _PAGE = 500
 _BATCH = 500
+_NO_META: Final[Mapping[str, str]] = types.MappingProxyType({})
 
 T = TypeVar("T")
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Write:
-    """A begun transaction, and the events that go out when it is committed."""
+    """A begun transaction, and what goes out when it is committed: events, the audit's head."""
 
     connection: Connection
     appended: list[Event]
+    heads: list[Head]
 
     def append(self, events: Sequence[NewEvent]) -> tuple[Event, ...]:
         new = journal.append(self.connection, events)
         self.appended.extend(new)
         return new
+
+    def record(self, acts: Sequence[Act]) -> None:
+        if acts:
+            self.heads.append(audit.append(self.connection, acts))
 
 
 class Store:
@@ -62,12 +84,17 @@ class Store:
     Attributes:
         identity: this journal's; another one after the database was lost.
         logs: the deployments' logs.
+        audit: who did what.
     """
 
-    def __init__(self, database: Database, feed: Feed, logs: Logs, identity: str) -> None:
+    def __init__(
+        self, database: Database, feed: Feed, logs: Logs, anchor: Anchor, identity: str
+    ) -> None:
         self._database = database
         self._feed = feed
+        self._anchor = anchor
         self.logs = logs
+        self.audit = Audit(database, anchor, self.record)
         self.identity = identity
 
     @classmethod
@@ -86,16 +113,44 @@ class Store:
         """
         async with Database.open(folder, clock.now()) as database:
             feed = Feed(encode)
-            identity = await database.on_writer(lambda: _identity(database))
+            anchor = Anchor(folder)
+            identity = await database.on_writer(lambda: _identify(database, anchor))
             async with Logs.open(folder / "logs") as logs:
                 try:
-                    yield cls(database, feed, logs, identity)
+                    yield cls(database, feed, logs, anchor, identity)
                 finally:
                     feed.close()
 
-    async def append(self, events: Sequence[NewEvent]) -> tuple[Event, ...]:
-        """Append to the journal, and return the events with their numbers."""
-        return await self._write(lambda write: write.append(events))
+    async def append(
+        self,
+        events: Sequence[NewEvent],
+        acts: Sequence[Act] = (),
+        kept: Sequence[Deployment | Failure] = (),
+        meta: Mapping[str, str] = _NO_META,
+    ) -> tuple[Event, ...]:
+        """Append to the journal, and return the events with their numbers.
+
+        Args:
+            events: what happened.
+            acts: what of it the audit is told.
+            kept: what changed so.
+            meta: values to keep, by their keys.
+        """
+
+        def work(write: _Write) -> tuple[Event, ...]:
+            for each in kept:
+                _keep(write, each)
+            for key, value in meta.items():
+                records.set_meta(write.connection, key, value)
+            write.record(acts)
+            return write.append(events)
+
+        return await self._write(work)
+
+    async def record(self, acts: Sequence[Act]) -> None:
+        """Add to the audit, for good."""
+        if acts:
+            await self._write(lambda write: write.record(acts))
 
     async def events(
         self,
@@ -237,6 +292,22 @@ class Store:
         """Return the newest snapshot of each sandbox, also of those that are gone."""
         return await self._database.read(snapshots.newest)
 
+    async def live_sessions(self, now: datetime.datetime) -> tuple[Session, ...]:
+        """Return the sessions that have not expired, the oldest first."""
+        return await self._database.read(lambda c: sessions.live(c, now))
+
+    async def put_session(self, session: Session) -> None:
+        """Record a session."""
+        await self._write(lambda write: sessions.put(write.connection, session))
+
+    async def end_sessions(self, hashes: Collection[str]) -> None:
+        """Forget sessions."""
+        await self._write(lambda write: sessions.end(write.connection, hashes))
+
+    async def purge_sessions(self, now: datetime.datetime) -> None:
+        """Forget the sessions that have expired."""
+        await self._write(lambda write: sessions.purge(write.connection, now))
+
     async def leases(self) -> tuple[Lease, ...]:
         """Return every lease, by node and port."""
         return await self._database.read(records.leases)
@@ -278,29 +349,38 @@ class Store:
     async def _write(self, work: Callable[[_Write], T]) -> T:
         def run() -> T:
             appended: list[Event] = []
+            heads: list[Head] = []
             with self._database.transaction() as connection:
-                result = work(_Write(connection, appended))
+                result = work(_Write(connection, appended, heads))
             if appended:
                 # From the one writer's thread, so they go out in the order of their numbers,
                 # also when the caller was cancelled meanwhile.
                 self._feed.publish(appended)
+            if heads:
+                self._anchored(heads[-1])
             return result
 
         return await self._database.on_writer(run)
+
+    def _anchored(self, head: Head) -> None:
+        """Put the audit's head down outside; what was committed is no less so where that fails."""
+        try:
+            self._database.sync()
+            self._anchor.write(head)
+        except StoreUnavailable as error:
+            log.warning("the audit could not be anchored", reason=error.reason, fix=error.fix)
 
     def _perform(self, write: _Write, effect: Effect, mark: logfile.Mark) -> None:
         match effect:
             case NewEvent():
                 write.append([effect])
-            case Deployment():
-                deployments.upsert(write.connection, effect)
+            case Deployment() | Failure():
+                _keep(write, effect)
             case StageEvent():
                 deployments.set_stage(write.connection, effect)
             case LogLines():
                 batch = logfile.Batch(effect.stage, effect.at, effect.lines)
                 self.logs.write(effect.deployment, batch, mark)
-            case Failure():
-                records.put_failure(write.connection, effect)
             case Cleared():
                 records.clear_failures(write.connection, effect.sandbox, effect.service)
             case Applied():
@@ -309,9 +389,26 @@ class Store:
                 assert_never(effect)
 
 
-def _identity(database: Database) -> str:
+def _keep(write: _Write, record: Deployment | Failure) -> None:
+    match record:
+        case Deployment():
+            deployments.upsert(write.connection, record)
+        case Failure():
+            records.put_failure(write.connection, record)
+        case _:
+            assert_never(record)
+
+
+def _identify(database: Database, anchor: Anchor) -> str:
+    """Return the journal's identity; the audit goes on where it ended, or says what is missing."""
+    known = anchor.read()
     with database.transaction() as connection:
-        return journal.identify(connection)
+        identity = journal.identify(connection)
+        head = audit.begin(connection, known, clock.now())
+    if head != known:
+        database.sync()
+        anchor.write(head)
+    return identity
 
 
 def _history(connection: Connection) -> History:

@@ -13,7 +13,7 @@ import pytest
 
 from sdp import clock
 from sdp.agent import live_environment
-from sdp.agent.apache import ApacheGateways
+from sdp.agent.apache import CAPABILITIES, ApacheGateways
 from sdp.agent.dockerd import DockerEngine
 from sdp.agent.engine import PORT, PROBE, Draft, Mount
 from sdp.agent.gateway import Copies
@@ -97,6 +97,7 @@ class World:
                 Mount(self.access, "/var/log/sdp", read_only=False),
             ),
             ports={80: self.port},
+            keep=CAPABILITIES,
         )
         created = await self.engine.create(draft)
         await self.engine.put(created, {**live_environment.FILES, **(more or {})})

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import urllib.request
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +26,28 @@ def platform_says(world, edit: Callable[[Any], None]) -> Iterator[None]:
         yield
     finally:
         world.commit({"platform.yaml": before}, "Take the platform as it was")
+
+
+def restart_agent(world) -> None:
+    """Let the micro node's agent read its file again."""
+    world.kill("micro-92")
+    world.until(lambda: not world.heard(), "the agent is missed", 30)
+    world.start_agent("micro-92")
+    world.until(world.heard, "both agents are heard", 30)
+
+
+@contextlib.contextmanager
+def agent_says(world, key: str, value: object) -> Iterator[None]:
+    """For a while, the micro node's agent has another file."""
+    file = world.root / "agent-micro-92.yaml"
+    before = file.read_text()
+    file.write_text(yaml.safe_dump({**yaml.safe_load(before), key: value}))
+    restart_agent(world)
+    try:
+        yield
+    finally:
+        file.write_text(before)
+        restart_agent(world)
 
 
 class Scenario:
@@ -64,6 +86,13 @@ class Scenario:
         """Ask a service for a page, which it notes in its log."""
         port = self.status()["url"].rpartition(":")[2].partition("/")[0]
         assert self.world.ask(int(port), f"{service}/{page}")
+
+    def environment(self, service: str, *names: str) -> dict[str, str]:
+        """Return the hashes that a service tells of its variables, and of its files."""
+        port = int(self.status()["url"].rpartition(":")[2].partition("/")[0])
+        asked = [("file" if name.startswith("/") else "variable", name) for name in names]
+        query = urllib.parse.urlencode(asked)
+        return dict(self.world.ask(port, f"{service}/environment?{query}"))
 
     def answers(self, service: str, branch: str, seconds: float = 90) -> None:
         self.world.until(
@@ -117,8 +146,7 @@ class Scenario:
 
     def journal(self) -> list[dict[str, Any]]:
         """Return all that the journal tells of this sandbox, oldest first."""
-        url = f"{self.world.url}/api/events?follow=false&last_event_id=0"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with self.world.achmad.open("/api/events?follow=false&last_event_id=0") as answer:
             lines = answer.read().decode().splitlines()
         told = [json.loads(line.removeprefix("data: ")) for line in lines if line[:5] == "data:"]
         return [event for event in told if event.get("sandbox") == self.name]

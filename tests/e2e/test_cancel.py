@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.scenarios import platform_says
+from tests.e2e.scenarios import agent_says, platform_says
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -41,14 +41,27 @@ def _argv(process: Path) -> bytes:
 
 @pytest.fixture
 def brake(world):
+    """Such words are given to go only where the agent's own file allows them."""
     made = Brake(world.root)
+    word = f"-toolexec={made.program}"
 
     def edit(spec):
-        spec["services"]["user"]["build"] = {"flags": [f"-toolexec={made.program}"]}
+        spec["services"]["user"]["build"] = {"flags": [word]}
 
-    with platform_says(world, edit):
+    with agent_says(world, "allow", {"go_flags": [word]}), platform_says(world, edit):
         yield made
     made.release()
+
+
+def test_a_word_that_runs_a_program_is_not_given_to_go(scenario, world):
+    def edit(spec):
+        spec["services"]["user"]["build"] = {"flags": ["-toolexec=/bin/true"]}
+
+    with platform_says(world, edit):
+        scenario.push("user", "feature/executes")
+        scenario.commit("user: {branch: feature/executes}")
+        told = "'-toolexec=/bin/true' is not given to go"
+        world.until(lambda: told in scenario.conditions(), "it is refused")
 
 
 def test_a_running_build_is_cancelled_and_a_sync_brings_it(scenario, world, brake):

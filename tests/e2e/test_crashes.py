@@ -4,7 +4,8 @@ import contextlib
 import sys
 
 import pytest
-import yaml
+
+from tests.e2e.scenarios import agent_says
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -56,26 +57,15 @@ def connect_engine(world, socket) -> None:
     world.until(socket.is_socket, "the engine's socket is there")
 
 
-def restart_agent(world) -> None:
-    world.kill("micro-92")
-    world.until(lambda: not world.heard(), "the agent is missed", 30)
-    world.start_agent("micro-92")
-    world.until(world.heard, "both agents are heard", 30)
-
-
 @contextlib.contextmanager
 def engine_of_its_own(world):
     """The micro node's agent reaches its engine by a process that can be killed."""
-    file, socket = world.root / "agent-micro-92.yaml", world.root / "engine.sock"
-    before = file.read_text()
-    file.write_text(yaml.safe_dump({**yaml.safe_load(before), "docker": f"unix://{socket}"}))
+    socket = world.root / "engine.sock"
     connect_engine(world, socket)
-    restart_agent(world)
     try:
-        yield socket
+        with agent_says(world, "docker", f"unix://{socket}"):
+            yield socket
     finally:
-        file.write_text(before)
-        restart_agent(world)
         if ENGINE in world.processes:
             world.kill(ENGINE)
 

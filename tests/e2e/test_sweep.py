@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from sdp.reconciler.disk import LOW
-from tests.e2e.scenarios import Scenario, body, platform_says
-from tests.e2e.test_crashes import restart_agent
+from tests.e2e.scenarios import Scenario, body, platform_says, restart_agent
 from tests.testbed import images
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]

@@ -14,6 +14,7 @@ from typing_extensions import override
 from sdp.api import node_views, views
 from sdp.api.app import create_app
 from sdp.api.events import encode
+from sdp.api.patience import LARGEST_HEADER, Patient
 from sdp.api.people import Caller
 from sdp.api.ports import Gone, Ports, Send
 from sdp.api.problems import ProblemError, missing
@@ -21,13 +22,18 @@ from sdp.api.requests import ChangeRequest
 from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
+from sdp.reconciler import chain
 from sdp.reconciler import observed as observation
+from sdp.reconciler.audit import Act, Wanted
+from sdp.reconciler.chain import Entry, Page, Verdict
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.load import load
 from sdp.spec.models import Pins, Platform
 from sdp.spec.roles import Person
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Blob, Tree
+from tests.fakes.people import FakePeople
+from tests.fakes.trust import FakeTrust
 
 NOW = datetime.datetime(2026, 3, 4, 12, 0, tzinfo=datetime.UTC)
 REVISION = "9f3c1e7" + "0" * 33
@@ -338,6 +344,9 @@ class FakeAgents:
     async def measured(self, node: str, samples: Sequence[frames.Sample]) -> None:
         self.said.put_nowait(("measured", (node, len(samples))))
 
+    async def checked(self, node: str, told: frames.LoginChecked) -> None:
+        self.said.put_nowait(("checked", (node, told.outcome)))
+
     async def entry(self, hello: frames.Hello, seq: int, body: frames.Body) -> None:
         _ = hello
         self.entries.append((seq, body))
@@ -397,6 +406,40 @@ class FakePast:
         raise missing("snapshot", word, f"sdp history {name}")
 
 
+class FakeAudit:
+    """A chain in memory; it is asked for what kind of act and by whom, and keeps what else was."""
+
+    def __init__(self) -> None:
+        self.kept: list[Entry] = []
+        self.asked: list[Wanted] = []
+        self.anchor: chain.Head | None = None
+
+    @property
+    def acts(self) -> list[Act]:
+        return [each.act for each in self.kept]
+
+    async def record(self, acts: Sequence[Act]) -> None:
+        last = self.kept[-1].head if self.kept else chain.ORIGIN
+        self.kept.extend(chain.enchain(last, acts))
+
+    async def page(self, wanted: Wanted, limit: int, before: int = 0) -> Page:
+        self.asked.append(wanted)
+        found = [
+            each
+            for each in reversed(self.kept)
+            if wanted.kind in {None, each.act.kind}
+            and wanted.user.lower() in {"", each.act.user.lower()}
+            and (not before or each.seq < before)
+        ]
+        return Page(tuple(found[:limit]), found[limit - 1].seq if len(found) > limit else 0)
+
+    async def after(self, seq: int, limit: int) -> Sequence[Entry]:
+        return [each for each in self.kept if each.seq > seq][:limit]
+
+    async def verify(self) -> Verdict:
+        return chain.verify(self.kept, chain.ORIGIN, self.anchor)
+
+
 @dataclasses.dataclass
 class FakeControlPlane:
     plane: FakePlane = dataclasses.field(default_factory=FakePlane)
@@ -404,12 +447,23 @@ class FakeControlPlane:
     agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
     changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
     past: FakePast = dataclasses.field(default_factory=FakePast)
+    people: FakePeople = dataclasses.field(default_factory=FakePeople)
+    audit: FakeAudit = dataclasses.field(default_factory=FakeAudit)
+    trust: FakeTrust = dataclasses.field(default_factory=FakeTrust)
     hook_secret: bytes = b""
 
     @property
     def ports(self) -> Ports:
         return Ports(
-            self.plane, self.journal, self.agents, self.changes, self.past, self.hook_secret
+            self.plane,
+            self.journal,
+            self.agents,
+            self.changes,
+            self.past,
+            self.people.port,
+            self.audit,
+            self.trust,
+            self.hook_secret,
         )
 
     def observe(self, node: str, report: NodeReport) -> None:
@@ -436,8 +490,8 @@ class _Server(uvicorn.Server):
         yield  # the test process keeps its own
 
 
-def server(ports: Ports) -> _Server:
-    config = uvicorn.Config(
+def server(ports: Ports, config: uvicorn.Config | None = None) -> _Server:
+    config = config or uvicorn.Config(
         create_app(ports),
         port=0,
         log_config=None,
@@ -445,6 +499,8 @@ def server(ports: Ports) -> _Server:
         timeout_graceful_shutdown=1,
         ws="websockets-sansio",
         ws_max_size=frames.MAX_FRAME,
+        http=Patient,
+        h11_max_incomplete_event_size=LARGEST_HEADER,
     )
     return _Server(config)
 
@@ -454,9 +510,9 @@ def port_of(running: uvicorn.Server) -> int:
 
 
 @contextlib.asynccontextmanager
-async def served(ports: Ports) -> AsyncGenerator[int, None]:
+async def served(ports: Ports, config: uvicorn.Config | None = None) -> AsyncGenerator[int, None]:
     """Serve on a port of the loopback, in this loop; yield the port."""
-    running = server(ports)
+    running = server(ports, config)
     ready = asyncio.Event()
     running.ready = ready.set
     async with asyncio.TaskGroup() as group:

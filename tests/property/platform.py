@@ -155,6 +155,14 @@ class Platform:
         repositories = {**report.repositories, repository: told}
         self.nodes.report(node, report.model_copy(update={"repositories": repositories}))
 
+    def ask_for_a_password(self, node: str, repository: str, *, asks: bool) -> None:
+        """Let an origin ask for a password that its agent has not, or no more."""
+        report = self.nodes.observed[node].report
+        credentials = "wanted" if asks else ""
+        told = report.repositories[repository].model_copy(update={"credentials": credentials})
+        repositories = {**report.repositories, repository: told}
+        self.nodes.report(node, report.model_copy(update={"repositories": repositories}))
+
     def sync(self, name: str) -> None:
         """Let a person ask for a sandbox."""
         for sandbox, service in self.memory.failing(name):

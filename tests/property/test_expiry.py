@@ -6,7 +6,6 @@ import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdp.protocol.frames import LIFE_SINCE
 from sdp.protocol.report import Activity, NodeReport
 from sdp.reconciler import expiry
 from sdp.reconciler import observed as observation
@@ -23,8 +22,7 @@ TIMES = st.none() | AROUND.map(lambda ago: NOW - ago)
 
 def node(item: Activity | None) -> Observed:
     report = NodeReport(activity={"qa-a": item} if item else {})
-    made = observation.report({}, GATEWAY, report, 1, NOW)
-    return {GATEWAY: dataclasses.replace(made[GATEWAY], protocol=LIFE_SINCE)}
+    return observation.report({}, GATEWAY, report, 1, NOW)
 
 
 @st.composite
@@ -32,7 +30,7 @@ def silent(draw: st.DrawFn) -> Observed:
     """A gateway's node that tells nothing to go by, one way or another."""
     last, since = draw(TIMES), draw(TIMES) or NOW
     item = Activity(last_request_at=last, since=since)
-    match draw(st.integers(0, 5)):
+    match draw(st.integers(0, 4)):
         case 0:
             return {}
         case 1:
@@ -41,9 +39,6 @@ def silent(draw: st.DrawFn) -> Observed:
             return node(None)
         case 3:
             return node(item.model_copy(update={"error": "no"}))
-        case 4:
-            old = dataclasses.replace(node(item)[GATEWAY], protocol=LIFE_SINCE - 1)
-            return {GATEWAY: old}
         case _:
             off = draw(st.floats(301.5, 1e9)) * draw(st.sampled_from([1, -1]))
             return {GATEWAY: dataclasses.replace(node(item)[GATEWAY], skew=Skew(off, 1.0))}

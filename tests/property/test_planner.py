@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 
 from sdp.protocol.actions import (
     Admit,
+    Fetch,
     Limits,
     Remove,
     RemoveCopy,
@@ -37,6 +38,7 @@ from sdp.protocol.actions import (
 )
 from sdp.protocol.report import Container, Disk, Listener, NodeReport, Sealed
 from sdp.reconciler import observed as observation
+from sdp.reconciler.credentials import Lenders
 from sdp.reconciler.desired import Branch
 from sdp.reconciler.draft import World
 from sdp.reconciler.plan import Plan, plan_all
@@ -82,7 +84,7 @@ class Body:
     def text(self, name: str) -> str:
         services = ", ".join(f"{k}: {{{v}}}" for k, v in sorted(self.services.items()))
         suspended, protect = str(self.suspended).lower(), str(self.protect).lower()
-        more = f"environment: qa\nheal: {self.heal}\nupdate: {self.update}\n"
+        more = f"owner: sari\nenvironment: qa\nheal: {self.heal}\nupdate: {self.update}\n"
         more += f"lifecycle: {{suspended: {suspended}, protect: {protect}}}"
         return sandbox(name, services, more=more)
 
@@ -378,6 +380,18 @@ class Planner(RuleBasedStateMachine):
         self.look()
         assert (self.starts_by_hand(), self.ends()) == before
 
+    @rule(asks=st.booleans(), live=st.booleans())
+    def an_origin_asks_for_a_password_that_somebody_has_or_not(
+        self, *, asks: bool, live: bool
+    ) -> None:
+        """And nothing ends for want of it."""
+        before = self.ends()
+        self.platform.ask_for_a_password(MICRO, "account", asks=asks)
+        lenders = Lenders(frozenset({"sari"} if live else ()))
+        self.platform.memory.lenders = lambda: lenders
+        self.look()
+        assert live or not asks or self.ends() <= before
+
     def branches(self) -> dict[str, str]:
         return dict(self.platform.nodes.observed[MICRO].report.repositories["account"].branches)
 
@@ -467,6 +481,14 @@ class Planner(RuleBasedStateMachine):
         report = self.platform.nodes.observed[MICRO].report
         there = {each.commit for each in report.releases.values()}
         assert {each.commit for each in report.containers.values()} <= there
+
+    @invariant()
+    def nothing_is_fetched_with_nobodys_credentials(self) -> None:
+        known = self.platform.nodes.observed[MICRO].report.repositories["account"]
+        if known.credentials == "wanted" and not self.platform.world.lenders.live:
+            actions = [each.action for plan in self.plans.values() for each in plan.actions]
+            fetches = [each for each in actions if isinstance(each, Fetch)]
+            assert not any(each.repository == "account" for each in fetches)
 
     @invariant()
     def no_two_containers_have_one_port(self) -> None:
@@ -604,6 +626,7 @@ class Planner(RuleBasedStateMachine):
         tips = dict.fromkeys(BRANCHES, f"{1:040x}")
         self.platform.look(MICRO, "account", {**tips, **self.branches()})
         self.a_disk_runs_full_or_has_room_again(low=False)
+        self.an_origin_asks_for_a_password_that_somebody_has_or_not(asks=True, live=True)
         self.mend()
         self.platform.converge()
         self.look()

@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from sdp.agent import durable
+from sdp import durable
 
 
 def test_a_folder_that_goes_while_it_is_looked_through_is_no_error(tmp_path: Path) -> None:

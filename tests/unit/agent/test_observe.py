@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from sdp.agent.engine import Draft
+from sdp.agent.lent import NOTHING, Lent
 from sdp.agent.observe import Disk, Observer
 from sdp.agent.strangers import Strangers
 from sdp.protocol.report import Container, Copy, Release, Repository, Sealed
@@ -13,8 +14,8 @@ from tests.fakes.engine import FakeEngine
 class Nothing:
     """A node without clones, releases, copies and keys."""
 
-    async def look(self, names: tuple[str, ...]) -> dict[str, Repository]:
-        _ = names
+    async def look(self, names: tuple[str, ...], lent: Lent = NOTHING) -> dict[str, Repository]:
+        _ = names, lent
         return {}
 
     async def present(self, name: str) -> tuple[str, ...]:
@@ -51,7 +52,7 @@ async def until(observer: Observer, key: str, holds: Callable[[Container], bool]
 async def test_the_exit_code_of_a_container_that_runs_again_is_told() -> None:
     engine = FakeEngine("mine")
     await engine.create_network("n", "s")
-    key = await engine.create(Draft("a", "busybox:test", {}, "n"))
+    key = await engine.create(Draft("a", "busybox:test", {"sdp.sandbox": "s"}, "n"))
     await engine.start(key)
     disk = Disk(Releases(), Copies(), Seals(), dict)
     observer = Observer(engine, Nothing(), disk, Strangers(engine), 60)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 
+from sdp.agent.lent import NOTHING, Lent
 from sdp.agent.observe import Disk, Observer
 from sdp.agent.strangers import Strangers
 from sdp.protocol.report import Copy, Release, Repository, Sealed
@@ -37,10 +38,12 @@ class Origins:
 
     def __init__(self) -> None:
         self.told = {"account": SEEN, "user": SEEN}
+        self.lent: list[Lent] = []
         self.looks: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
 
-    async def look(self, names: tuple[str, ...]) -> dict[str, Repository]:
+    async def look(self, names: tuple[str, ...], lent: Lent = NOTHING) -> dict[str, Repository]:
         self.looks.put_nowait(names)
+        self.lent.append(lent)
         return {name: self.told[name] for name in names or self.told}
 
     async def present(self, name: str) -> tuple[str, ...]:
@@ -81,3 +84,31 @@ async def test_hints_at_one_origin_do_not_put_off_the_look_at_the_others() -> No
         observer.refresh(("account",))
         while await origins.looks.get() != ():
             observer.refresh(("account",))
+
+
+async def test_a_look_without_a_password_leaves_what_the_last_one_with_it_found() -> None:
+    origins = Origins()
+    wanted = Repository(
+        branches={}, present=("2" * 40,), error="", checked_at=None, credentials="wanted"
+    )
+    async with watching(origins, 600) as observer:
+        assert await origins.looks.get() == ()
+        origins.told["account"] = wanted
+        observer.refresh(("account",))
+        while observer.report.repositories.get("account", wanted).credentials != "wanted" or (
+            "account" not in observer.report.repositories
+        ):
+            observer.changed.clear()
+            await observer.changed.wait()
+        known = observer.report.repositories["account"]
+        assert (known.branches, known.checked_at) == (SEEN.branches, NOW)
+        assert known.present == wanted.present
+
+
+async def test_a_look_that_was_lent_credentials_is_made_with_them_alone() -> None:
+    origins = Origins()
+    async with watching(origins, 600) as observer:
+        assert await origins.looks.get() == ()
+        observer.refresh(("account",), Lent("sealed", "a look"))
+        assert await origins.looks.get() == ("account",)
+        assert origins.lent[1:] == [Lent("sealed", "a look")]

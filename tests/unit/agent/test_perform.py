@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from sdp.agent.allowed import Allowed
 from sdp.agent.containers import Containers, Place
 from sdp.agent.engine import Draft, EngineError
 from sdp.agent.identity import IdentityFile
 from sdp.agent.journal import Journal
+from sdp.agent.lent import Lent
 from sdp.agent.outbox import Outbox
 from sdp.agent.perform import Desk, Performers
 from sdp.agent.seals import Seals
@@ -29,8 +31,9 @@ class Disk:
         self.go = asyncio.Event()
         self.fetches = 0
 
-    async def fetch(self, action: actions.Fetch, deployment: str) -> Outcome:
+    async def fetch(self, action: actions.Fetch, deployment: str, lent: Lent) -> Outcome:
         self.fetches += 1
+        self.lent = lent
         self.fetching.set()
         await self.go.wait()
         return Succeeded(note=f"{action.commit} {deployment}")
@@ -77,7 +80,7 @@ class Bench:
         containers = Containers(self.engine, place, journal, Strangers(self.engine))
         self.observer = Looking(self.outbox)
         self.desk = Desk(
-            Performers(containers, self.disk, self.disk, self.disk, self.seals),
+            Performers(containers, self.disk, self.disk, self.disk, self.seals, Allowed()),
             self.outbox,
             journal,
             self.observer,

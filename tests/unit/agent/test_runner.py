@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from sdp.agent import runner
-from sdp.agent.lines import CUT, LONGEST, LineCutter, inert
+from sdp.agent.lines import LineCutter
 from sdp.agent.runner import Command, Finished, NotStarted, OutOfMemory, TimedOut
+from sdp.protocol.text import CUT, inert
+from sdp.protocol.text import LONGEST_LINE as LONGEST
 
 
 def command(tmp_path: Path, *argv: str, timeout: float = 4, **more) -> Command:

@@ -9,12 +9,14 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from sdp.agent import usage
 from sdp.agent.engine import Draft, Inspected, Line, Used
+from sdp.agent.lent import Lent
 from sdp.agent.outbox import Outbox
-from sdp.agent.session import Identity, Session
+from sdp.agent.session import Session
 from sdp.protocol import frames
 from sdp.protocol.frames import Entry, Succeeded
 from sdp.protocol.report import NodeReport
 from tests.fakes.engine import FakeEngine
+from tests.fakes.trust import enrolled, identity
 
 
 class Observer:
@@ -24,8 +26,16 @@ class Observer:
         self.refreshed: tuple[str, ...] = ()
         self.seen: dict[str, Inspected] = {}
 
-    def refresh(self, repositories: tuple[str, ...]) -> None:
+    def refresh(self, repositories: tuple[str, ...], lent: Lent) -> None:
         self.refreshed = repositories
+        self.lent = lent
+
+
+class Logins:
+    """Every origin takes every login."""
+
+    async def check(self, frame: frames.CheckLogin) -> frames.LoginChecked:
+        return frames.LoginChecked(request=frame.request, outcome="Proved")
 
 
 class Desk:
@@ -58,13 +68,12 @@ class Chatter:
 
 async def test_results_pass_a_log_that_nobody_reads_on(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox.sqlite")
+    known = enrolled(tmp_path)
     got: list[str] = []
     done = asyncio.Event()
 
     async def answer(connection: ServerConnection) -> None:
-        frames.from_agent.validate_json(await connection.recv())
-        welcome = frames.Welcome(protocol=frames.VERSION, stored=0)
-        await connection.send(welcome.model_dump_json())
+        await known.welcome(connection)
         ask = frames.FollowLog(
             request="r", container="c", since="", tail=None, follow=True, parts=3
         )
@@ -79,8 +88,9 @@ async def test_results_pass_a_log_that_nobody_reads_on(tmp_path: Path) -> None:
 
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
-        session = Session(identity, outbox, Observer(), Desk(), Chatter())
+        session = Session(
+            identity(port), known.trust, outbox, Observer(), Desk(), Chatter(), Logins()
+        )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):
@@ -92,6 +102,7 @@ async def test_results_pass_a_log_that_nobody_reads_on(tmp_path: Path) -> None:
 
 async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox.sqlite")
+    known = enrolled(tmp_path)
     stored: list[int] = []
     order: list[str] = []
     done = asyncio.Event()
@@ -100,9 +111,7 @@ async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> Non
         outbox.finish(str(number), Succeeded())
 
     async def answer(connection: ServerConnection) -> None:
-        frames.from_agent.validate_json(await connection.recv())
-        welcome = frames.Welcome(protocol=frames.VERSION, stored=stored[-1] if stored else 0)
-        await connection.send(welcome.model_dump_json())
+        await known.welcome(connection, stored[-1] if stored else 0)
         async for text in connection:
             frame = frames.from_agent.validate_json(text)
             order.append(frame.frame)
@@ -117,8 +126,9 @@ async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> Non
 
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
-        session = Session(identity, outbox, Observer(), Desk(), FakeEngine("mine"))
+        session = Session(
+            identity(port), known.trust, outbox, Observer(), Desk(), FakeEngine("mine"), Logins()
+        )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):
@@ -130,14 +140,10 @@ async def test_entries_arrive_once_over_a_lost_connection(tmp_path: Path) -> Non
     outbox.close()
 
 
-@pytest.mark.parametrize(
-    ("spoken", "awaited"), [(frames.LIFE_SINCE, "usage"), (frames.LIFE_SINCE - 1, "report")]
-)
-async def test_usage_is_told_to_control_planes_that_know_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoken: int, awaited: str
-) -> None:
+async def test_usage_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage, "ROUND_SECONDS", 0.001)
     outbox = Outbox(tmp_path / "outbox.sqlite")
+    known = enrolled(tmp_path)
     engine, observer = FakeEngine("mine"), Observer()
     await engine.create_network("n", "s")
     key = await engine.create(Draft("a", "busybox:test", {}, "n"))
@@ -149,23 +155,19 @@ async def test_usage_is_told_to_control_planes_that_know_it(
     done = asyncio.Event()
 
     async def answer(connection: ServerConnection) -> None:
-        frames.from_agent.validate_json(await connection.recv())
-        welcome = frames.Welcome(protocol=spoken, stored=0)
-        await connection.send(welcome.model_dump_json())
+        await known.welcome(connection)
         async for text in connection:
             got.append(frames.from_agent.validate_json(text).frame)
-            if got[-1] == awaited:
+            if got[-1] == "usage":
                 done.set()
 
     async with serve(answer, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        identity = Identity(f"ws://127.0.0.1:{port}", "micro-92", "mine", "0")
-        session = Session(identity, outbox, observer, Desk(), engine)
+        session = Session(identity(port), known.trust, outbox, observer, Desk(), engine, Logins())
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             async with asyncio.timeout(4):
                 await done.wait()
             running.cancel()
-    told = awaited == "usage"
-    assert ("usage" in got, "used" in engine.calls) == (told, told)
+    assert "used" in engine.calls
     outbox.close()

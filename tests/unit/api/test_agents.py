@@ -13,6 +13,7 @@ from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler.observed import Skew
 from tests.fakes.control_plane import NOW, FakeControlPlane, served
+from tests.fakes.trust import nonce, prove
 
 
 @pytest.fixture
@@ -22,7 +23,13 @@ def control() -> FakeControlPlane:
 
 def hello(**changes: object) -> str:
     made = frames.Hello(
-        protocol=frames.VERSION, node="micro-92", instance="acme", version="1", outbox="o"
+        protocol=frames.VERSION,
+        node="micro-92",
+        instance="acme",
+        version="1",
+        outbox="o",
+        nonce=nonce(),
+        run="r",
     )
     return made.model_copy(update=changes).model_dump_json()
 
@@ -32,11 +39,14 @@ def entry(seq: int) -> str:
     return frames.Entry(seq=seq, body=body).model_dump_json()
 
 
+def called(port: int) -> connect:
+    return connect(f"ws://127.0.0.1:{port}/ws/agent", proxy=None, close_timeout=1, max_size=None)
+
+
 @contextlib.asynccontextmanager
 async def agent(port: int, first: str | None = None) -> AsyncGenerator[ClientConnection, None]:
-    url = f"ws://127.0.0.1:{port}/ws/agent"
-    async with connect(url, proxy=None, close_timeout=1, max_size=None) as connection:
-        await connection.send(first or hello())
+    async with called(port) as connection:
+        await prove(connection, first or hello())
         yield connection
 
 
@@ -73,8 +83,8 @@ async def test_a_known_agent_is_welcomed_with_what_is_stored(control):
     ],
 )
 async def test_an_agent_that_is_not_ours_is_refused_with_the_reason(control, changes, word):
-    async with served(control.ports) as port, agent(port, hello(**changes)) as connection:
-        refused = await answer(connection)
+    async with served(control.ports) as port, called(port) as connection:
+        refused = await prove(connection, hello(**changes))
         assert isinstance(refused, frames.Refuse)
         assert word in refused.reason
         await closed(connection)
@@ -83,7 +93,8 @@ async def test_an_agent_that_is_not_ours_is_refused_with_the_reason(control, cha
 
 async def test_before_the_platform_is_known_an_agent_is_asked_to_come_again(control):
     control.plane.specs = None
-    async with served(control.ports) as port, agent(port) as connection:
+    async with served(control.ports) as port, called(port) as connection:
+        await connection.send(hello())
         assert "platform.yaml" in await closed(connection)
 
 
@@ -109,13 +120,6 @@ async def test_what_containers_use_is_handed_on(control):
     assert said == [("connected", "micro-92"), ("measured", ("micro-92", 2))]
 
 
-async def test_an_agent_of_the_version_before_is_taken(control):
-    before = hello(protocol=frames.VERSION - 1)
-    async with served(control.ports) as port, agent(port, before) as connection:
-        welcome = await answer(connection)
-    assert welcome == frames.Welcome(protocol=frames.VERSION - 1, stored=0)
-
-
 async def test_entries_are_stored_once_and_acknowledged_to_the_last(control):
     async with served(control.ports) as port, agent(port) as connection:
         await answer(connection)
@@ -135,7 +139,8 @@ async def test_a_new_session_replaces_the_old_one_at_once(control):
         await answer(old)
         async with agent(port) as new:
             await answer(new)
-            assert "newer session" in await closed(old)
+            assert isinstance(await answer(old), frames.Refuse)
+            assert "took over" in await closed(old)
             await new.send(entry(1))
             assert await answer(new) == frames.Ack(seq=1)
             said = [await control.agents.said.get() for _ in range(2)]

@@ -1,5 +1,6 @@
 """Changes over HTTP: a commit in a person's name on a real config repo, or a problem document."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from starlette.testclient import TestClient
 from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.people import Caller, caller
-from sdp.api.ports import Ports
 from sdp.reconciler.removal import Removal
 from sdp.reconciler.source import Source
 from sdp.spec.roles import Person
@@ -40,7 +40,7 @@ def changes(control: FakeControlPlane, bare: Path, tmp_path: Path) -> ConfigRepo
 
 @pytest.fixture
 def client(control: FakeControlPlane, changes: ConfigRepo) -> TestClient:
-    ports = Ports(control.plane, control.journal, control.agents, changes, control.past)
+    ports = dataclasses.replace(control.ports, changes=changes)
     return logged_in(create_app(ports), SARI)
 
 

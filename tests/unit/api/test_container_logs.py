@@ -14,7 +14,7 @@ from sdp.agent.log_desk import AT_ONCE
 from sdp.agent.observe import container as observed_as
 from sdp.agent.outbox import Outbox
 from sdp.agent.probe import Prober
-from sdp.agent.session import Identity, Session
+from sdp.agent.session import Session
 from sdp.api import container_logs
 from sdp.api.container_logs import Position
 from sdp.api.views import SandboxView, ServiceView
@@ -22,7 +22,8 @@ from sdp.protocol import frames
 from sdp.protocol.report import Engine, NodeReport
 from tests.fakes.control_plane import FakeControlPlane, sandbox, served
 from tests.fakes.engine import FakeEngine
-from tests.unit.agent.test_session import Desk, Observer
+from tests.fakes.trust import enrolled_here, identity
+from tests.unit.agent.test_session import Desk, Logins, Observer
 
 PATH = "/api/sandboxes/qa-one/services/account/logs"
 
@@ -107,8 +108,9 @@ class Stream:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World(tmp_path)
     async with served(made.control.ports) as made.port:
-        identity = Identity(f"ws://127.0.0.1:{made.port}/ws/agent", "micro-92", "acme", "1", {})
-        session = Session(identity, made.outbox, Observer(), Desk(), made.engine)
+        trust = enrolled_here(tmp_path, made.control.trust)
+        who = identity(made.port, instance="acme")
+        session = Session(who, trust, made.outbox, Observer(), Desk(), made.engine, Logins())
         async with asyncio.TaskGroup() as group:
             running = group.create_task(session.run())
             while (await made.control.agents.said.get())[0] != "reported":

@@ -1,5 +1,6 @@
 """Rights over HTTP: what somebody may not change is refused before there is a commit."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,7 +10,6 @@ from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
 from sdp.api.people import Caller
 from sdp.api.plane import ReconcilerPlane
-from sdp.api.ports import Ports
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.source import Source
 from sdp.spec.roles import Person
@@ -37,7 +37,8 @@ class Office:
         plane = ReconcilerPlane(Reconciler(self.source, FakeJournal()))
         fake = FakeControlPlane()
         changes = ConfigRepo(self.source, plane.preview)
-        self.app = create_app(Ports(plane, fake.journal, fake.agents, changes, fake.past))
+        ports = dataclasses.replace(fake.ports, plane=plane, changes=changes)
+        self.app = create_app(ports)
 
     def client(self, user: str, role: Any) -> TestClient:
         return logged_in(self.app, Caller(Person(user, role)))

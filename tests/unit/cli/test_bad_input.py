@@ -29,10 +29,25 @@ BAD = (
     ("logs", ["logs", "QA-ONE/account", "--since", "soon"], 64, "--since"),
     ("deployments", ["deployments", "--status", "nope"], 64, "--status"),
     ("deployments", ["deployments", "--limit", "0"], 64, "--limit"),
-    ("nodes", ["nodes", "nowhere"], 1, "nowhere"),
+    ("nodes show", ["nodes", "nowhere"], 1, "nowhere"),
+    ("nodes show", ["nodes", "show", "enroll"], 1, "enroll"),
+    ("nodes enroll", ["nodes", "enroll", "nowhere"], 1, "no node 'nowhere'"),
+    ("nodes enroll", ["nodes", "enroll", "micro-92", "--valid", "9d"], 1, "up to 7d"),
+    ("nodes enroll", ["nodes", "enroll", "micro-92", "--data-dir", "nope"], 64, "does not exist"),
+    ("nodes revoke", ["nodes", "revoke", "nowhere", "--yes"], 1, "no node 'nowhere'"),
+    ("nodes revoke", ["nodes", "revoke", "micro-92"], 1, "nobody is there to answer"),
     ("ports", ["ports", "--node", "nowhere"], 1, "nowhere"),
     ("quotas", ["quotas", "--nope"], 64, "No such option"),
     ("doctor", ["doctor", "--nope"], 64, "No such option"),
+    ("audit", ["audit", "--kind", "nope"], 64, "--kind"),
+    ("audit", ["audit", "--since", "soon"], 64, "--since"),
+    ("audit", ["audit", "-n", "0"], 64, "-n"),
+    ("audit", ["audit", "--user", "sari", "verify"], 64, "audit verify takes no --user"),
+    ("audit export", ["audit", "export", "--since", "soon"], 64, "--since"),
+    ("audit export", ["audit", "export", "-o", "CLONE/platform.yaml"], 1, "is no act"),
+    ("audit verify", ["audit", "verify", "--file", "nowhere"], 64, "does not exist"),
+    ("audit verify", ["audit", "verify", "--file", "CLONE/platform.yaml"], 1, "platform.yaml:1"),
+    ("audit verify", ["audit", "verify", "--anchor", "x"], 64, "expected NUMBER:HASH"),
     ("sync", ["sync", "NOBODY"], 1, "no sandbox"),
     ("sync", ["sync", "QA-ONE", "--timeout", "soon"], 64, "--timeout"),
     ("restart", ["restart", "NOBODY"], 1, "no sandbox"),
@@ -45,10 +60,21 @@ BAD = (
     ("update", ["update", "QA-ONE", "--timeout", "soon"], 64, "--timeout"),
     ("gc", ["gc"], 1, "nobody is there to answer"),
     ("gc", ["gc", "--yes", "--timeout", "soon"], 64, "--timeout"),
+    ("login", ["login", "--user", "achmad"], 1, "nobody is there to ask for the password"),
+    ("login", ["login", "--user", "achmad", "--password-stdin"], 1, "no password on stdin"),
+    ("login", ["--server", "http://sdp.invalid", "login"], 1, "over plain http"),
+    ("logout", ["logout", "--user", "a b"], 1, "a user name"),
+    ("whoami", ["whoami", "--nope"], 64, "No such option"),
     ("schema", ["schema", "nope"], 64, "nope"),
     ("serve", ["serve", "--config-repo", "x", "--data-dir", "d", "--port", "70000"], 64, "--port"),
     ("serve", ["serve", "--config-repo", "x", "--data-dir", "d", "--hook-secret-file",
                "CLONE/platform.yaml"], 1, "others can read"),
+    ("serve", ["serve", "--config-repo", "x", "--data-dir", "d", "--tls-cert",
+               "CLONE/platform.yaml"], 64, "--tls-key"),
+    ("serve", ["serve", "--config-repo", "https://git.invalid/x", "--data-dir", "d",
+               "--config-credentials", "CLONE/platform.yaml"], 1, "others can read"),
+    ("serve", ["serve", "--config-repo", "x", "--data-dir", "d",
+               "--config-credentials", "CLONE/platform.yaml"], 1, "takes no password"),
     ("agent", ["agent", "--config", "nowhere.yaml"], 64, "does not exist"),
     ("new", ["new", "QA-ONE", "-C", "CLONE"], 1, "QA-ONE is there already"),
     ("new", ["new", "QA-TWO", "--set", "owner", "-C", "CLONE"], 64, "expected KEY=VALUE"),
@@ -99,18 +125,20 @@ BAD = (
     ("env keygen", ["env", "keygen", "-o", "CLONE/platform.yaml"], 1, "is there already"),
     ("env rotate", ["env", "rotate", "nope", "-C", "CLONE"], 1, "names nobody to encrypt for"),
 )  # fmt: skip
-SILENT = {"schema", "serve", "agent"}
-"""Commands without ``--json``: a schema is JSON, and the others print nothing."""
+SILENT = {"schema", "serve", "agent", "audit export"}
+"""Commands without ``--json``: what they print is JSON, or nothing."""
 
 
-def commands() -> dict[str, TyperCommand]:
-    """Return every command, by its words."""
+def commands() -> dict[str, TyperCommand | TyperGroup]:
+    """Return every command, by its words; a group that does something by itself is one."""
 
-    def below(group: object, *words: str) -> Iterator[tuple[str, TyperCommand]]:
+    def below(group: object, *words: str) -> Iterator[tuple[str, TyperCommand | TyperGroup]]:
         if not isinstance(group, TyperGroup):
             assert isinstance(group, TyperCommand)
             yield " ".join(words), group
             return
+        if group.invoke_without_command:
+            yield " ".join(words), group
         for name, each in group.commands.items():
             yield from below(each, *words, name)
 

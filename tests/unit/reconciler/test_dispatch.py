@@ -174,7 +174,7 @@ async def test_a_lost_node_and_a_lost_result_are_forgotten() -> None:
 
 
 def test_every_action_has_a_deadline_and_a_gate_its_own() -> None:
-    assert timeout(EnsureNetwork(sandbox="A", name="n")) == 30
+    assert timeout(EnsureNetwork(sandbox="A", name="sandbox-a")) == 30
     made = simulation()
     gates = [
         each.action

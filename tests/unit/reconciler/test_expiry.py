@@ -5,7 +5,6 @@ import datetime
 
 import pytest
 
-from sdp.protocol.frames import LIFE_SINCE
 from sdp.protocol.report import Activity
 from sdp.reconciler import expiry, restart
 from sdp.reconciler import observed as observation
@@ -40,7 +39,6 @@ class Case:
     since: datetime.timedelta | None = 30 * DAY
     error: str = ""
     skew: float = 0.0
-    protocol: int = LIFE_SINCE
     silent: bool = False
 
     def __post_init__(self) -> None:
@@ -58,7 +56,7 @@ class Case:
         seen = self.nodes.observed[GATEWAY]
         report = seen.report.model_copy(update={"activity": self._item()})
         skew = Skew(self.skew, 0.1)
-        seen = dataclasses.replace(seen, report=report, protocol=self.protocol, skew=skew)
+        seen = dataclasses.replace(seen, report=report, skew=skew)
         observed: Observed = {**self.nodes.observed, GATEWAY: seen}
         observed = observation.silent(observed, GATEWAY) if self.silent else observed
         made = dataclasses.replace(self.nodes.world(), observed=observed)
@@ -144,7 +142,6 @@ def test_a_short_life_is_warned_of_in_its_last_fifth_and_kept_ones_not_before() 
         (Case(error="Permission denied"), "Permission denied"),
         (Case(skew=400.0), "400 s ahead"),
         (Case(skew=-400.0), "400 s behind"),
-        (Case(protocol=LIFE_SINCE - 1), "too old"),
     ],
 )
 def test_no_signal_means_no_expiry(case: Case, word: str) -> None:

@@ -97,14 +97,6 @@ def test_nothing_is_garbage_on_a_node_that_is_silent_or_whose_engine_is_down():
     assert unused(simulation) == []
 
 
-def test_nothing_is_garbage_where_the_agent_is_too_old_to_remove_it():
-    simulation = moved()
-    old = dataclasses.replace(simulation.observed[MICRO], protocol=2)
-    simulation.observed = {**simulation.observed, MICRO: old}
-    assert unused(simulation) == []
-    assert "too old" in found(simulation).doubts[0].message
-
-
 @pytest.mark.parametrize(
     "broken", [{"unreadable": ("sandboxes/x.yaml",)}, {"platform": None}, {"emptied": True}]
 )

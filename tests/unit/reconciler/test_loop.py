@@ -25,6 +25,7 @@ from sdp.protocol.frames import (
 )
 from sdp.protocol.report import Disk, NodeReport, Repository, difference
 from sdp.reconciler.commit import Committed, write
+from sdp.reconciler.credentials import NOBODY, Lender
 from sdp.reconciler.dispatch import InFlight
 from sdp.reconciler.loop import NodeSend, Reconciler
 from sdp.reconciler.source import Source
@@ -68,6 +69,8 @@ class Nodes:
         self.simulation = Simulation(desired())
         self.performed: list[Action] = []
         self.refreshed: list[tuple[str, ...]] = []
+        self.lent: list[tuple[str, str]] = []
+        """What was lent, and with which kind of frame or action."""
         self.pushed: dict[str, str] = {}
         """Branch → commit of account's origin, as the next look at it will find."""
         self.outcome: Callable[[Action], Outcome] = lambda _: Succeeded()
@@ -84,7 +87,14 @@ class Nodes:
             self._frames.put_nowait((node, frame))
 
         self.sends[node] = send
-        hello = Hello(protocol=VERSION, node=node, instance="test", version="1", outbox="o")
+        hello = Hello(
+            protocol=VERSION,
+            node=node,
+            instance="test",
+            version="1",
+            outbox="o",
+            recipient=f"key of {node}",
+        )
         await self.reconciler.connected(node, send, hello)
         self.report(node)
         return send
@@ -106,6 +116,7 @@ class Nodes:
             node, frame = await self._frames.get()
             if isinstance(frame, Refresh):
                 self.refreshed.append(frame.repositories)
+                self.lent += [("look", frame.credentials)] if frame.credentials else []
                 self._look(node, frame.repositories)
             if isinstance(frame, Cancel):
                 self.cancelled.append(frame.action_id)
@@ -115,6 +126,8 @@ class Nodes:
                 await self.reconciler.entry(node, done)
             if not isinstance(frame, Perform):
                 continue
+            kind = frame.action.kind
+            self.lent += [(kind, frame.credentials)] if frame.credentials else []
             if self.slow(frame.action):
                 self.performed.append(frame.action)
                 continue
@@ -151,11 +164,12 @@ class Nodes:
 class Platform:
     """All of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lender: Lender = NOBODY) -> None:
         self.config = Config(folder / "config")
         self.journal = FakeJournal()
         self.remover = FakeRemover()
-        self.reconciler = Reconciler(Source(str(self.config.path), "main", folder), self.journal)
+        source = Source(str(self.config.path), "main", folder)
+        self.reconciler = Reconciler(source, self.journal, lender=lender)
         self.nodes = Nodes(self.reconciler)
 
     def is_synced(self, name: str) -> bool:

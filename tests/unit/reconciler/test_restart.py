@@ -6,7 +6,7 @@ import datetime
 from pathlib import Path
 
 from sdp.protocol.actions import Action, Restart
-from sdp.protocol.frames import LIFE_SINCE, Failed, Outcome, Succeeded
+from sdp.protocol.frames import Failed, Outcome, Succeeded
 from sdp.reconciler import observed as observation
 from sdp.reconciler.admission import admission
 from sdp.reconciler.quota import Place
@@ -81,20 +81,6 @@ def test_what_started_again_by_itself_is_not_restarted_again() -> None:
     restart(made, "account")
     made.edit(MICRO, "sandbox-qa-a-account", started_at=NOW + datetime.timedelta(seconds=5))
     assert made.kinds() == []
-
-
-def test_an_agent_of_an_older_sdp_is_a_hold_with_a_fix() -> None:
-    made = converged()
-    old = dataclasses.replace(made.observed[MICRO], protocol=LIFE_SINCE - 1)
-    made.observed = {**made.observed, MICRO: old}
-    restart(made)
-    assert made.kinds() == ["gateway restart"]
-    held = [each for plan in made.plans().values() for each in plan.holds]
-    assert {(each.service, each.reason) for each in held} == {
-        ("account", "AgentTooOld"),
-        ("payment", "AgentTooOld"),
-    }
-    assert held[0].fix == f"update sdp on {MICRO}"
 
 
 def test_who_waits_for_more_memory_is_told_so_and_not_that_a_restart_is_asked_for() -> None:

@@ -34,3 +34,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("audit_by_age", "audit", ["at"])
+    if op.get_bind().dialect.name == "sqlite":
+        for change in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER audit_refuses_{change.lower()} BEFORE {change} ON audit "
+                "BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END"
+            )
