@@ -39,6 +39,7 @@ from sdp.process import keep_to_itself
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import events, signing
+from sdp.reconciler.acts import acts_of
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
@@ -71,14 +72,26 @@ class LoopJournal:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def append(self, happened: Sequence[Event]) -> None:
-        if happened:
-            await self._store.append([_new(each) for each in happened])
+    async def append(
+        self,
+        happened: Sequence[Event],
+        records: Sequence[Deployment | Failure] = (),
+        judged: str = "",
+    ) -> None:
+        if happened or records or judged:
+            acts = [act for event in happened for act in acts_of(event)]
+            kept = [e if isinstance(e, Failure) else _kept(e) for e in records]
+            meta = {_JUDGED: judged} if judged else {}
+            await self._store.append([_new(each) for each in happened], acts, kept, meta)
+        for each in records:
+            self._finish(each)
 
     async def put_deployment(self, deployment: Deployment) -> None:
-        await self._store.upsert(values.Deployment.model_validate(dataclasses.asdict(deployment)))
-        if deployment.finished_at is not None:
-            self._store.logs.finish(deployment.id)
+        await self.append((), [deployment])
+
+    def _finish(self, record: Deployment | Failure) -> None:
+        if isinstance(record, Deployment) and record.finished_at is not None:
+            self._store.logs.finish(record.id)
 
     async def deployments(self) -> Sequence[Deployment]:
         names = {field.name for field in dataclasses.fields(Deployment)}
@@ -113,9 +126,6 @@ class LoopJournal:
 
     async def judged(self) -> str:
         return await self._store.meta(_JUDGED) or ""
-
-    async def put_judged(self, commit: str) -> None:
-        await self._store.set_meta(_JUDGED, commit)
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()
@@ -436,6 +446,10 @@ def _effects(body: frames.Body) -> Sequence[values.Effect]:
             return [_new(events.of_notice(body))]
         case frames.Result():
             return []
+
+
+def _kept(deployment: Deployment) -> values.Deployment:
+    return values.Deployment.model_validate(dataclasses.asdict(deployment))
 
 
 def _new(event: Event) -> values.NewEvent:

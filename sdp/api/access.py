@@ -54,6 +54,7 @@ ACCESS: Final[Mapping[tuple[str, str], Takes]] = {
     # Everyone can see who did what.
     ("GET", "/api/audit"): "view",
     ("GET", "/api/audit/verify"): "view",
+    ("GET", "/api/audit/export"): "view",
     ("POST", "/api/validate"): "view",
     ("POST", "/api/plan"): "view",
     ("POST", "/api/sandboxes/{name}/sync"): "deploy",

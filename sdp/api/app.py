@@ -7,6 +7,7 @@ from typing_extensions import override
 from sdp.api import (
     access,
     agents,
+    audit,
     changes,
     container_logs,
     deployments,
@@ -66,7 +67,8 @@ def create_app(ports: Ports) -> FastAPI:
         api.include_router(part.router(ports))
     api.include_router(nodes.router(ports, sessions, VERSION))
     api.include_router(enrolment.router(ports, sessions))
-    api.include_router(garbage.router(ports.plane))
+    api.include_router(garbage.router(ports))
+    api.include_router(audit.router(ports.audit))
     api.include_router(container_logs.router(ports.plane, sessions))
     app.include_router(api)
     app.include_router(agents.router(sessions))

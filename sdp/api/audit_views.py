@@ -1,8 +1,12 @@
 """The audit, as the API shows it: one frozen model per answer."""
 
+import dataclasses
+from typing import Self
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from sdp.reconciler.audit import ActKind, ActStatus
+from sdp.reconciler.audit import Act, ActKind, ActStatus
+from sdp.reconciler.chain import Entry, Verdict
 
 
 class AuditView(BaseModel):
@@ -30,6 +34,16 @@ class ActView(AuditView):
     message: str = ""
     hash: str = Field(description="SHA-256 over the hash before and all of this.")
 
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Return a row as the API shows it."""
+        return cls(seq=entry.seq, hash=entry.hash, **dataclasses.asdict(entry.act))
+
+    @property
+    def entry(self) -> Entry:
+        """The row that is shown."""
+        return Entry(self.seq, Act(**self.model_dump(exclude={"seq", "hash"})), self.hash)
+
 
 class ActPage(AuditView):
     """Acts, newest first."""
@@ -54,3 +68,15 @@ class AuditVerdict(AuditView):
     last: int = Field(description="Number of the last that is right.")
     hash: str = Field(description="Its hash: keep it elsewhere, and compare later.")
     findings: tuple[AuditFinding, ...] = ()
+
+    @classmethod
+    def of(cls, found: Verdict) -> Self:
+        """Return a verdict as the API shows it."""
+        return cls(
+            ok=not found.findings,
+            rows=found.rows,
+            first=found.first,
+            last=found.head.seq,
+            hash=found.head.hash,
+            findings=tuple(AuditFinding(seq=e.seq, message=e.message) for e in found.findings),
+        )

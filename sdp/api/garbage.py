@@ -3,12 +3,15 @@
 from fastapi import APIRouter
 
 from sdp.api import node_views
-from sdp.api.ports import Plane
+from sdp.api.audit import requested
+from sdp.api.people import Asking
+from sdp.api.ports import Ports
 
 
-def router(plane: Plane) -> APIRouter:
+def router(ports: Ports) -> APIRouter:
     """Return the routes about what is cleaned up."""
     routes = APIRouter(tags=["nodes"])
+    plane, audit = ports.plane, ports.audit
 
     @routes.get("/gc")
     async def list_garbage() -> node_views.Garbage:
@@ -16,8 +19,10 @@ def router(plane: Plane) -> APIRouter:
         return plane.garbage()
 
     @routes.post("/gc", status_code=202)
-    async def collect_garbage() -> node_views.Garbage:
+    async def collect_garbage(asking: Asking) -> node_views.Garbage:
         """Have them removed now; what somebody wants again meanwhile stays."""
-        return plane.collect()
+        found = plane.collect()
+        await requested(audit, asking, "gc")
+        return found
 
     return routes

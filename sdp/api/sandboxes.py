@@ -7,9 +7,11 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from sdp.api import views
+from sdp.api.audit import requested
 from sdp.api.people import Asking
 from sdp.api.ports import Journal, Plane, Ports
 from sdp.api.problems import ProblemError, missing
+from sdp.reconciler.audit import Auditor
 from sdp.spec.load import tree_of
 from sdp.spec.resolve import problems
 from sdp.spec.select import Selection, sandboxes
@@ -61,7 +63,7 @@ def router(ports: Ports) -> APIRouter:
     routes = APIRouter(tags=["sandboxes"])
     _reading(routes, ports.plane, ports.journal)
     _checking(routes, ports.plane)
-    _asking(routes, ports.plane)
+    _asking(routes, ports.plane, ports.audit)
     return routes
 
 
@@ -141,30 +143,45 @@ def _checking(routes: APIRouter, plane: Plane) -> None:
         return await plane.preview(body.files, selection, body.allow_deletes, asking.person)
 
 
-def _asking(routes: APIRouter, plane: Plane) -> None:
+def _asking(routes: APIRouter, plane: Plane, audit: Auditor) -> None:
     @routes.post("/sandboxes/{name}/cancel")
-    async def cancel(name: str, body: PartRequest | None = None) -> views.Cancelled:
+    async def cancel(
+        name: str, asking: Asking, body: PartRequest | None = None
+    ) -> views.Cancelled:
         """End what is being brought about, and keep it so until a sync or another version."""
-        return await plane.cancel(*_part(plane, name, body))
+        part = _part(plane, name, body)
+        made = await plane.cancel(*part)
+        await requested(audit, asking, "cancel", *part)
+        return made
 
     @routes.post("/sandboxes/{name}/restart", status_code=202)
-    async def restart(name: str, body: PartRequest | None = None) -> views.RestartRequested:
+    async def restart(
+        name: str, asking: Asking, body: PartRequest | None = None
+    ) -> views.RestartRequested:
         """Stop a sandbox's containers and start them again; 409 where it sleeps."""
-        return plane.restart(*_part(plane, name, body))
+        part = _part(plane, name, body)
+        made = plane.restart(*part)
+        await requested(audit, asking, "restart", *part)
+        return made
 
     @routes.post("/sandboxes/{name}/update")
-    async def update(name: str, body: PartRequest | None = None) -> views.Updated:
+    async def update(name: str, asking: Asking, body: PartRequest | None = None) -> views.Updated:
         """Let in the newest commits of branches that are followed by hand; 409 where none is."""
-        return await plane.update(*_part(plane, name, body))
+        part = _part(plane, name, body)
+        made = await plane.update(*part)
+        await requested(audit, asking, "update", *part)
+        return made
 
     @routes.post("/sandboxes/{name}/sync", status_code=202)
-    async def sync(name: str) -> views.SyncRequested:
+    async def sync(name: str, asking: Asking) -> views.SyncRequested:
         """Look at a sandbox afresh, and try again what failed; 409 where it has expired."""
         known = _known(plane, name)
         if known.lifecycle.state == "EXPIRED":
             fix = f"wake it: sdp extend {known.name}"
             raise ProblemError(409, "expired", "Can't sync", known.health_message, fix)
-        return views.SyncRequested(sandbox=known.name, nonce=plane.sync(known.name))
+        made = views.SyncRequested(sandbox=known.name, nonce=plane.sync(known.name))
+        await requested(audit, asking, "sync", known.name)
+        return made
 
 
 def _problems(files: dict[str, str]) -> tuple[views.Problem, ...]:

@@ -131,6 +131,22 @@ class Client:
         """Ask for something, and return the answer."""
         return self._parsed(self._request("POST", path, body=body), model)
 
+    def lines(self, path: str, query: Mapping[str, str]) -> Generator[str, None, None]:
+        """Yield the lines of a long answer as they come."""
+        try:
+            with self._http.stream("GET", path, params=query) as response:
+                if response.is_error:
+                    response.read()
+                    raise self._problem(response)
+                yield from response.iter_lines()
+        except httpx2.ConnectError as error:
+            raise self._away(error) from error
+        except httpx2.TransportError as error:
+            raise ClientError(
+                f"the control plane at {self.url} ended its answer: {error}",
+                "run it again: it goes on where it was",
+            ) from error
+
     def follow(
         self, path: str, cursor: str = "", deadline: float | None = None
     ) -> Generator[Message, None, None]:

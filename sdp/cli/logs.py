@@ -12,12 +12,11 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from sdp import clock
 from sdp.api.views import ContainerLine, DeploymentPage, LogLineView
 from sdp.cli import context as cli
 from sdp.cli import watch
 from sdp.cli.client import Client, ClientError, Message
-from sdp.spec.quantities import duration
+from sdp.cli.moments import moment
 
 LAST = 200
 """Lines of a container that are shown when nothing else is asked for."""
@@ -91,7 +90,9 @@ def logs(  # noqa: PLR0913 -- a command's options
     `sdp logs qa-login-error/account --grep 'HTTP 5..' -i`; `sdp logs d-07b8461130 -f`;
     `sdp logs qa-login-error/account --build`.
     """
-    wanted = Wanted(follow, _since(since), tail, _pattern(grep, ignore_case=ignore_case), as_json)
+    wanted = Wanted(
+        follow, moment(since, "--since"), tail, _pattern(grep, ignore_case=ignore_case), as_json
+    )
     with cli.failures():
         client = cli.client(context)
         sandbox, slash, service = target.partition("/")
@@ -210,16 +211,3 @@ def _pattern(text: str | None, *, ignore_case: bool) -> re.Pattern[str] | None:
         return re.compile(text, flags)
     except re.error:
         return re.compile(re.escape(text), flags)
-
-
-def _since(text: str | None) -> datetime.datetime | None:
-    """Return the moment that is meant; one without a zone is this machine's."""
-    if text is None:
-        return None
-    with contextlib.suppress(ValueError, OverflowError):
-        return clock.now() - duration(text)
-    try:
-        return datetime.datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError) as error:
-        said = f"expected 10m, 2h, 1d, or a time such as 2026-11-25T10:00, found {text!r}"
-        raise typer.BadParameter(said, param_hint="--since") from error

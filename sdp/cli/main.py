@@ -12,6 +12,7 @@ from typing_extensions import override
 from sdp.api.app import VERSION
 from sdp.cli import (
     ask,
+    audit,
     edit,
     env,
     follow,
@@ -130,6 +131,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "ports": ports.ports,
         "quotas": quotas,
         "doctor": doctor,
+        "audit": audit.app,
     },
     "Act": {
         "sync": ask.sync,
@@ -157,10 +159,12 @@ def _listed(text: str) -> str:
     return "".join((head, "\n\nExamples:\n", *lines, gap, rest)) if found else text
 
 
-for each in (app, template.app, env.app, nodes.app):
+for each in (app, template.app, env.app, nodes.app, audit.app):
     for one in each.registered_commands:
         one.epilog = cli.EXIT_CODES
         one.help = _listed(inspect.getdoc(one.callback) or "")
+audit.app.info.epilog = cli.EXIT_CODES
+audit.app.info.help = _listed(inspect.getdoc(audit.audit) or "")
 
 
 def main() -> None:

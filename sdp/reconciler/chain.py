@@ -13,6 +13,7 @@ from typing import Final
 from sdp.reconciler.audit import Act
 from sdp.spec.roles import ITSELF
 
+_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Act))
 LONGEST: Final = 1_000
 """Characters of one field that are kept; the rest is cut."""
 
@@ -104,8 +105,8 @@ def resume(
         missing = _missing(last.seq + 1, anchor.seq)
         message = f"{missing}: the database was lost, or is an older one"
         return anchor, _broken(message, anchor.hash, now)
-    if anchor.seq and named not in {anchor.hash, ""}:
-        message = f"row {anchor.seq} is another than the one that was written"
+    if anchor.seq and named != anchor.hash:
+        message = f"row {anchor.seq} is not the one that was written"
         return last, _broken(message, anchor.hash, now)
     return None
 
@@ -134,9 +135,8 @@ def verify(entries: Iterable[Entry], start: Head | None, anchor: Head | None) ->
     if anchor is not None and anchor.seq > last.seq:
         missing = _missing(last.seq + 1, anchor.seq)
         findings.append(Finding(last.seq + 1, f"{missing}: the anchor names the last of them"))
-    elif anchor is not None and named not in {anchor.hash, ""}:
-        message = "it is another than the one that the anchor names"
-        findings.append(Finding(anchor.seq, message))
+    elif anchor is not None and anchor.seq and named != anchor.hash:
+        findings.append(Finding(anchor.seq, "it is not the one that the anchor names"))
     return Verdict(rows, first, last, tuple(findings))
 
 
@@ -156,7 +156,7 @@ def _fault(last: Head, entry: Entry) -> str:
 def _link(before: str, seq: int, act: Act) -> str:
     """Return the SHA-256 of the hash before and the row as canonical JSON, in hex."""
     at = act.at.astimezone(datetime.UTC).isoformat(timespec="microseconds")
-    row = {**dataclasses.asdict(act), "at": at, "seq": seq}
+    row = {**{name: getattr(act, name) for name in _FIELDS}, "at": at, "seq": seq}
     canonical = json.dumps(row, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{before}{canonical}".encode()).hexdigest()
 
@@ -179,7 +179,10 @@ def _plain(act: Act) -> Act:
 
 
 def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else "\ufffd" for each in text[:LONGEST])
+    text = text[:LONGEST]
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def _broken(message: str, anchored: str, now: datetime.datetime) -> Act:

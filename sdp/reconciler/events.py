@@ -11,7 +11,7 @@ from sdp.protocol.actions import Gate, Restart, Route, StartGateway, StartServic
 from sdp.protocol.frames import Noticed, StageEvent
 from sdp.reconciler.draft import Drift, Plan, Planned
 from sdp.reconciler.expiry import Deadline, Turn
-from sdp.reconciler.history import Attempt
+from sdp.reconciler.history import Attempt, Failure
 from sdp.reconciler.updates import Update
 
 
@@ -52,8 +52,18 @@ def of_notice(notice: Noticed) -> Event:
     return Event(notice.at, "NOTICED", *about, reason=notice.reason, message=notice.message)
 
 
-def of_success(planned: Planned, deployment: str, now: datetime.datetime) -> Event | None:
-    """Return the event of an action that succeeded, where people follow such."""
+def of_success(
+    planned: Planned, deployment: str, whose: Mapping[str, JsonValue], now: datetime.datetime
+) -> Event | None:
+    """Return the event of an action that succeeded, where people follow such.
+
+    Args:
+        planned: the action.
+        deployment: what it is part of, if of one.
+        whose: who is behind it, and in which environment.
+        now: when.
+    """
+    data: Mapping[str, JsonValue] = {}
     match planned.action:
         case StartService(container=spec) | StartGateway(container=spec):
             kind, message = "CONTAINER_STARTED", f"{spec.name} on port {spec.host_port}"
@@ -62,10 +72,30 @@ def of_success(planned: Planned, deployment: str, now: datetime.datetime) -> Eve
         case Restart():
             kind, message = "RESTARTED", planned.service
         case Route(key=key, url=url):
-            kind, message = "ROUTE_CHANGED", f"{key} → {url or planned.cause.after or 'OCP'}"
+            wanted = url or planned.cause.after or "OCP"
+            kind, message = "ROUTE_CHANGED", f"{key} → {wanted}"
+            data = {**whose, "from": planned.cause.before or "OCP", "to": wanted}
         case _:
             return None
-    return Event(now, kind, planned.sandbox, planned.service, deployment, message=message)
+    about = (planned.sandbox, planned.service, deployment)
+    return Event(now, kind, *about, message=message, data=data)
+
+
+def of_failure(
+    kind: str, failure: Failure, deployment: str, whose: Mapping[str, JsonValue]
+) -> Event:
+    """Return the event of an action that failed.
+
+    Args:
+        kind: whether a deployment failed so, or something else.
+        failure: how, and the how many-th time.
+        deployment: what it is part of, if of one.
+        whose: who is behind it, where a deployment ended so.
+    """
+    about = (failure.attempt.sandbox, failure.attempt.service, deployment)
+    lines: list[JsonValue] = [*failure.lines]
+    data = {**whose, "attempt": failure.count, "fix": failure.fix, "lines": lines}
+    return Event(failure.at, kind, *about, failure.reason, failure.message, data)
 
 
 def of_cancel(attempt: Attempt, deployment: str, now: datetime.datetime) -> Event:

@@ -14,8 +14,19 @@ from sdp.reconciler.steady import Moved
 class Journal(Protocol):
     """What the loop needs to have remembered."""
 
-    async def append(self, happened: Sequence[Event]) -> None:
-        """Append events."""
+    async def append(
+        self,
+        happened: Sequence[Event],
+        records: Sequence[Deployment | Failure] = (),
+        judged: str = "",
+    ) -> None:
+        """Append events with what they say to the audit, as one.
+
+        Args:
+            happened: what happened.
+            records: what changed so.
+            judged: the commit up to which they tell what came of commits; "" is as before.
+        """
 
     async def put_deployment(self, deployment: Deployment) -> None:
         """Record a deployment as it is now."""
@@ -46,9 +57,6 @@ class Journal(Protocol):
 
     async def judged(self) -> str:
         """Return the commit of the config repo that was told last; "" for none."""
-
-    async def put_judged(self, commit: str) -> None:
-        """Record it."""
 
     async def leases(self) -> Sequence[Lease]:
         """Return all leases."""

@@ -85,10 +85,14 @@ UNTOLD: Final = Life()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lives:
-    """What git says of all sandboxes, by lower-cased name, as of the revision ``seen``."""
+    """What git says of all sandboxes, by lower-cased name, as of the revision ``seen``.
+
+    ``newest`` is the commit of that revision.
+    """
 
     seen: str = ""
     of: Mapping[str, Life] = dataclasses.field(default_factory=lambda: types.MappingProxyType({}))
+    newest: LastChange | None = None
 
 
 NO_LIVES: Final = Lives()
@@ -188,11 +192,13 @@ class _Walk:
         self._changed: dict[str, LastChange] = {}
         self._began: dict[str, dict[str, LastChange]] = {name: {} for name in self.rest}
         self._later: Moment | None = None
+        self._newest: LastChange | None = None
         self._tree: Tree = _Specs(tree.platform, tree.sandboxes, tree.templates, {})
 
     def visit(self, moment: Moment) -> None:
         """Take the next older commit: what differs from the later one, the later one made so."""
         later, self._later = self._later, moment
+        self._newest = self._newest or moment.change
         if later is None or later.files is moment.files:
             return
         differing = {path for path, _ in later.files.items() ^ moment.files.items()}
@@ -243,7 +249,7 @@ class _Walk:
                 self._changed.setdefault(name, self._later.change)
                 self._settle(name, self.rest[name], self._later.change)
         found = {n: Life(self._changed.get(n), began) for n, began in self._began.items()}
-        return Lives(self._seen, found)
+        return Lives(self._seen, found, self._newest)
 
 
 class _Specs(Tree):

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 
 import structlog
 from dulwich.errors import NotGitRepository
+from pydantic import JsonValue
 
 from sdp import clock
 from sdp.protocol.actions import Action, RemoveRelease
@@ -58,7 +59,7 @@ from sdp.reconciler.desired import Desired, Revision, desire
 from sdp.reconciler.dispatch import Dispatcher, InFlight, ready, superseded
 from sdp.reconciler.events import Event
 from sdp.reconciler.garbage import Garbage
-from sdp.reconciler.history import Attempt
+from sdp.reconciler.history import Attempt, Failure
 from sdp.reconciler.journal import Journal
 from sdp.reconciler.lifecycle import Lives, lives
 from sdp.reconciler.loans import Loans
@@ -447,9 +448,9 @@ class Reconciler:
         trees, desired, told = await asyncio.to_thread(self._load, head.revision, known)
         self._memory.lives = told
         happened, changed = self._memory.apply(trees, desired, self._now())
+        self._memory.caused(changed, known)
         happened += await self._judged(head.revision)
-        await self._journal.append(happened)
-        await self._journal.put_judged(head.revision)
+        await self._journal.append(happened, judged=head.revision)
         self._touch(None)
         await self._refresh(changed)
 
@@ -623,9 +624,7 @@ class Reconciler:
                 await self._journal.put_snapshot(taken)
                 self._memory.snapshots.kept(taken)
             ended, happened = self._memory.end(name, whole)
-            for deployment in ended:
-                await self._journal.put_deployment(deployment)
-            await self._journal.append(happened)
+            await self._journal.append(happened, ended)
             if self._memory.gone(name):
                 await self._journal.forget(name)
 
@@ -641,7 +640,8 @@ class Reconciler:
         match result.outcome:
             case Succeeded():
                 self._memory.succeeded(flight.planned)
-                told = events.of_success(flight.planned, flight.deployment, self._now())
+                whose = self._memory.whose(flight.planned)
+                told = events.of_success(flight.planned, flight.deployment, whose, self._now())
                 await self._journal.append([told] if told else [])
             case Failed() as failed:
                 await self._failed(flight, failed)
@@ -660,27 +660,18 @@ class Reconciler:
                 continue
             failure = history.failed(before, attempt, outcome, self._now(), jitter)
             self._memory.fail(failure)
-            await self._journal.put_failure(failure)
             deployment = self._memory.deployments.get(causes(planned))
-            kind = "DEPLOY_FAILED" if planned.action.kind in deployments.STEPS else "ACTION_FAILED"
+            records: list[Deployment | Failure] = [failure]
+            whose: Mapping[str, JsonValue] = {}
             if deployment is not None and deployment.status != "RUNNING":
                 deployment = deployments.broken(deployment, outcome, self._now())
                 self._memory.put(deployment)
-                await self._journal.put_deployment(deployment)
-            await self._journal.append(
-                [
-                    Event(
-                        self._now(),
-                        kind,
-                        planned.sandbox,
-                        planned.service,
-                        deployment.id if deployment else "",
-                        outcome.reason,
-                        outcome.message,
-                        {"fix": outcome.fix, "lines": list(outcome.lines)},
-                    )
-                ]
-            )
+                records.append(deployment)
+                whose = self._memory.whose(deployment)
+            kind = "DEPLOY_FAILED" if planned.action.kind in deployments.STEPS else "ACTION_FAILED"
+            about = deployment.id if deployment else ""
+            told = events.of_failure(kind, failure, about, whose)
+            await self._journal.append([told], records)
 
     async def _stage(self, stage: StageEvent) -> None:
         found = next(

@@ -14,6 +14,7 @@ from pydantic import JsonValue, TypeAdapter
 from sdp.protocol.frames import Hello, Sample
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import (
+    attribution,
     cancel,
     deployments,
     desired,
@@ -26,6 +27,7 @@ from sdp.reconciler import (
 )
 from sdp.reconciler import observed as observation
 from sdp.reconciler.admission import admission
+from sdp.reconciler.attribution import Attribution
 from sdp.reconciler.cancel import Cancellation
 from sdp.reconciler.credentials import NO_LENDERS, Lenders
 from sdp.reconciler.departure import Departure
@@ -39,7 +41,7 @@ from sdp.reconciler.events import Event
 from sdp.reconciler.expiry import Ages
 from sdp.reconciler.guard import Word
 from sdp.reconciler.history import Attempt, Chosen, Failure, History
-from sdp.reconciler.lifecycle import NO_LIVES
+from sdp.reconciler.lifecycle import NO_LIVES, Lives
 from sdp.reconciler.observed import Observed, Skew
 from sdp.reconciler.plan import plan
 from sdp.reconciler.ports import Lease, rebuild
@@ -48,6 +50,7 @@ from sdp.reconciler.snapshots import Newest, Snapshot
 from sdp.reconciler.status import SandboxStatus, status, turns_at
 from sdp.reconciler.steady import Moved
 from sdp.reconciler.updates import Look
+from sdp.spec.models import Roles
 from sdp.spec.tree import Problem, Tree
 
 PATIENCE: Final = 20
@@ -92,6 +95,7 @@ class Memory:
         self.snapshots = Newest()
         self._admission: Admission = NO_QUOTAS
         self._moved: frozenset[str] = frozenset()
+        self._behind: Attribution = {}
 
     # What is told.
 
@@ -451,7 +455,28 @@ class Memory:
             ended = list(deployments.settled(made, difference, known, whole.now))
         for each in ended:
             self.put(each)
-        return ended, [_ended(each, whole.now) for each in ended]
+        happened = [_ended(each, self.whose(each), whole.now) for each in ended]
+        if made is None or made.empty:
+            self._behind = {k: each for k, each in self._behind.items() if k != name}
+        return ended, happened
+
+    def caused(self, changed: Iterable[str], before: Lives) -> None:
+        """Take who made sandboxes other than they were, as of the lives before."""
+        platform = self.desired.platform
+        roles = platform.roles if platform else Roles()
+        self._behind = attribution.attribute(self._behind, changed, before, self.lives, roles)
+
+    def whose(self, about: Planned | Deployment) -> dict[str, JsonValue]:
+        """Return who is behind what is done for a sandbox, and what it is about."""
+        meant = self.desired.sandboxes.get(about.sandbox.lower())
+        data: dict[str, JsonValue] = {
+            "user": attribution.behind(self._behind, about.sandbox),
+            "environment": meant.environment if meant else "",
+        }
+        if isinstance(about, Deployment):
+            fields = (about.repository, about.branch, about.commit)
+            data |= dict(zip(("repository", "branch", "commit"), fields, strict=True))
+        return data
 
     def gone(self, name: str) -> bool:
         """Forget a sandbox that is neither desired nor observed; tell whether there was one."""
@@ -561,8 +586,8 @@ def _problem(problem: Problem, now: datetime.datetime) -> Event:
     return Event(now, "SPEC_PROBLEM", reason=problem.severity, message=str(problem))
 
 
-def _ended(deployment: Deployment, now: datetime.datetime) -> Event:
+def _ended(deployment: Deployment, whose: dict[str, JsonValue], now: datetime.datetime) -> Event:
     kind = "DEPLOYED" if deployment.status == "RUNNING" else "DEPLOY_STOPPED"
     about = (deployment.sandbox, deployment.service, deployment.id)
     commit = f"{deployment.branch} @ {deployment.commit[:7]}".removeprefix(" @ ")
-    return Event(now, kind, *about, deployment.reason, commit)
+    return Event(now, kind, *about, deployment.reason, commit, whose)

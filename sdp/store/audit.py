@@ -1,5 +1,6 @@
 """The audit's statements: rows are added and read; nothing here changes or removes one."""
 
+import asyncio
 import dataclasses
 import datetime
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_,
 from sdp.reconciler import chain
 from sdp.reconciler.audit import Act, Wanted
 from sdp.reconciler.chain import ORIGIN, Entry, Head, Page, Verdict
+from sdp.reconciler.restraint import Known, restrain
 from sdp.store.anchor import Anchor
 from sdp.store.database import Database
 from sdp.store.tables import audit
@@ -28,10 +30,16 @@ class Audit:
         self._database = database
         self._anchor = anchor
         self._record = record
+        self._refused: Known = {}
+        self._verifying = asyncio.Lock()
 
     async def record(self, acts: Sequence[Act]) -> None:
-        """Add acts, for good; when it returned, they are on disk."""
-        await self._record(acts)
+        """Add acts, for good; when it returned, they are on disk. A flood of refusals is summed."""
+        written: list[Act] = []
+        for each in acts:
+            self._refused, told = restrain(self._refused, each)
+            written += told
+        await self._record(written)
 
     async def page(self, wanted: Wanted, limit: int, before: int = 0) -> Page:
         """Return acts, newest first, from those before a number; 0: from the newest."""
@@ -50,9 +58,10 @@ class Audit:
         def work(connection: Connection) -> Verdict:
             return chain.verify(_all(connection), ORIGIN, anchor)
 
-        # Before the rows: those that are added meanwhile are ahead of it, which is right.
-        anchor = await self._database.on_writer(self._anchor.read)
-        return await self._database.read(work)
+        async with self._verifying:  # one reader's thread is enough for all who ask
+            # Before the rows: those that are added meanwhile are ahead of it, which is right.
+            anchor = await self._database.on_writer(self._anchor.read)
+            return await self._database.read(work)
 
 
 def append(connection: Connection, acts: Sequence[Act]) -> Head:

@@ -6,9 +6,17 @@ A cache of history: deleted, what matters is rebuilt from git, labels and report
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+import types
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
-from typing import TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 
 import structlog
 from sqlalchemy import Connection
@@ -43,6 +51,7 @@ from sdp.store.values import (
 
 _PAGE = 500
 _BATCH = 500
+_NO_META: Final[Mapping[str, str]] = types.MappingProxyType({})
 
 T = TypeVar("T")
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -113,11 +122,26 @@ class Store:
                     feed.close()
 
     async def append(
-        self, events: Sequence[NewEvent], acts: Sequence[Act] = ()
+        self,
+        events: Sequence[NewEvent],
+        acts: Sequence[Act] = (),
+        kept: Sequence[Deployment | Failure] = (),
+        meta: Mapping[str, str] = _NO_META,
     ) -> tuple[Event, ...]:
-        """Append to the journal, with what the audit is told; return the events' numbers too."""
+        """Append to the journal, and return the events with their numbers.
+
+        Args:
+            events: what happened.
+            acts: what of it the audit is told.
+            kept: what changed so.
+            meta: values to keep, by their keys.
+        """
 
         def work(write: _Write) -> tuple[Event, ...]:
+            for each in kept:
+                _keep(write, each)
+            for key, value in meta.items():
+                records.set_meta(write.connection, key, value)
             write.record(acts)
             return write.append(events)
 
@@ -125,7 +149,8 @@ class Store:
 
     async def record(self, acts: Sequence[Act]) -> None:
         """Add to the audit, for good."""
-        await self._write(lambda write: write.record(acts))
+        if acts:
+            await self._write(lambda write: write.record(acts))
 
     async def events(
         self,
@@ -349,21 +374,29 @@ class Store:
         match effect:
             case NewEvent():
                 write.append([effect])
-            case Deployment():
-                deployments.upsert(write.connection, effect)
+            case Deployment() | Failure():
+                _keep(write, effect)
             case StageEvent():
                 deployments.set_stage(write.connection, effect)
             case LogLines():
                 batch = logfile.Batch(effect.stage, effect.at, effect.lines)
                 self.logs.write(effect.deployment, batch, mark)
-            case Failure():
-                records.put_failure(write.connection, effect)
             case Cleared():
                 records.clear_failures(write.connection, effect.sandbox, effect.service)
             case Applied():
                 records.set_applied(write.connection, effect)
             case _:
                 assert_never(effect)
+
+
+def _keep(write: _Write, record: Deployment | Failure) -> None:
+    match record:
+        case Deployment():
+            deployments.upsert(write.connection, record)
+        case Failure():
+            records.put_failure(write.connection, record)
+        case _:
+            assert_never(record)
 
 
 def _identify(database: Database, anchor: Anchor) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from typing_extensions import override
 
+from sdp.reconciler.acts import acts_of
+from sdp.reconciler.audit import Act
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Choice, Failure, History
@@ -19,6 +21,7 @@ class FakeJournal(Journal):
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.acts: list[Act] = []
         self.put: dict[str, Deployment] = {}
         self.held: list[Lease] = []
         self.applied: dict[tuple[str, str], str] = {}
@@ -40,8 +43,21 @@ class FakeJournal(Journal):
         return [each for each in self.events if each.kind == kind]
 
     @override
-    async def append(self, happened: Sequence[Event]) -> None:
+    async def append(
+        self,
+        happened: Sequence[Event],
+        records: Sequence[Deployment | Failure] = (),
+        judged: str = "",
+    ) -> None:
+        self.last_judged = judged or self.last_judged
+        for each in records:
+            match each:
+                case Deployment():
+                    await self.put_deployment(each)
+                case Failure():
+                    await self.put_failure(each)
         self.events.extend(happened)
+        self.acts.extend(act for event in happened for act in acts_of(event))
         async with self._news:
             self._news.notify_all()
 
@@ -92,10 +108,6 @@ class FakeJournal(Journal):
     @override
     async def judged(self) -> str:
         return self.last_judged
-
-    @override
-    async def put_judged(self, commit: str) -> None:
-        self.last_judged = commit
 
     @override
     async def leases(self) -> Sequence[Lease]:

@@ -39,6 +39,15 @@ BAD = (
     ("ports", ["ports", "--node", "nowhere"], 1, "nowhere"),
     ("quotas", ["quotas", "--nope"], 64, "No such option"),
     ("doctor", ["doctor", "--nope"], 64, "No such option"),
+    ("audit", ["audit", "--kind", "nope"], 64, "--kind"),
+    ("audit", ["audit", "--since", "soon"], 64, "--since"),
+    ("audit", ["audit", "-n", "0"], 64, "-n"),
+    ("audit", ["audit", "--user", "sari", "verify"], 64, "audit verify takes no --user"),
+    ("audit export", ["audit", "export", "--since", "soon"], 64, "--since"),
+    ("audit export", ["audit", "export", "-o", "CLONE/platform.yaml"], 1, "is no act"),
+    ("audit verify", ["audit", "verify", "--file", "nowhere"], 64, "does not exist"),
+    ("audit verify", ["audit", "verify", "--file", "CLONE/platform.yaml"], 1, "platform.yaml:1"),
+    ("audit verify", ["audit", "verify", "--anchor", "x"], 64, "expected NUMBER:HASH"),
     ("sync", ["sync", "NOBODY"], 1, "no sandbox"),
     ("sync", ["sync", "QA-ONE", "--timeout", "soon"], 64, "--timeout"),
     ("restart", ["restart", "NOBODY"], 1, "no sandbox"),
@@ -116,18 +125,20 @@ BAD = (
     ("env keygen", ["env", "keygen", "-o", "CLONE/platform.yaml"], 1, "is there already"),
     ("env rotate", ["env", "rotate", "nope", "-C", "CLONE"], 1, "names nobody to encrypt for"),
 )  # fmt: skip
-SILENT = {"schema", "serve", "agent"}
-"""Commands without ``--json``: a schema is JSON, and the others print nothing."""
+SILENT = {"schema", "serve", "agent", "audit export"}
+"""Commands without ``--json``: what they print is JSON, or nothing."""
 
 
-def commands() -> dict[str, TyperCommand]:
-    """Return every command, by its words."""
+def commands() -> dict[str, TyperCommand | TyperGroup]:
+    """Return every command, by its words; a group that does something by itself is one."""
 
-    def below(group: object, *words: str) -> Iterator[tuple[str, TyperCommand]]:
+    def below(group: object, *words: str) -> Iterator[tuple[str, TyperCommand | TyperGroup]]:
         if not isinstance(group, TyperGroup):
             assert isinstance(group, TyperCommand)
             yield " ".join(words), group
             return
+        if group.invoke_without_command:
+            yield " ".join(words), group
         for name, each in group.commands.items():
             yield from below(each, *words, name)
 

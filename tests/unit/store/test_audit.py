@@ -2,7 +2,10 @@
 
 import datetime
 import json
+import signal
 import sqlite3
+import subprocess  # noqa: TID251 - a kill needs a process
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,7 +178,7 @@ async def test_a_chain_that_was_written_anew_is_found_by_its_anchor(tmp_path):
         await store.record([act(user="mallory")] * 8)
         (forged / "trust/audit.head").write_bytes((mine / "trust/audit.head").read_bytes())
         assert [each.seq for each in (await store.audit.verify()).findings] == [5]
-    assert await found(forged) == [(9, "row 5 is another than the one that was written")]
+    assert await found(forged) == [(9, "row 5 is not the one that was written")]
 
 
 async def test_a_removed_or_torn_anchor_is_told(tmp_path):
@@ -192,3 +195,56 @@ async def test_retention_leaves_the_audit_alone(tmp_path):
     async with Store.open(tmp_path) as store:
         await store.prune(NOW + datetime.timedelta(days=1000))
         assert await numbers(store, Wanted()) == [5, 4, 3, 2, 1]
+
+
+async def test_a_flood_of_refusals_is_kept_as_few_rows_that_say_how_many_it_was(tmp_path):
+    refused = act(kind="REFUSAL", status="refused", address="10.0.0.7")
+    async with Store.open(tmp_path) as store:
+        await store.audit.record([refused] * 1_000)
+        await store.audit.record([act(60, kind="REFUSAL", status="refused", address="10.0.0.7")])
+        newest = await store.audit.page(Wanted(), 2)
+        assert [each.seq for each in newest.entries] == [62, 61]
+        assert newest.entries[1].act.message.startswith("940 more")
+
+
+async def test_an_anchor_that_cannot_be_written_is_made_up_for_with_the_next_act(tmp_path):
+    new = tmp_path / "trust/audit.new"
+    async with Store.open(tmp_path) as store:
+        new.mkdir()
+        await store.record([act(1)])
+        assert json.loads((tmp_path / "trust/audit.head").read_text())["seq"] == 0
+        new.rmdir()
+        await store.record([act(2)])
+        assert json.loads((tmp_path / "trust/audit.head").read_text())["seq"] == 2
+        assert not (await store.audit.verify()).findings
+
+
+WRITER = """
+import asyncio, pathlib, sys
+from sdp.reconciler.audit import Wanted
+from sdp.store.store import Store
+from tests.unit.store.test_audit import act
+async def main():
+    async with Store.open(pathlib.Path(sys.argv[1])) as store:
+        while True:
+            await store.record([act(message="a"), act(message="b")])
+            print((await store.audit.page(Wanted(), 1)).entries[0].seq, flush=True)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.timeout(30)
+async def test_a_kill_at_any_moment_is_no_finding_and_loses_nothing_that_was_told(tmp_path):
+    told = 0
+    for enough in (10, 24, 40):
+        command = [sys.executable, "-c", WRITER, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:  # noqa: ASYNC220 - it is waited for by its lines
+            assert writer.stdout is not None
+            while told < enough:
+                told = int(writer.stdout.readline())
+            writer.send_signal(signal.SIGKILL)
+            told = max([told, *map(int, writer.stdout.read().split())])
+        seen = await verdict(tmp_path)
+        assert not seen.findings
+        assert seen.rows >= told
+        assert seen.rows % 2 == 0
