@@ -4,6 +4,7 @@ from sdp import clock, durable
 from sdp.agent import greeting, main
 from sdp.agent.accounts import Accounts
 from sdp.agent.activity import AccessLogs
+from sdp.agent.allowed import Allowed
 from sdp.agent.apache import ApacheGateways
 from sdp.agent.config import AgentConfig
 from sdp.agent.containers import Place
@@ -67,7 +68,12 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
     for folder in (caches, state / "copies", state / "access", config.images_folder):
         folder.mkdir(parents=True, exist_ok=True)
     limits = config.limits
-    shop = Workshop(caches, limits.build_timeout, limits.build_memory, words=limits.build_words)
+    shop = Workshop(
+        caches,
+        limits.build_timeout,
+        limits.build_memory,
+        words=config.allow.go_flags | config.allow.go_environment,
+    )
     engine = DockerEngine(config.docker, config.instance, config.node)
     opener = Opener()
     accounts = Accounts(opener, ServiceCredential(config.credentials))
@@ -96,6 +102,7 @@ def _parts(config: AgentConfig, version: str, journal: Journal) -> main.Parts:
         seals=Seals(key_file, state),
         facts=Facts(engine, state, config.images_folder, key_file),
         access=AccessLogs(state / "access", state / "activity.json", clock.now),
+        allowed=Allowed(config.allow.images, *config.allow.ports),
         logins=Checker(repositories, opener),
         poll_seconds=config.poll_seconds,
     )

@@ -15,10 +15,13 @@ from pydantic import (
     ValidationError,
 )
 
+from sdp.agent.allowed import FIRST_PORT, LAST_PORT
+
 CONTROL_PLANE = "ws://127.0.0.1:3452/ws/agent"
 DOCKER = "unix:///var/run/docker.sock"
 
 _AMOUNT = re.compile(r"([1-9][0-9]{0,8})([KMG])i?B?")
+_RANGE = re.compile(r"(\d{1,5})-(\d{1,5})")
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _LARGEST_FILE = 256 << 10
 
@@ -34,6 +37,13 @@ def _bytes(value: object) -> object:
             raise ValueError("expected an amount such as 512MB or 2GB")
         return int(match[1]) * _UNITS[match[2]]
     return value
+
+
+def _ports(value: object) -> object:
+    match = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 0 < int(match[1]) <= int(match[2]) <= LAST_PORT:
+        raise ValueError("expected a range of ports such as 8080-9999")
+    return int(match[1]), int(match[2])
 
 
 def _path(value: object) -> object:
@@ -57,6 +67,7 @@ Words = Annotated[
     frozenset[str],
     BeforeValidator(lambda told: frozenset(told) if isinstance(told, list) else told),
 ]
+Ports = Annotated[tuple[int, int], BeforeValidator(_ports)]
 AbsolutePath = Annotated[Path, BeforeValidator(_path), AfterValidator(_absolute)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
@@ -73,9 +84,24 @@ class Limits(Model):
     builds: int = Field(2, ge=1, le=64, description="Builds at the same time.")
     build_memory: Bytes = Field(2 << 30, description="Memory of one build: 2GB; 0: no bound.")
     build_timeout: float = Field(1800.0, gt=0, description="Seconds that one build may take.")
-    build_words: Words = Field(
-        frozenset(),
-        description="Flags and variables that recipes may give to go, beyond the harmless ones.",
+
+
+class Allow(Model):
+    """What this agent does beyond what is harmless, whatever it is told."""
+
+    images: Words | None = Field(
+        None,
+        description="Images that containers may be of, * is anything; else all that are there.",
+    )
+    ports: Ports = Field(
+        (FIRST_PORT, LAST_PORT),
+        description="Ports of the machine that containers may be published on: 8080-9999.",
+    )
+    go_flags: Words = Field(
+        frozenset(), description="Flags that recipes may give to go build, as they stand there."
+    )
+    go_environment: Words = Field(
+        frozenset(), description="Names of variables that recipes may set for go build."
     )
 
 
@@ -107,6 +133,7 @@ class AgentConfig(Model):
         "per host; used where no user's own are at hand.",
     )
     limits: Limits = Field(default_factory=Limits)
+    allow: Allow = Field(default_factory=Allow)
     poll_seconds: float = Field(60.0, ge=1, description="Pause between looks at the origins.")
 
     @property

@@ -329,14 +329,17 @@ class DockerEngine:
 
     async def tail(self, container: str, lines: int) -> tuple[str, ...]:
         def ask(client: docker.APIClient) -> tuple[str, ...]:
-            said = client.logs(container, stdout=True, stderr=True, stream=False, tail=lines)
+            said = client.logs(
+                self._own(client, container), stdout=True, stderr=True, stream=False, tail=lines
+            )
             return tuple(said.decode(errors="replace").splitlines())
 
         return await self._call(ask)
 
     async def follow(self, container: str) -> AsyncGenerator[str, None]:
         pieces = read_stream(
-            self._connect, lambda client: client.logs(container, stream=True, follow=True)
+            self._connect,
+            lambda client: client.logs(self._own(client, container), stream=True, follow=True),
         )
         partial = b""
         async with contextlib.aclosing(pieces):

@@ -16,6 +16,7 @@ import structlog
 
 from sdp.agent import observe, perform
 from sdp.agent.activity import AccessLogs
+from sdp.agent.allowed import Allowed
 from sdp.agent.containers import Containers, Place
 from sdp.agent.engine import Engine
 from sdp.agent.facts import Facts
@@ -67,6 +68,7 @@ class Parts:
     facts: Facts
     access: AccessLogs
     logins: Logins
+    allowed: Allowed
     poll_seconds: float
 
 
@@ -95,7 +97,12 @@ async def serve(parts: Parts, outbox: Outbox, journal: Journal) -> None:
     observer = Observer(parts.engine, parts.repositories, disk, strangers, parts.poll_seconds)
     containers = Containers(parts.engine, parts.place, journal, strangers)
     performers = Performers(
-        containers, parts.repositories, parts.releases, parts.copies, parts.seals
+        containers,
+        parts.repositories,
+        parts.releases,
+        parts.copies,
+        parts.seals,
+        parts.allowed,
     )
     desk = Desk(performers, outbox, journal, observer)
     session = Session(

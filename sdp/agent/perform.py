@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, assert_never
 
 from sdp import clock
+from sdp.agent.allowed import Allowed, refused
 from sdp.agent.containers import Containers
 from sdp.agent.engine import EngineDown, EngineError
 from sdp.agent.journal import Journal
@@ -69,15 +70,19 @@ class Performers:
         releases: Releases,
         copies: Copies,
         seals: Seals,
+        allowed: Allowed,
     ) -> None:
         self.containers = containers
         self.repositories = repositories
         self.releases = releases
         self.copies = copies
         self.seals = seals
+        self.allowed = allowed
 
     async def perform(self, frame: Perform) -> Outcome:  # noqa: C901, PLR0911, PLR0912 - one flat case per kind
         action, deployment = frame.action, frame.deployment
+        if (no := refused(action, self.allowed)) is not None:
+            return no
         match action:
             case actions.Unseal():
                 return await self.seals.unseal(action)
@@ -126,7 +131,10 @@ class Performers:
         opened = await self.seals.open(action.container.sealed)
         if isinstance(opened, Failed):
             return opened
-        release = self.releases.path(action.repository, action.container.commit, action.recipe)
+        try:
+            release = self.releases.path(action.repository, action.container.commit, action.recipe)
+        except ValueError as error:
+            return Failed(reason="HostileName", message=str(error), terminal=True)
         try:
             with self.releases.held(release) as there:
                 if not there:

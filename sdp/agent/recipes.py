@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sdp.agent import go_words, php_config, runner
+from sdp.agent.allowed import not_allowed
 from sdp.agent.php_config import ConfigMap, KeyPattern, Literal, LiveMap
 from sdp.agent.runner import Command, Finished, NotStarted, OutOfMemory, TimedOut
 from sdp.protocol.actions import GatewayRecipe, GoRecipe
@@ -58,8 +59,9 @@ async def build_go(tree: Path, recipe: GoRecipe, shop: Workshop, tell: Tell) -> 
     if isinstance(package, Failed):
         return package
     if (hostile := go_words.hostile(recipe, shop.words)) is not None:
-        fix = "drop it from platform.yaml, or list it under limits.build_words in the agent's file"
-        return _refused(f"{hostile!r} is not given to go: it could run another program", fix)
+        key = "allow.go_flags" if hostile.startswith("-") else "allow.go_environment"
+        fix = f"drop it from platform.yaml, or list it under {key} in the agent's file"
+        return not_allowed(f"{hostile!r} is not given to go: it could run another program", fix)
     binary = f"app-{recipe.service}"
     # The state folder may lie inside somebody's checkout, which is not what is built.
     argv = ("go", "build", "-buildvcs=false", *recipe.flags, "-o", binary, "--", package)

@@ -72,6 +72,8 @@ class Session:
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
+        if self._identity.plain:
+            log.warning("anybody on the way can read what is said", fix="control_plane: wss://…")
         pause = FIRST_BACKOFF
         while True:
             before = self._generation

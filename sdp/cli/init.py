@@ -81,7 +81,7 @@ def init(
         platform=named,
         revision=revision,
         serve=f"sdp serve --config-repo {places.bare} --data-dir /var/lib/sdp",
-        agent="sdp agent --config /etc/sdp/agent.yaml",
+        agent="sdp agent --config /etc/sdp/agent.yaml --enroll",
     )
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(made), indent=2))

@@ -71,11 +71,13 @@ class Run:
     def deploys(self) -> None:
         """Run a service with a secret variable and a secret file."""
         variable, file = self.new("service variable"), self.new("service file")
+        content = self.world.root.parent / "content"
+        content.write_text(file)
         for words, value in (
-            (("set-secret", ENVIRONMENT, "DB_PASSWORD", "--stdin"), variable),
-            (("set-secret", ENVIRONMENT, "--file", "/etc/app/secret", "--stdin"), file),
+            (("DB_PASSWORD", "--stdin"), variable),
+            (("--file", "/etc/app/secret", "--from", str(content)), ""),
         ):
-            done = self.world.sdp("env", *words, stdin=value)
+            done = self.world.sdp("env", "set-secret", ENVIRONMENT, *words, stdin=value)
             assert done.returncode == 0, done.stderr
         self.runs("feature/login-error")
         told = self.scenario.environment("account", "DB_PASSWORD", "/etc/app/secret")

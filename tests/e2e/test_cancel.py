@@ -48,7 +48,7 @@ def brake(world):
     def edit(spec):
         spec["services"]["user"]["build"] = {"flags": [word]}
 
-    with agent_says(world, "limits", {"build_words": [word]}), platform_says(world, edit):
+    with agent_says(world, "allow", {"go_flags": [word]}), platform_says(world, edit):
         yield made
     made.release()
 

@@ -33,11 +33,15 @@ images: {tmp_path}
 limits: {{builds: 1, build_memory: 512MB, build_timeout: 60}}
 poll_seconds: 5
 identity: /etc/sdp/identity.txt
+allow: {{images: ["alpine:*"], ports: 8080-9999, go_flags: [-toolexec=/opt/x], go_environment: [CC]}}
 """
     )
     config = load(written(tmp_path, text))
     assert config.repositories == {"account": Path("/srv/git/account")}
     assert config.identity == Path("/etc/sdp/identity.txt")
+    assert config.allow.images == frozenset({"alpine:*"})
+    assert config.allow.ports == (8080, 9999)
+    assert config.allow.go_flags | config.allow.go_environment == {"-toolexec=/opt/x", "CC"}
     assert (config.limits.builds, config.limits.build_memory) == (1, 512 << 20)
 
 
@@ -57,6 +61,11 @@ def test_repository_that_is_no_clone_is_not_fatal(tmp_path):
         (SMALLEST + "repositories:\n  ../a: /x\n", ":5: repositories.../a"),
         (SMALLEST + "node: other\n", ":4: node is there twice"),
         (SMALLEST + "images: /no/such/folder\n", "images: /no/such/folder is no folder"),
+        (SMALLEST + "ca: /no/such/file.pem\n", "ca: /no/such/file.pem holds no certificates"),
+        (SMALLEST + "allow:\n  ports: 9-8\n", ":5: allow.ports: expected a range of ports"),
+        (SMALLEST + "allow:\n  ports: 1-65536\n", ":5: allow.ports"),
+        (SMALLEST + "allow:\n  images: alpine\n", ":5: allow.images"),
+        (SMALLEST + "allow:\n  everything: true\n", ":5: allow.everything"),
         ("node: [\n", "agent.yaml"),
         ("", "the file"),
         ("[" * 5000, "agent.yaml"),

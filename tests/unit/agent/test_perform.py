@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sdp.agent.allowed import Allowed
 from sdp.agent.containers import Containers, Place
 from sdp.agent.engine import Draft, EngineError
 from sdp.agent.identity import IdentityFile
@@ -79,7 +80,7 @@ class Bench:
         containers = Containers(self.engine, place, journal, Strangers(self.engine))
         self.observer = Looking(self.outbox)
         self.desk = Desk(
-            Performers(containers, self.disk, self.disk, self.disk, self.seals),
+            Performers(containers, self.disk, self.disk, self.disk, self.seals, Allowed()),
             self.outbox,
             journal,
             self.observer,
