@@ -328,11 +328,15 @@ def _trusted(data_dir: Path) -> Trust:
     return trust
 
 
-async def _run(source: Source, data_dir: Path, front: _Front) -> None:
+def _signer(data_dir: Path) -> signing.Signer:
     try:
-        signer = signing.signer(data_dir)
+        return signing.signer(data_dir)
     except signing.UnusableKeyError as error:
         raise CannotServeError(str(error), error.fix) from error
+
+
+async def _run(source: Source, data_dir: Path, front: _Front) -> None:
+    signer = _signer(data_dir)
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         broker, checks = Broker(), LoginChecks()
         reconciler = Reconciler(source, LoopJournal(store), lender=broker)
