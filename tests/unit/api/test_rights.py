@@ -34,14 +34,13 @@ class Office:
         self.clone = cloned(self.bare)
         commit(self.clone, {"platform.yaml": PLATFORM + ROLES})
         self.source = Source(str(self.bare), "main", folder / "data")
-        plane = ReconcilerPlane(Reconciler(self.source, FakeJournal()))
-        fake = FakeControlPlane()
-        changes = ConfigRepo(self.source, plane.preview)
-        ports = dataclasses.replace(fake.ports, plane=plane, changes=changes)
-        self.app = create_app(ports)
+        self.plane = ReconcilerPlane(Reconciler(self.source, FakeJournal()))
 
     def client(self, user: str, role: Any) -> TestClient:
-        return logged_in(self.app, Caller(Person(user, role)))
+        fake = FakeControlPlane()
+        changes = ConfigRepo(self.source, self.plane.preview)
+        ports = dataclasses.replace(fake.ports, plane=self.plane, changes=changes)
+        return logged_in(create_app(ports), Caller(Person(user, role)))
 
     def post(self, user: str, role: str, *edits: object, **more: object) -> Any:
         body = {"edits": edits, **more} if edits else more
@@ -144,7 +143,6 @@ def test_who_has_the_right_approves_what_waits(office):
         f"{made['commit']} budi\nApprove templates/base.yaml of {sha[:7]}\n\n"
         f"Agreed.\n\nSDP-Approve: {sha[:9]}"
     )
-    assert office.post("budi", "BACKEND", revert=made["commit"]).status_code == 422
     again = office.post("budi", "BACKEND", approve=sha[:9])
     assert (again.status_code, again.json()["type"]) == (422, "urn:sdp:problem:nothing-waits")
 
