@@ -1,23 +1,22 @@
 """The control plane put together: store, source, reconciler and API in one process.
 
-Adapts each to what the next one asks for; decides nothing. There is no login yet, so it listens
-on the loopback only.
+Adapts each to what the next one asks for; decides nothing.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import datetime
-import ipaddress
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Sequence
 from pathlib import Path
 
 import structlog
 import uvicorn
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from sse_starlette.sse import AppStatus
 from typing_extensions import override
@@ -25,18 +24,20 @@ from typing_extensions import override
 from sdp import clock
 from sdp.api import views
 from sdp.api.app import create_app
+from sdp.api.broker import Broker
 from sdp.api.config_repo import ConfigRepo
+from sdp.api.door import CannotServeError, Door, check_proxy, exposed, listener, protection
 from sdp.api.events import encode
 from sdp.api.login_checks import LoginChecks
 from sdp.api.past import SandboxPast
-from sdp.api.people import NotProved
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, People, Ports, Send
 from sdp.api.problems import ProblemError, response
+from sdp.api.prover import AgentProver
 from sdp.api.sessions import Session, Sessions
+from sdp.process import keep_to_itself
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
-from sdp.protocol.secret import Secret
 from sdp.reconciler import events
 from sdp.reconciler.acts import acts_of
 from sdp.reconciler.deployments import Deployment
@@ -61,29 +62,6 @@ STOP_SECONDS = 1
 _PAGE = 500
 
 log = structlog.get_logger(__name__)
-
-
-class CannotServeError(Exception):
-    """The control plane can't start; ``fix`` says what to do."""
-
-    def __init__(self, message: str, fix: str) -> None:
-        super().__init__(message)
-        self.fix = fix
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Door:
-    """Where to listen, and whose posts to take.
-
-    Attributes:
-        host: a loopback address.
-        port: 0: any.
-        hook_secret: what Bitbucket signs with; without one, its posts are refused.
-    """
-
-    host: str
-    port: int
-    hook_secret: bytes = dataclasses.field(default=b"", repr=False)
 
 
 class LoopJournal:
@@ -264,7 +242,6 @@ async def serve(
     branch: str,
     data_dir: Path,
     door: Door,
-    listening: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -273,7 +250,6 @@ async def serve(
         branch: the branch that is applied.
         data_dir: folder for history and logs.
         door: where to listen.
-        listening: told the port.
 
     Raises:
         CannotServeError: it can't start.
@@ -282,23 +258,20 @@ async def serve(
         source = Source(config_repo, branch, data_dir)
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
-    with _listener(door.host, door.port) as listener:
-        trust = _trusted(data_dir)
+    keep_to_itself()
+    tls = protection(door.tls) if door.tls else None
+    if door.proxy:
+        check_proxy(door.proxy)
+    with listener(door) as listens:
+        front = _Front(door, tls, listens, _trusted(data_dir))
         _log_to_stderr()
+        for each in exposed(door):
+            log.warning(each.message, fix=each.fix)
         try:
-            await _run(source, data_dir, listener, listening, door.hook_secret, trust)
+            await _run(source, data_dir, front)
         except* values.StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
-
-
-def _trusted(data_dir: Path) -> Trust:
-    try:
-        trust = Trust.open(data_dir)
-        trust.begin()
-    except TrustError as error:
-        raise CannotServeError(str(error), error.fix) from error
-    return trust
 
 
 class ApiSessions:
@@ -325,73 +298,65 @@ class ApiSessions:
             log.warning("expired sessions could not be purged", reason=str(error))
 
 
-class _Nobody:
-    """Proves nobody, keeps nothing."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Front:
+    """What clients and agents meet."""
 
-    async def prove(self, user: str, secret: Secret) -> NotProved:
-        _ = user, secret
-        fix = "update sdp"
-        return NotProved(503, "no-prover", "No logins", "Nobody here can prove a login.", fix)
-
-    def keep(self, session: str, user: str, secret: Secret) -> None:
-        _ = session, user
-        secret.wipe()
-
-    def drop(self, session: str) -> None:
-        _ = session
+    door: Door
+    tls: ssl.SSLContext | None
+    listens: socket.socket
+    trust: Trust
 
 
-async def _run(
-    source: Source,
-    data_dir: Path,
-    listener: socket.socket,
-    listening: Callable[[int], None],
-    hook_secret: bytes,
-    trust: Trust,
-) -> None:
+def _trusted(data_dir: Path) -> Trust:
+    try:
+        trust = Trust.open(data_dir)
+        trust.begin()
+    except TrustError as error:
+        raise CannotServeError(str(error), error.fix) from error
+    return trust
+
+
+async def _run(source: Source, data_dir: Path, front: _Front) -> None:
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
-        reconciler = Reconciler(source, LoopJournal(store))
+        broker, checks = Broker(), LoginChecks()
+        reconciler = Reconciler(source, LoopJournal(store), lender=broker)
+        broker.changed = lambda user: _lent(reconciler, broker, user)
         plane = ReconcilerPlane(reconciler)
-        agents = ReconcilerAgents(reconciler, store, LoginChecks())
         changes = ConfigRepo(source, plane.preview)
-        past = SandboxPast(source.repository, plane, store.snapshots)
-        nobody = _Nobody()
-        sessions = await Sessions.load(ApiSessions(store), nobody, clock.now())
-        people = People(sessions, nobody, nobody, store.audit)
-        ports = Ports(
-            plane,
-            ApiJournal(store),
-            agents,
-            changes,
-            past,
-            store.audit,
-            trust,
-            people,
-            hook_secret,
+        sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
+        app = create_app(
+            Ports(
+                plane,
+                ApiJournal(store),
+                ReconcilerAgents(reconciler, store, checks),
+                changes,
+                SandboxPast(source.repository, plane, store.snapshots),
+                People(sessions, AgentProver(plane, checks), broker),
+                store.audit,
+                front.trust,
+                front.door.hook_secret,
+                exposed(front.door),
+            )
         )
-        app = create_app(ports)
         app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=STOP_SECONDS,
-            ws="websockets-sansio",
-            ws_max_size=frames.MAX_FRAME,
-            ws_ping_interval=10,
-            ws_ping_timeout=10,
-        )
-        server = _Server(config, listening)
+        server = _Server(configured(app, front.door, front.tls), front.door)
         async with asyncio.TaskGroup() as group:
             reconciling = group.create_task(reconciler.run(changes))
             forgetting = group.create_task(retention.forget(store, lambda: _history(reconciler)))
             sweeping = group.create_task(sessions.run())
-            await server.serve(sockets=[listener])
+            lending = group.create_task(broker.run())
+            await server.serve(sockets=[front.listens])
+            lending.cancel()
             sweeping.cancel()
             forgetting.cancel()
             reconciling.cancel()
     log.info("stopped")
+
+
+def _lent(reconciler: Reconciler, broker: Broker, user: str) -> None:
+    """Tell the loop whose credentials came or went."""
+    (reconciler.came if user in broker.live() else reconciler.went)(user)
 
 
 def _history(reconciler: Reconciler) -> datetime.timedelta | None:
@@ -400,19 +365,38 @@ def _history(reconciler: Reconciler) -> datetime.timedelta | None:
     return quantities.duration(platform.retention.history) if platform else None
 
 
+def configured(app: FastAPI, door: Door, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    """Return how an app is served through a door."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=STOP_SECONDS,
+        ws="websockets-sansio",
+        ws_max_size=frames.MAX_FRAME,
+        ws_ping_interval=10,
+        ws_ping_timeout=10,
+        server_header=False,
+        ssl_context_factory=(lambda *_: tls) if tls else None,
+        # Else anybody on this machine could say to call from elsewhere.
+        proxy_headers=bool(door.proxy),
+        forwarded_allow_ips=door.proxy,
+    )
+
+
 class _Server(uvicorn.Server):
     """Ends in order on a signal: uvicorn's own would raise it again, past our clean-up."""
 
-    def __init__(self, config: uvicorn.Config, listening: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, door: Door) -> None:
         super().__init__(config)
-        self._listening = listening
+        self._scheme = door.scheme
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         host, port = (sockets or [])[0].getsockname()[:2]
-        log.info("listening", url=f"http://{host}:{port}")
-        self._listening(port)
+        log.info("listening", url=f"{self._scheme}://{host}:{port}")
 
     @override
     @contextlib.contextmanager
@@ -427,27 +411,6 @@ class _Server(uvicorn.Server):
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
             AppStatus.should_exit = False
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError as error:
-        raise CannotServeError(f"{host!r} is no address", "give --host 127.0.0.1") from error
-    if not address.is_loopback:
-        raise CannotServeError(
-            f"{host} is not a loopback address, and there is no login yet: anybody who reaches it "
-            "could change every sandbox",
-            "give --host 127.0.0.1, and reach it from elsewhere through ssh -L",
-        )
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
-    try:
-        return socket.create_server((str(address), port), family=family, backlog=2048)
-    except OSError as error:
-        raise CannotServeError(
-            f"{host}:{port} can't be listened on: {error.strerror}",
-            "stop what has the port, or give another --port",
-        ) from error
 
 
 def _unavailable(group: BaseExceptionGroup[values.StoreUnavailable]) -> tuple[str, str]:

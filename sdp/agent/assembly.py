@@ -22,6 +22,7 @@ from sdp.agent.releases import Releases
 from sdp.agent.repositories import Repositories
 from sdp.agent.seals import Seals
 from sdp.agent.trust import Trust
+from sdp.process import keep_to_itself
 from sdp.protocol.handshake import Token
 from sdp.service_credential import ServiceCredential
 
@@ -32,6 +33,7 @@ async def run(config: AgentConfig, version: str) -> None:
     Raises:
         AlreadyRunningError: another agent holds the state folder.
     """
+    keep_to_itself()
     state = config.state
     with main.only_one(state):
         outbox = Outbox(state / "outbox.sqlite")

@@ -49,7 +49,8 @@ class Gate:
     def __init__(self, app: ASGIApp, ports: Ports) -> None:
         self._app = app
         self._plane = ports.plane
-        self._people = ports.people
+        self._sessions = ports.people.sessions
+        self._audit = ports.audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -84,7 +85,7 @@ class Gate:
             _check_origin(request.headers)
         if not what.takes:
             return None
-        session = self._people.sessions.known(carried.token, carried.kind, clock.now())
+        session = self._sessions.known(carried.token, carried.kind, clock.now())
         if session is None:
             raise not_logged_in()
         who = self._person(session)
@@ -115,7 +116,7 @@ class Gate:
                 sandbox=what.sandbox,
                 message=error.document.detail,
             )
-            await self._people.auditor.record([act])
+            await self._audit.record([act])
 
     async def _serve(
         self, session: Session, what: access.Asked, asgi: tuple[Scope, Receive, Send]
@@ -138,7 +139,7 @@ class Gate:
         limit = asyncio.timeout(None)
         try:
             async with limit:
-                with self._people.sessions.reading(session.hash, allowed, end):
+                with self._sessions.reading(session.hash, allowed, end):
                     await self._app(scope, receive, watched)
         except TimeoutError:
             if not limit.expired():

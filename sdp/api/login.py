@@ -9,7 +9,7 @@ from sdp import clock
 from sdp.api.attempts import Attempts
 from sdp.api.gate import COOKIE, not_logged_in
 from sdp.api.people import Asking, Caller, NotProved
-from sdp.api.ports import People, Ports
+from sdp.api.ports import Ports
 from sdp.api.problems import ProblemError
 from sdp.api.session_views import (
     Ended,
@@ -100,7 +100,8 @@ class Desk:
 
     def __init__(self, ports: Ports) -> None:
         self._plane = ports.plane
-        self._people: People = ports.people
+        self._people = ports.people
+        self._audit = ports.audit
         self._attempts = Attempts()
 
     async def login(self, asked: LoginRequest, address: str) -> tuple[str, LoginView]:
@@ -150,7 +151,7 @@ class Desk:
         return Ended(sessions=len(ended))
 
     async def _record(self, act: Act) -> None:
-        await self._people.auditor.record([act])
+        await self._audit.record([act])
 
     def view(self, session: Session, who: Person) -> SessionView:
         """Return what is said of a session."""

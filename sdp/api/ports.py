@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from typing import Protocol, TypeAlias
 
 from sdp.api.node_views import Finding, Garbage, PortList, QuotaList
-from sdp.api.people import Keeper, Prover
+from sdp.api.people import Prover
 from sdp.api.requests import ChangeRequest
 from sdp.api.sessions import Sessions
 from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
@@ -30,7 +30,7 @@ from sdp.protocol.handshake import Transcript
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler.audit import Auditor, Wanted
 from sdp.reconciler.chain import Entry, Page, Verdict
-from sdp.reconciler.credentials import NOBODY, Lender
+from sdp.reconciler.credentials import Lender
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
 from sdp.spec.select import WHOLE, Selection
@@ -317,13 +317,11 @@ class Trust(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class People:
-    """Who lets people in, and who remembers what they did."""
+    """Who is logged in, who proves that they may be, and whose credentials are at hand."""
 
     sessions: Sessions
     prover: Prover
-    keeper: Keeper
-    auditor: Auditor
-    lender: Lender = NOBODY
+    lender: Lender
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -340,8 +338,8 @@ class Ports:
     agents: Agents
     changes: Changes
     past: Past
+    people: People
     audit: Audit
     trust: Trust
-    people: People
     hook_secret: bytes = dataclasses.field(default=b"", repr=False)
     exposed: tuple[Finding, ...] = ()

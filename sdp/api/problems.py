@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from sdp.api.views import ConflictView, View
 
 MEDIA_TYPE = "application/problem+json"
+NOT_LOGGED_IN = "urn:sdp:problem:not-logged-in"
 FEW = 12
 """Names that are listed where none of them is near."""
 

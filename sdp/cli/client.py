@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import random
+import ssl
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -13,8 +14,10 @@ import httpx2
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from sdp.api.problems import MEDIA_TYPE, ProblemDocument
+from sdp import clock
+from sdp.api.problems import MEDIA_TYPE, NOT_LOGGED_IN, ProblemDocument
 from sdp.api.views import ConflictView
+from sdp.cli.keyring import Kept
 
 DEFAULT_URL = "http://127.0.0.1:3452"
 FIRST_BACKOFF = 0.2
@@ -50,27 +53,64 @@ def find_url(option: str | None) -> str:
     """Return the control plane's URL: as asked, from SDP_URL, or from the config file."""
     if found := option or os.environ.get("SDP_URL"):
         return found.rstrip("/")
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    path = Path(base) / "sdp" / "config.yaml"
-    if not path.is_file():
+    if (said := _config()) is None:
         return DEFAULT_URL
+    server = said.get("server")
+    if not isinstance(server, str):
+        fix = f"write server: {DEFAULT_URL} in it"
+        raise ClientError(f"{_config_path()} names no server", fix)
+    return server.rstrip("/")
+
+
+def find_trust(url: str) -> ssl.SSLContext | bool:
+    """Return whose certificates are trusted: this machine's, or SSL_CERT_FILE's; and ``ca:``'s."""
+    if not url.startswith("https:"):
+        return True
+    trust = ssl.create_default_context()
+    if (ca := (_config() or {}).get("ca")) is not None:
+        try:
+            trust.load_verify_locations(Path(str(ca)).expanduser())
+        except OSError as error:  # of which ssl's are some
+            fix = f"name a file of PEM certificates as ca: in {_config_path()}"
+            raise ClientError(f"{ca} can't be used: {error.strerror or error}", fix) from error
+    return trust
+
+
+def _config_path() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "sdp" / "config.yaml"
+
+
+def _config() -> Mapping[object, object] | None:
+    """Return what the config file says; None without one."""
+    path = _config_path()
+    if not path.is_file():
+        return None
     try:
         said: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ClientError(f"{path} can't be read: {error}", "write server: URL in it") from error
-    server = said.get("server") if isinstance(said, dict) else None
-    if not isinstance(server, str):
-        raise ClientError(f"{path} names no server", f"write server: {DEFAULT_URL} in it")
-    return server.rstrip("/")
+    return said if isinstance(said, dict) else {}
 
 
 class Client:
-    """Asks one control plane. Blocking."""
+    """Asks one control plane, as whoever has a session there. Blocking.
 
-    def __init__(self, url: str, timeout: float = 30.0) -> None:
+    The token goes to this URL alone: redirects are not followed.
+    """
+
+    def __init__(self, url: str, timeout: float = 30.0, session: Kept | None = None) -> None:
         self.url = url
+        self._session = session
+        lasts = session is not None and session.lasts(clock.now())
         # No proxy from the environment: a control plane is in the same network.
-        self._http = httpx2.Client(base_url=url, timeout=timeout, trust_env=False)
+        self._http = httpx2.Client(
+            base_url=url,
+            timeout=timeout,
+            trust_env=False,
+            verify=find_trust(url),
+            headers={"Authorization": f"Bearer {session.token}"} if session and lasts else {},
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -100,7 +140,7 @@ class Client:
                     raise self._problem(response)
                 yield from response.iter_lines()
         except httpx2.ConnectError as error:
-            raise self._away() from error
+            raise self._away(error) from error
         except httpx2.TransportError as error:
             raise ClientError(
                 f"the control plane at {self.url} ended its answer: {error}",
@@ -134,7 +174,7 @@ class Client:
                 # Ended by the network, or silent for too long: come back with the cursor. One
                 # that never answered is not waited for.
                 if not reached and isinstance(error, httpx2.ConnectError):
-                    raise self._away() from error
+                    raise self._away(error) from error
             left = LONGEST_BACKOFF if deadline is None else deadline - time.monotonic()
             time.sleep(max(0.0, min(pause * random.uniform(0.5, 1), left)))  # noqa: S311
             pause = min(pause * 2, LONGEST_BACKOFF)
@@ -169,7 +209,7 @@ class Client:
         try:
             response = self._http.request(method, path, params=query, json=body)
         except httpx2.ConnectError as error:
-            raise self._away() from error
+            raise self._away(error) from error
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise ClientError(
@@ -180,7 +220,12 @@ class Client:
             raise self._problem(response)
         return response
 
-    def _away(self) -> ClientError:
+    def _away(self, error: httpx2.ConnectError) -> ClientError:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return ClientError(
+                f"the certificate of {self.url} is not trusted here: {error}",
+                f"name its CA: ca: FILE in {_config_path()}, or SSL_CERT_FILE",
+            )
         return ClientError(
             f"no control plane at {self.url}",
             "start it: sdp serve --config-repo PATH --data-dir DIR; or name it with --server",
@@ -190,6 +235,8 @@ class Client:
         if response.headers.get("content-type", "").startswith(MEDIA_TYPE):
             with contextlib.suppress(ValidationError):
                 document = ProblemDocument.model_validate_json(response.content)
+                if document.type == NOT_LOGGED_IN:
+                    return self._not_logged_in()
                 said = (document.detail, document.fix, document.status, document.conflict)
                 return ClientError(*said)
         return ClientError(
@@ -197,6 +244,17 @@ class Client:
             "check that it is a control plane, and look at its log",
             response.status_code,
         )
+
+    def _not_logged_in(self) -> ClientError:
+        held = self._session
+        if held is None:
+            message = f"nobody is logged in at {self.url}"
+        elif held.lasts(clock.now()):
+            message = f"the session of {held.user} at {self.url} was ended"
+        else:
+            at = f"{held.expires_at:%Y-%m-%d %H:%M} UTC"
+            message = f"the session of {held.user} at {self.url} ended at {at}"
+        return ClientError(message, "sdp login", 401)
 
     def _parsed(self, response: httpx2.Response, model: type[M]) -> M:
         try:

@@ -17,7 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sdp.api.views import ConflictView, SandboxPage, SandboxSummary
+from sdp.cli import keyring
 from sdp.cli.client import Client, ClientError, find_url
+from sdp.cli.keyring import KeyringError
 from sdp.spec import quantities
 
 ERROR = 1
@@ -40,7 +42,7 @@ def completing(context: typer.Context) -> contextlib.closing[Client]:
     """Return the client for a completion, which nobody waits for."""
     root = context.find_root().params.get("server")
     server = root if isinstance(root, str) else None
-    return contextlib.closing(Client(find_url(server), timeout=1.0))
+    return contextlib.closing(_client(server, 1.0))
 
 
 def complete_sandbox(context: typer.Context, incomplete: str) -> list[str]:
@@ -84,9 +86,24 @@ SandboxOption = Annotated[
 def client(context: typer.Context) -> Client:
     """Return the client for this command's server; closed with the command."""
     shared = context.find_object(Shared)
-    made = Client(find_url(shared.server if shared else None))
+    made = _client(shared.server if shared else None)
     context.call_on_close(made.close)
     return made
+
+
+def _client(server: str | None, timeout: float = 30.0) -> Client:
+    url = find_url(server)
+    with keyring_failures():
+        return Client(url, timeout, keyring.of(url))
+
+
+@contextlib.contextmanager
+def keyring_failures() -> Generator[None, None, None]:
+    """Turn what is wrong with the keyring into a client's error."""
+    try:
+        yield
+    except KeyringError as error:
+        raise ClientError(str(error), error.fix) from error
 
 
 def out() -> Console:

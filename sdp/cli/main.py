@@ -18,6 +18,7 @@ from sdp.cli import (
     follow,
     init,
     life,
+    login,
     nodes,
     plan,
     ports,
@@ -138,6 +139,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "cancel": cancel,
         "gc": gc,
     },
+    "Be known": {"login": login.login, "logout": login.logout, "whoami": login.whoami},
     "Run": {"serve": serve.serve, "agent": serve.agent},
 }
 for panel, commands in GROUPS.items():

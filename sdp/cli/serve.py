@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # the agent's clients are of no use to other commands
 SHORTEST_SECRET = 16
 
 
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 -- typer's options
     config_repo: Annotated[
         str, typer.Option("--config-repo", help="Path or URL of the config repo.")
     ],
@@ -25,8 +25,25 @@ def serve(
         Path, typer.Option("--data-dir", help="Folder for history and logs; made when missing.")
     ],
     branch: Annotated[str, typer.Option(help="The branch that is applied.")] = "main",
-    host: Annotated[str, typer.Option(help="Address to listen on; loopback.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on: 0.0.0.0 for all of this machine's.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 3452,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="PEM: the certificate with its chain."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="PEM: its private key, read by its owner."),
+    ] = None,
+    behind_proxy: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address or network of the proxy that speaks TLS and says who calls.",
+        ),
+    ] = "",
     hook_secret_file: Annotated[
         Path | None,
         typer.Option(
@@ -38,15 +55,24 @@ def serve(
 ) -> None:
     """Run the control plane until SIGTERM.
 
-    Example: `sdp serve --config-repo /srv/sdp/config.git --data-dir /var/lib/sdp`.
+    On the network, let it speak TLS, or put a proxy that does before it: without, passwords and
+    sessions can be read on the way.
+
+    Examples: `sdp serve --config-repo /srv/sdp/config.git --data-dir /var/lib/sdp`;
+    `sdp serve --config-repo /srv/sdp/config.git --data-dir /var/lib/sdp --host 0.0.0.0
+    --tls-cert /etc/sdp/cert.pem --tls-key /etc/sdp/key.pem`.
     """
     secret = _hook_secret(hook_secret_file) if hook_secret_file else b""
+    if (tls_cert is None) != (tls_key is None):
+        raise typer.BadParameter("a certificate goes with its key: --tls-cert and --tls-key")
     # Late: every other command starts faster without a server.
-    from sdp.server import CannotServeError, Door  # noqa: PLC0415
+    from sdp.api.door import CannotServeError, Door, Tls  # noqa: PLC0415
     from sdp.server import serve as run  # noqa: PLC0415
 
+    tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
     try:
-        asyncio.run(run(config_repo, branch, data_dir, Door(host, port, secret)))
+        door = Door(host, port, secret, tls, behind_proxy)
+        asyncio.run(run(config_repo, branch, data_dir, door))
     except CannotServeError as error:
         cli.fail(str(error), error.fix)
 

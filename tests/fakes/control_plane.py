@@ -431,9 +431,9 @@ class FakeControlPlane:
     agents: FakeAgents = dataclasses.field(default_factory=FakeAgents)
     changes: FakeChanges = dataclasses.field(default_factory=FakeChanges)
     past: FakePast = dataclasses.field(default_factory=FakePast)
+    people: FakePeople = dataclasses.field(default_factory=FakePeople)
     audit: FakeAudit = dataclasses.field(default_factory=FakeAudit)
     trust: FakeTrust = dataclasses.field(default_factory=FakeTrust)
-    people: FakePeople = dataclasses.field(default_factory=FakePeople)
     hook_secret: bytes = b""
 
     @property
@@ -444,9 +444,9 @@ class FakeControlPlane:
             self.agents,
             self.changes,
             self.past,
+            self.people.port,
             self.audit,
             self.trust,
-            self.people.port,
             self.hook_secret,
         )
 
@@ -474,8 +474,8 @@ class _Server(uvicorn.Server):
         yield  # the test process keeps its own
 
 
-def server(ports: Ports) -> _Server:
-    config = uvicorn.Config(
+def server(ports: Ports, config: uvicorn.Config | None = None) -> _Server:
+    config = config or uvicorn.Config(
         create_app(ports),
         port=0,
         log_config=None,
@@ -492,9 +492,9 @@ def port_of(running: uvicorn.Server) -> int:
 
 
 @contextlib.asynccontextmanager
-async def served(ports: Ports) -> AsyncGenerator[int, None]:
+async def served(ports: Ports, config: uvicorn.Config | None = None) -> AsyncGenerator[int, None]:
     """Serve on a port of the loopback, in this loop; yield the port."""
-    running = server(ports)
+    running = server(ports, config)
     ready = asyncio.Event()
     running.ready = ready.set
     async with asyncio.TaskGroup() as group:

@@ -9,7 +9,6 @@ from sdp.api.people import NotProved, Proved
 from sdp.api.ports import People
 from sdp.api.sessions import Session, Sessions, hashed
 from sdp.protocol.secret import Secret
-from sdp.reconciler.audit import Act
 
 WRONG = NotProved(
     401, "login-failed", "LOGIN FAILED", "Bitbucket does not take them.", "try again"
@@ -78,14 +77,6 @@ class FakeKeeper:
         return f"sealed for {user}" if user.lower() in self.live() else ""
 
 
-class FakeAuditor:
-    def __init__(self) -> None:
-        self.acts: list[Act] = []
-
-    async def record(self, acts: Sequence[Act]) -> None:
-        self.acts += acts
-
-
 class FakePeople:
     """Everybody is let in as ANYBODY, until a test takes that away: ``live=()``."""
 
@@ -93,9 +84,8 @@ class FakePeople:
         self.store = FakeSessionStore()
         self.prover = FakeProver()
         self.keeper = FakeKeeper()
-        self.auditor = FakeAuditor()
         self.sessions = Sessions(self.store, self.keeper, live)
 
     @property
     def port(self) -> People:
-        return People(self.sessions, self.prover, self.keeper, self.auditor, self.keeper)
+        return People(self.sessions, self.prover, self.keeper)

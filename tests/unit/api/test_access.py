@@ -138,7 +138,7 @@ async def test_before_a_platform_is_loaded_nobody_may_change_anything(control):
 
 async def test_a_refusal_is_told_to_the_audit_with_who_and_what(control):
     await answer(control, "POST /api/sandboxes/{name}/restart", "dewi")
-    (act,) = control.people.auditor.acts
+    (act,) = control.audit.acts
     assert (act.kind, act.status, act.user) == ("REFUSAL", "refused", "dewi")
     assert (act.action, act.sandbox) == ("POST /api/sandboxes/{name}/restart", "QA-ONE")
     assert (act.address, "deploy" in act.message) == ("10.0.0.7", True)
@@ -146,7 +146,7 @@ async def test_a_refusal_is_told_to_the_audit_with_who_and_what(control):
 
 async def test_who_is_nobody_does_not_fill_the_audit(control):
     assert await answer(control, "POST /api/gc", "forged") == 401
-    assert not control.people.auditor.acts
+    assert not control.audit.acts
 
 
 def test_a_refusal_names_the_permission_the_role_and_who_could():

@@ -39,7 +39,7 @@ def bearer(client: TestClient) -> dict[str, str]:
 
 
 def acts(control: FakeControlPlane) -> list[tuple[str, str, str]]:
-    return [(each.kind, each.status, each.user) for each in control.people.auditor.acts]
+    return [(each.kind, each.status, each.user) for each in control.audit.acts]
 
 
 def test_a_program_gets_a_token_of_which_a_hash_is_kept(control, client):
