@@ -8,7 +8,9 @@ import sys
 import threading
 import time
 
-from demo.world import DEMO_PORTS, REPOSITORY, SDP, NotInTimeError, World, port_is_free, running
+from demo.person import SDP
+from demo.processes import NotInTimeError
+from demo.world import DEMO_PORTS, REPOSITORY, World, port_is_free, running
 from tests.testbed import images, packages
 from tests.testbed.__main__ import state_folder
 from tests.testbed.engine import ensure_engine
@@ -40,8 +42,8 @@ def main() -> int:
 
 def _demo(*, once: bool) -> int:
     began = time.monotonic()
-    _step("Setting up: Docker engine, go, two images")
-    packages.ensure(packages.COMPANY)
+    _step("Setting up: Docker engine, go, a Git server, two images")
+    packages.ensure({**packages.COMPANY, **packages.GIT_SERVER})
     engine = ensure_engine(state_folder())
     for tag in images.TAGS:
         images.ensure_image(engine, tag)
@@ -49,8 +51,8 @@ def _demo(*, once: bool) -> int:
     shutil.rmtree(ROOT, ignore_errors=True)
     world = World(ROOT, "demo", engine, DEMO_PORTS)
     world.sweep()
-    _step("Starting the control plane on :3452, two agents, and an OCP")
-    with running(world):
+    _step("Starting a Bitbucket that asks for passwords, a control plane, two agents, and an OCP")
+    with running(world, tell=lambda done: print(f"  {done}", flush=True)):
         _step("Committing sandboxes/qa-login-error.yaml, and watching it converge")
         if not _commit_example(world):
             return 1
@@ -67,8 +69,9 @@ def _commit_example(world: World) -> bool:
         text = (REPOSITORY / source).read_text()
         (world.config / target).write_text(text)
     applied = subprocess.run(
-        [str(SDP), "--server", world.url, "apply", "--yes", "-m", "Give QA the login fix"],
+        [str(SDP), "apply", "--yes", "-m", "Give QA the login fix"],
         cwd=world.config,
+        env=world.environment,
         check=False,
     )
     return applied.returncode == 0
@@ -101,8 +104,9 @@ The sandbox answers:
   curl http://127.0.0.1:8080/erangel/account/hello     from the branch feature/login-error
   curl http://127.0.0.1:8080/erangel/payment/hello     from OCP
 
-Four things to try, in another terminal:
+Five things to try, in another terminal, logged in as achmad, who may do everything here:
   cd {config} && export PATH={SDP.parent}:$PATH
+  sdp login --user achmad                              the password is {world.passwords["achmad"]}
   1. Change payment to {{branch: feature/refund}} in sandboxes/qa-login-error.yaml, then:
        sdp plan; sdp apply
   2. Kill a container, and read how it came back:
@@ -112,12 +116,15 @@ Four things to try, in another terminal:
   4. Give QA a secret, and see that only ciphertext is committed:
        export SOPS_AGE_KEY_FILE={world.key}
        sdp env set-secret qa DB_PASSWORD --wait
+  5. See what budi, who may only look, is told, and who did what:
+       sdp login --user budi                           the password is {world.passwords["budi"]}
+       sdp suspend QA-LOGIN-ERROR; sdp audit
 
 Ctrl-C stops everything and removes it.""")
 
 
 def _ports_are_free() -> None:
-    taken = [port for port in (3452, 3453, 8080) if not port_is_free(port)]
+    taken = [port for port in (3452, 3453, 3454, 8080) if not port_is_free(port)]
     if taken:
         named = ", ".join(map(str, taken))
         raise TestbedError(f"something listens on port {named}; stop it first")

@@ -7,31 +7,30 @@ Everything lives below one folder, and everything that runs carries this world's
 import contextlib
 import dataclasses
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
+from typing_extensions import override
 
 from demo.company.build import Company, build_company
-from tests.testbed import images
+from demo.person import SDP, Person
+from demo.processes import Processes
+from sdp.spec.models import Role
+from tests.testbed import gitserver, images, packages
 from tests.testbed.engine import Engine
+from tests.testbed.gitserver import GitServer
 
 REPOSITORY = Path(__file__).parent.parent
-SDP = Path(sys.executable).parent / "sdp"
 MICRO, GATEWAY = "micro-92", "gateway-186"
 SERVICES = ("account", "payment", "user")
-
-
-class NotInTimeError(Exception):
-    """Something that was waited for did not come about."""
+ROBOT = "robot"
+USERS: Mapping[str, Role] = {"achmad": "ADMIN", "sari": "QA", "budi": "VIEWER"}
+PASSWORDS: Mapping[str, str] = {name: f"{name}-of-the-demo" for name in (*USERS, ROBOT)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,28 +39,39 @@ class Ports:
 
     control_plane: int
     ocp: int
+    bitbucket: int
     gateways: tuple[int, int]
     services: tuple[int, int]
 
 
 def free_ports(base: int) -> Ports:
     """Return ports from ``base`` on, a thousand for each world."""
-    return Ports(base, base + 1, (base + 100, base + 199), (base + 200, base + 399))
+    return Ports(base, base + 1, base + 2, (base + 100, base + 199), (base + 200, base + 399))
 
 
-DEMO_PORTS = Ports(3452, 3453, (8080, 8999), (9001, 9999))
+DEMO_PORTS = Ports(3452, 3453, 3454, (8080, 8999), (9001, 9999))
 
 
 @dataclasses.dataclass
-class World:
-    """A control plane, two agents, OCP, and the repositories."""
+class World(Processes):
+    """A control plane, two agents, OCP, Bitbucket with the repositories, and people.
 
-    root: Path
+    Attributes:
+        passwords: what Bitbucket knows each user by.
+        enrolments: the token that each node was enrolled with.
+    """
+
     instance: str
     engine: Engine
     ports: Ports
-    processes: dict[str, subprocess.Popen[bytes]] = dataclasses.field(default_factory=dict)
+    passwords: Mapping[str, str] = dataclasses.field(default_factory=lambda: PASSWORDS, repr=False)
     company: Company = dataclasses.field(init=False)
+    enrolments: dict[str, str] = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    @property
+    @override
+    def environment(self) -> Mapping[str, str]:
+        return self.achmad.environment
 
     @property
     def url(self) -> str:
@@ -83,14 +93,34 @@ class World:
         """The secret key of the person who works in the config repo."""
         return self.root / "achmad.txt"
 
+    @property
+    def data(self) -> Path:
+        """What the control plane keeps."""
+        return self.root / "data"
+
+    def agent_file(self, node: str) -> Path:
+        """Return the agent's own file."""
+        return self.root / f"agent-{node}.yaml"
+
     def identity(self, node: str) -> Path:
         """The secret key of a node's agent."""
         return self.root / f"identity-{node}.txt"
+
+    @property
+    def bitbucket(self) -> GitServer:
+        """Who asks for a password."""
+        return GitServer(self.root / "bitbucket", self.ports.bitbucket)
+
+    @property
+    def credentials(self) -> Path:
+        """What agents read repositories with when nobody's own credentials are at hand."""
+        return self.root / "robot.yaml"
 
     def build(self) -> None:
         """Make the company's repositories and the config repo with its platform."""
         ocp = f"http://{self.address}:{self.ports.ocp}"
         self.company = build_company(self.root / "company", ocp_url=ocp)
+        self._configure_bitbucket()
         bare = self.root / "config.git"
         if not bare.exists():
             git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
@@ -109,6 +139,7 @@ class World:
             node["ip_address"] = self.address
             if node["id"] == MICRO:  # where services run, and open their environments
                 node["recipient"] = recipient(self.identity(MICRO))
+        spec["roles"] = {"users": {name: {"role": role} for name, role in USERS.items()}}
         spec["recipients"] = {"achmad": recipient(self.key)}
         for service in spec["services"].values():
             service["image"] = images.RUNTIME
@@ -121,24 +152,36 @@ class World:
         }
         return yaml.safe_dump(spec, sort_keys=False)
 
-    def start(self) -> None:
-        """Start OCP, the control plane and the agents, and wait until they are ready."""
-        self.run(
-            "ocp",
-            [
-                sys.executable,
-                "-m",
-                "demo.company.ocp",
-                "--host",
-                "0.0.0.0",
-                "--port",
-                str(self.ports.ocp),
-            ],
-        )
+    def start(self, tell: Callable[[str], None]) -> None:
+        """Start all that runs, wait until it is ready, and log in; tell each step that is done."""
+        self.bitbucket.start()
+        tell(f"Bitbucket: {self.bitbucket.url}, users {', '.join(USERS)}")
+        words = ["--host", "0.0.0.0", "--port", str(self.ports.ocp)]
+        self.run("ocp", [sys.executable, "-m", "demo.company.ocp", *words])
         self.start_control_plane()
+        tell(f"control plane: {self.url}")
         for node in (MICRO, GATEWAY):
+            self.enrolments[node] = self.enroll(node)
+            tell(f"{node} is enrolled")
             self.start_agent(node)
+        self.until(self.connected, "both agents are connected", 30)
+        self.achmad.log_in()
         self.until(self.heard, "both agents are heard", 30)
+        tell("logged in as achmad: his password was tried at Bitbucket by an agent")
+
+    def enroll(self, node: str) -> str:
+        """Enrol a node's agent on the control plane's own machine; return the token, used up."""
+        made = self.sdp("nodes", "enroll", node, "--data-dir", str(self.data), "--json")
+        made.check_returncode()
+        token = str(json.loads(made.stdout)["token"])
+        config = str(self.agent_file(node))
+        self.sdp("agent", "--config", config, "--enroll", stdin=token).check_returncode()
+        return token
+
+    def connected(self) -> bool:
+        """Whether both agents say that they were let in: before a login, nobody else tells."""
+        logs = (self.root / f"{node}.log" for node in (MICRO, GATEWAY))
+        return all("] connected " in log.read_text() for log in logs)
 
     def heard(self) -> bool:
         """Whether the control plane hears every node."""
@@ -148,44 +191,21 @@ class World:
     def start_control_plane(self, *more: str) -> None:
         """Start the control plane, with these words more, and wait until it is ready."""
         argv = [str(SDP), "serve", "--config-repo", str(self.root / "config.git")]
-        argv += ["--data-dir", str(self.root / "data"), "--port", str(self.ports.control_plane)]
+        argv += ["--data-dir", str(self.data), "--port", str(self.ports.control_plane)]
         argv += more
         self.run("control-plane", argv)
         self.until(lambda: self.answers("/healthz"), "the control plane answers", 30)
 
     def start_agent(self, node: str) -> None:
         """Start a node's agent."""
-        argv = [str(SDP), "agent", "--config", str(self.root / f"agent-{node}.yaml")]
+        argv = [str(SDP), "agent", "--config", str(self.agent_file(node))]
         self.run(node, argv)
 
-    def run(self, name: str, argv: list[str]) -> None:
-        """Start a process of this world; its output goes to a log of its name."""
-        with (self.root / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                argv,
-                cwd=REPOSITORY,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def kill(self, name: str) -> None:
-        """End a process at once, as a crash does."""
-        process = self.processes.pop(name)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
+    @override
     def stop(self) -> None:
-        """End all processes of this world, in order."""
-        for name in [*reversed(self.processes)]:
-            process = self.processes.pop(name)
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        """End all that runs."""
+        super().stop()
+        self.bitbucket.stop()
 
     def sweep(self) -> None:
         """Remove what carries this world's label from the engine, and nothing else."""
@@ -209,31 +229,23 @@ class World:
         git("push", "--quiet", "origin", "HEAD:main", cwd=self.config)
         return git("rev-parse", "HEAD", cwd=self.config).strip()
 
+    @property
+    def achmad(self) -> Person:
+        """Who works here, as long as it is not said who: an ADMIN."""
+        return self.as_user("achmad")
+
+    def as_user(self, name: str) -> Person:
+        """Return somebody, who may not be logged in yet."""
+        home = self.root / "homes" / name
+        return Person(name, self.passwords[name], home, self.url, self.config, self.key)
+
     def sdp(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run the sdp command in the config repo, against this control plane."""
-        return subprocess.run(
-            [str(SDP), *words],
-            cwd=self.config,
-            env={
-                **os.environ,
-                "SDP_URL": self.url,
-                "NO_COLOR": "1",
-                "SOPS_AGE_KEY_FILE": str(self.key),
-            },
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        """Run the sdp command in the config repo, as achmad."""
+        return self.achmad.sdp(*words, stdin=stdin)
 
     def api(self, path: str, body: object = None) -> object:
-        """Return what the control plane answers."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.url}{path}", data=data, headers=headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
+        """Return what the control plane answers achmad."""
+        return self.achmad.api(path, body)
 
     def answers(self, path: str) -> bool:
         """Whether the control plane answers a path with 2xx."""
@@ -253,25 +265,13 @@ class World:
             return {}
         return told if isinstance(told, dict) else {}
 
-    def until(self, holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
-        """Wait until something holds.
-
-        Raises:
-            NotInTimeError: it does not within so many seconds, or one of our processes ended.
-        """
-        deadline = time.monotonic() + seconds
-        while not holds():
-            if time.monotonic() > deadline:
-                raise NotInTimeError(f"not within {seconds:g} s: {what}\n{self.ends()}")
-            time.sleep(0.1)
-
-    def ends(self) -> str:
-        """Return the last lines of each process's log."""
-        logs = sorted(self.root.glob("*.log"))
-        return "\n".join(
-            f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-            for log in logs
-        )
+    def _configure_bitbucket(self) -> None:
+        packages.ensure(packages.GIT_SERVER)
+        gitserver.configure(self.bitbucket, self.company.origins, self.passwords)
+        self.company.set_origins(self.bitbucket.url)
+        robot = {"username": ROBOT, "password": self.passwords[ROBOT]}
+        self.credentials.touch(0o600)
+        self.credentials.write_text(yaml.safe_dump(robot))
 
     def _configure_agent(self, node: str) -> None:
         names = SERVICES if node == MICRO else ("api-gateway",)
@@ -281,20 +281,21 @@ class World:
             "control_plane": f"ws://127.0.0.1:{self.ports.control_plane}/ws/agent",
             "state": str(self.root / "agents" / node),
             "docker": self.engine.host,
+            "credentials": str(self.credentials),
             "repositories": {name: str(self.company.clone(name)) for name in names},
         }
         if node == MICRO:
             config["identity"] = str(self.identity(MICRO))
-        (self.root / f"agent-{node}.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        self.agent_file(node).write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 @contextlib.contextmanager
-def running(world: World) -> Iterator[World]:
-    """Build and start a world; stop and sweep it at the end."""
+def running(world: World, tell: Callable[[str], None] = lambda _: None) -> Iterator[World]:
+    """Build and start a world, telling each step; stop and sweep it at the end."""
     world.root.mkdir(parents=True, exist_ok=True)
     try:
         world.build()
-        world.start()
+        world.start(tell)
         yield world
     finally:
         world.stop()

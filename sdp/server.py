@@ -38,7 +38,7 @@ from sdp.api.sessions import Session, Sessions
 from sdp.process import keep_to_itself
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
-from sdp.reconciler import events
+from sdp.reconciler import events, signing
 from sdp.reconciler.acts import acts_of
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
@@ -60,6 +60,7 @@ from sdp.trust.standing import TrustError
 
 STOP_SECONDS = 1
 _PAGE = 500
+_JUDGED = "judged"
 
 log = structlog.get_logger(__name__)
 
@@ -71,12 +72,16 @@ class LoopJournal:
         self._store = store
 
     async def append(
-        self, happened: Sequence[Event], records: Sequence[Deployment | Failure] = ()
+        self,
+        happened: Sequence[Event],
+        records: Sequence[Deployment | Failure] = (),
+        judged: str = "",
     ) -> None:
-        if happened or records:
+        if happened or records or judged:
             acts = [act for event in happened for act in acts_of(event)]
             kept = [e if isinstance(e, Failure) else _kept(e) for e in records]
-            await self._store.append([_new(each) for each in happened], acts, kept)
+            meta = {_JUDGED: judged} if judged else {}
+            await self._store.append([_new(each) for each in happened], acts, kept, meta)
         for each in records:
             self._finish(each)
 
@@ -117,6 +122,9 @@ class LoopJournal:
 
     async def put_choices(self, moved: Moved) -> None:
         await self._store.put_choices(moved)
+
+    async def judged(self) -> str:
+        return await self._store.meta(_JUDGED) or ""
 
     async def leases(self) -> Sequence[Lease]:
         return await self._store.leases()
@@ -317,13 +325,21 @@ def _trusted(data_dir: Path) -> Trust:
     return trust
 
 
+def _signer(data_dir: Path) -> signing.Signer:
+    try:
+        return signing.signer(data_dir)
+    except signing.UnusableKeyError as error:
+        raise CannotServeError(str(error), error.fix) from error
+
+
 async def _run(source: Source, data_dir: Path, front: _Front) -> None:
+    signer = _signer(data_dir)
     async with Store.open(data_dir, encode=lambda event: encode(event.seq, event)) as store:
         broker, checks = Broker(), LoginChecks()
         reconciler = Reconciler(source, LoopJournal(store), lender=broker)
-        broker.changed = lambda user: _lent(reconciler, broker, user)
-        plane = ReconcilerPlane(reconciler)
-        changes = ConfigRepo(source, plane.preview)
+        broker.listener = reconciler
+        plane = ReconcilerPlane(reconciler, signer.public)
+        changes = ConfigRepo(source, plane.preview, signer.sign)
         sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
         app = create_app(
             Ports(
@@ -352,11 +368,6 @@ async def _run(source: Source, data_dir: Path, front: _Front) -> None:
             forgetting.cancel()
             reconciling.cancel()
     log.info("stopped")
-
-
-def _lent(reconciler: Reconciler, broker: Broker, user: str) -> None:
-    """Tell the loop whose credentials came or went."""
-    (reconciler.came if user in broker.live() else reconciler.went)(user)
 
 
 def _history(reconciler: Reconciler) -> datetime.timedelta | None:

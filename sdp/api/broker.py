@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import datetime
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from typing_extensions import override
 
@@ -29,15 +29,21 @@ class _Held:
     until: datetime.datetime
 
 
-class Broker(Keeper, Lender):
-    """Credentials by session. ``changed`` is told the user whose came or went."""
+class Listener(Protocol):
+    def came(self, user: str) -> None:
+        """Take it that a user logged in."""
+        ...
 
-    def __init__(
-        self,
-        changed: Callable[[str], None] = lambda _: None,
-        now: Callable[[], datetime.datetime] = clock.now,
-    ) -> None:
-        self.changed = changed
+    def went(self, user: str) -> None:
+        """Take it that credentials of a user are not at hand any more."""
+        ...
+
+
+class Broker(Keeper, Lender):
+    """Credentials by session; a ``listener`` is told whose came or went."""
+
+    def __init__(self, now: Callable[[], datetime.datetime] = clock.now) -> None:
+        self.listener: Listener | None = None
         self._now = now
         self._held: dict[str, _Held] = {}
 
@@ -45,13 +51,15 @@ class Broker(Keeper, Lender):
     def keep(self, session: str, user: str, secret: Secret) -> None:
         self.drop(session)
         self._held[session] = _Held(Credentials(user, secret), self._now() + LIFETIME)
-        self.changed(user.lower())
+        if self.listener:
+            self.listener.came(user.lower())
 
     @override
     def drop(self, session: str) -> None:
         if (held := self._held.pop(session, None)) is not None:
             held.credentials.secret.wipe()
-            self.changed(held.credentials.user.lower())
+            if self.listener:
+                self.listener.went(held.credentials.user.lower())
 
     @override
     def live(self) -> frozenset[str]:

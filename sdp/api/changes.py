@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends
 
 from sdp.api import views
+from sdp.api.people import Asking
 from sdp.api.ports import Changes, Ports
 from sdp.api.problems import ProblemError
 from sdp.api.requests import ChangeRequest
@@ -15,19 +16,20 @@ def router(ports: Ports) -> APIRouter:
     changes: Changes = ports.changes
 
     @routes.post("/changes", dependencies=[Depends(bounded)])
-    async def change(body: ChangeRequest) -> views.ChangeView:
-        """Edit the config repo: one commit in the author's name, pushed without force.
+    async def change(body: ChangeRequest, asking: Asking) -> views.ChangeView:
+        """Edit the config repo: one commit in the caller's name, pushed without force.
 
-        409 with ``conflict`` when others changed the same files since ``base``.
+        409 with ``conflict`` when others changed the same files since ``base``; 403 where the
+        caller has no right to all of it.
         """
-        if bool(body.edits) == bool(body.revert):
+        if sum(map(bool, (body.edits, body.revert, body.approve))) != 1:
             raise ProblemError(
                 422,
                 "invalid-request",
                 "Invalid request",
-                "A change has edits, or names a commit to revert.",
-                "Give edits, or revert, and not both.",
+                "A change has edits, or names a commit to revert or to approve.",
+                "Give edits, revert or approve, and one of them alone.",
             )
-        return await changes.change(body)
+        return await changes.change(body, asking)
 
     return routes

@@ -3,21 +3,29 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import assert_never
+from typing import Final, assert_never
 
 from dulwich.errors import NotGitRepository
 from typing_extensions import override
 
 from sdp.api import showing, views
+from sdp.api.people import Caller
 from sdp.api.problems import ProblemError
 from sdp.api.requests import ChangeRequest
-from sdp.reconciler import writer
-from sdp.reconciler.commit import Unchanged
+from sdp.api.rights import not_allowed
+from sdp.reconciler import rights, writer
+from sdp.reconciler.commit import Sign, Unchanged
 from sdp.reconciler.objects import past_of
 from sdp.reconciler.removal import Removal, Remover
+from sdp.reconciler.revisions import diff
 from sdp.reconciler.source import Source
+from sdp.spec import trailers
 from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
 from sdp.spec.edits import Write
+from sdp.spec.roles import Person, author
+
+NOBODY: Final = "nobody"
+"""Who changes something where nobody has logged in."""
 
 Preview = Callable[[dict[str, str]], Awaitable[views.PlanView]]
 
@@ -25,23 +33,27 @@ Preview = Callable[[dict[str, str]], Awaitable[views.PlanView]]
 class ConfigRepo(Remover):
     """Writes to the branch that a source reads."""
 
-    def __init__(self, source: Source, preview: Preview) -> None:
-        """Take the source, and who plans what files would lead to."""
+    def __init__(self, source: Source, preview: Preview, sign: Sign | None = None) -> None:
+        """Take the source, who plans what files would lead to, and who signs what is committed."""
         self._source = source
         self._preview = preview
+        self._sign = sign
         self._one_at_a_time = asyncio.Lock()
 
-    async def change(self, request: ChangeRequest) -> views.ChangeView:
-        """Do what a request asks for.
+    async def change(self, request: ChangeRequest, caller: Caller) -> views.ChangeView:
+        """Do what a caller asks for.
 
         Raises:
-            ProblemError: it can't be done; nothing was changed.
+            ProblemError: it can't be done, or not by them; nothing was changed.
         """
+        who = caller.person
         try:
+            if request.approve:
+                return await self._approved(request, who)
             if request.dry_run:
-                return await self._shown(request)
+                return await self._shown(request, who)
             async with self._one_at_a_time:
-                outcome = await asyncio.to_thread(self._land, request)
+                outcome = await asyncio.to_thread(self._land, request, who)
         except CannotChangeError as error:
             raise ProblemError(
                 422, "cannot-change", "Can't change", str(error), error.fix
@@ -77,24 +89,57 @@ class ConfigRepo(Remover):
 
         return writer.land(self._place(), edit, removal.author, removal.why, removal.revision)
 
-    def _edit(self, request: ChangeRequest) -> writer.Edit:
+    def _edit(self, request: ChangeRequest, who: Person) -> writer.Edit:
+        """Return a request's change, which only who may make it can."""
         if request.revert:
-            return writer.reverting(self._source.repository, request.revert)
-        environments = past_of(self._source.repository)
-        return lambda files, past: change(files, request.edits, past, environments)
+            edit = writer.reverting(self._source.repository, request.revert)
+        else:
+            environments = past_of(self._source.repository)
+
+            def edit(files: Files, past: Past) -> Changed:
+                return change(files, request.edits, past, environments)
+
+        def checked(files: Files, past: Past) -> Changed:
+            made = edit(files, past)
+            after = {p: text for p, text in {**files, **made.files}.items() if text is not None}
+            if lacks := rights.refused(self._source, after, who):
+                raise not_allowed(who.user, lacks)
+            return made
+
+        return checked
 
     def _place(self) -> writer.Place:
         source = self._source
         remote = "" if source.repository == Path(source.location) else source.location
-        return writer.place_of(source.repository, source.branch, remote)
+        return writer.place_of(source.repository, source.branch, remote, self._sign)
 
-    def _land(self, request: ChangeRequest) -> writer.Outcome:
-        edit = self._edit(request)
-        return writer.land(self._place(), edit, request.author, request.message, request.base)
+    def _land(self, request: ChangeRequest, who: Person) -> writer.Outcome:
+        edit = self._edit(request, who)
+        return writer.land(self._place(), edit, self._author(who), request.message, request.base)
 
-    async def _shown(self, request: ChangeRequest) -> views.ChangeView:
+    def _author(self, who: Person) -> str:
+        standing = self._source.newest()
+        return author(who.user or NOBODY, standing.roles, standing.instance)
+
+    async def _approved(self, request: ChangeRequest, who: Person) -> views.ChangeView:
         async with self._one_at_a_time:
-            shown = await asyncio.to_thread(writer.preview, self._place(), self._edit(request))
+            found = await asyncio.to_thread(rights.approval, self._source, request.approve, who)
+            made = _approval(found, request.approve, who)
+            if request.dry_run:
+                return made
+            place, author = self._place(), self._author(who)
+            said = Changed({}, made.subject, (), trailers.approving(request.approve))
+            outcome = await asyncio.to_thread(
+                writer.land, place, lambda *_: said, author, request.message
+            )
+        self._source.refresh()
+        told = _told(outcome)
+        return made.model_copy(update={"commit": told.commit, "base": told.base})
+
+    async def _shown(self, request: ChangeRequest, who: Person) -> views.ChangeView:
+        async with self._one_at_a_time:
+            edit = self._edit(request, who)
+            shown = await asyncio.to_thread(writer.preview, self._place(), edit)
         if isinstance(shown, writer.Unwritable):
             return _told(shown)
         plan = await self._preview(dict(shown.files))
@@ -108,6 +153,29 @@ class ConfigRepo(Remover):
             f"{self._source.location} can't be written now: {error}",
             "See GET /readyz, and the control plane's log.",
         )
+
+
+def _approval(found: rights.Approval, commit: str, who: Person) -> views.ChangeView:
+    """Return what an approval lets count.
+
+    Raises:
+        ProblemError: nothing of the commit waits, or nothing that this person may let count.
+    """
+    if not found.files and found.lacks:
+        raise not_allowed(who.user, found.lacks)
+    if not found.files:
+        raise ProblemError(
+            422,
+            "nothing-waits",
+            "Nothing waits",
+            f"Nothing of {commit[:7]} waits for an approval.",
+            "see what waits: sdp status; what was changed again since waits under that commit",
+        )
+    return views.ChangeView(
+        subject=f"Approve {', '.join(found.files)} of {commit[:7]}",
+        paths=tuple(found.files),
+        diff=diff(found.before, found.files),
+    )
 
 
 def _told(outcome: writer.Outcome) -> views.ChangeView:

@@ -3,8 +3,9 @@
 from fastapi import APIRouter, Depends
 
 from sdp.api import views
+from sdp.api.people import Asking, Caller
 from sdp.api.ports import Changes, Ports
-from sdp.api.requests import ChangeRequest, ResumeRequest, Signed, StopRequest
+from sdp.api.requests import ChangeRequest, Reasoned, ResumeRequest, StopRequest
 from sdp.api.sandboxes import bounded
 from sdp.spec.edits import Switch
 
@@ -15,26 +16,28 @@ def router(ports: Ports) -> APIRouter:
     changes = ports.changes
 
     @routes.post("/sandboxes/{name}/suspend")
-    async def suspend(name: str, body: Signed) -> views.ChangeView:
+    async def suspend(name: str, body: Reasoned, asking: Asking) -> views.ChangeView:
         """Stop all of a sandbox's containers, and keep them; no commit where it sleeps already."""
-        return await _switched(changes, name, body, "", on=True)
+        return await _switched(changes, asking, body, _switch(name, "", on=True))
 
     @routes.post("/sandboxes/{name}/resume")
-    async def resume(name: str, body: ResumeRequest) -> views.ChangeView:
+    async def resume(name: str, body: ResumeRequest, asking: Asking) -> views.ChangeView:
         """Wake a sandbox, or one service that was stopped; no commit where it is awake."""
-        return await _switched(changes, name, body, body.service, on=False)
+        return await _switched(changes, asking, body, _switch(name, body.service, on=False))
 
     @routes.post("/sandboxes/{name}/stop")
-    async def stop(name: str, body: StopRequest) -> views.ChangeView:
+    async def stop(name: str, body: StopRequest, asking: Asking) -> views.ChangeView:
         """Stop one service's container, and keep it."""
-        return await _switched(changes, name, body, body.service, on=True)
+        return await _switched(changes, asking, body, _switch(name, body.service, on=True))
 
     return routes
 
 
+def _switch(name: str, service: str, *, on: bool) -> Switch:
+    return Switch(sandbox=name, service=service, key="suspended", on=on)
+
+
 async def _switched(
-    changes: Changes, name: str, body: Signed, service: str, *, on: bool
+    changes: Changes, asking: Caller, body: Reasoned, edit: Switch
 ) -> views.ChangeView:
-    edit = Switch(sandbox=name, service=service, key="suspended", on=on)
-    asked = ChangeRequest(edits=(edit,), author=body.author, message=body.message)
-    return await changes.change(asked)
+    return await changes.change(ChangeRequest(edits=(edit,), message=body.message), asking)

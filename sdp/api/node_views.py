@@ -94,9 +94,13 @@ class Finding(View):
 
 
 class Examination(View):
-    """What the doctor finds; ``version`` and ``now`` are the control plane's."""
+    """What the doctor finds; ``version`` and ``now`` are the control plane's.
+
+    ``signing_key`` is the public key that it signs commits with.
+    """
 
     version: str
+    signing_key: str = ""
     now: datetime.datetime
     findings: tuple[Finding, ...]
 

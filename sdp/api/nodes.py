@@ -36,7 +36,9 @@ def router(ports: Ports, sessions: Sessions, version: str) -> APIRouter:
         """Say what is wrong with nodes, and with what sandboxes want of them; each with its fix."""
         trusted = enrolment.examine(plane, trust, sessions)
         found = (*ports.exposed, *plane.examine(version), *trusted)
-        return node_views.Examination(version=version, now=clock.now(), findings=found)
+        return node_views.Examination(
+            version=version, signing_key=plane.signing_key, now=clock.now(), findings=found
+        )
 
     return routes
 

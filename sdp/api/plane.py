@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
-from sdp.api import node_views, showing, usage, views
+from sdp.api import node_views, rights, showing, usage, views
 from sdp.api.port_table import port_list
 from sdp.api.problems import ProblemError
 from sdp.api.quota_table import quota_list
@@ -16,6 +16,7 @@ from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.status import SandboxStatus
 from sdp.spec.models import Platform
 from sdp.spec.resolve import problems
+from sdp.spec.roles import Person
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
@@ -23,8 +24,10 @@ from sdp.spec.tree import Tree
 class ReconcilerPlane:
     """The reconciler, as the API reads it."""
 
-    def __init__(self, reconciler: Reconciler) -> None:
+    def __init__(self, reconciler: Reconciler, signing_key: str = "") -> None:
+        """Take the reconciler, and the public key of what the control plane commits."""
         self._reconciler = reconciler
+        self.signing_key = signing_key
 
     @property
     def revision(self) -> str:
@@ -83,8 +86,13 @@ class ReconcilerPlane:
         return made.model_copy(update={"branch": self.branch})
 
     async def preview(
-        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
+        self,
+        files: Mapping[str, str],
+        selection: Selection = WHOLE,
+        deletes: int = 0,
+        who: Person | None = None,
     ) -> views.PlanView:
+        files, refused = await asyncio.to_thread(self._reconciler.permitted, files, who)
         tree = await asyncio.to_thread(self._reconciler.read, files)
         plans, whole = self._reconciler.preview(tree, selection, deletes)
         desired = dataclasses.replace(whole.desired, revision=self.revision)
@@ -93,7 +101,12 @@ class ReconcilerPlane:
         whole = dataclasses.replace(whole, desired=desired)
         now = (self._reconciler.plan_of(name) or Plan() for name in plans)
         waiting = [hold for each in now for hold in each.holds]
-        return self._served(showing.plan(plans, whole, problems(tree), title, waiting))
+        made = showing.plan(plans, whole, problems(tree), title, waiting)
+        said = {"refused": rights.needs(refused), "withheld": self.withheld()}
+        return self._served(rights.told(made.model_copy(update=said)))
+
+    def withheld(self) -> tuple[views.WithheldView, ...]:
+        return rights.withheld(self._world.desired.withheld.values())
 
     def sync(self, name: str) -> str:
         return self._reconciler.sync(name)
@@ -130,7 +143,8 @@ class ReconcilerPlane:
         return showing.garbage(self._reconciler.collect(), self.platform)
 
     def examine(self, version: str) -> Sequence[node_views.Finding]:
-        found = [showing.finding(each) for each in doctor.examine(self._world, version)]
+        examined = doctor.examine(self._world, version, self.signing_key)
+        found = [showing.finding(each) for each in examined]
         if (trouble := self._reconciler.trouble) is not None:
             about = node_views.Finding(
                 severity="error", node="", kind="spec", message=trouble.message, fix=trouble.fix

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from typing import Protocol, TypeAlias
 
 from sdp.api.node_views import Finding, Garbage, PortList, QuotaList
-from sdp.api.people import Prover
+from sdp.api.people import Caller, Prover
 from sdp.api.requests import ChangeRequest
 from sdp.api.sessions import Sessions
 from sdp.api.snapshot_views import NamedSnapshotView, RollbackTarget, SnapshotView
@@ -24,6 +24,7 @@ from sdp.api.views import (
     SandboxView,
     Updated,
     UsageView,
+    WithheldView,
 )
 from sdp.protocol.frames import Body, Hello, LoginChecked, Sample, ToAgent
 from sdp.protocol.handshake import Transcript
@@ -33,6 +34,7 @@ from sdp.reconciler.chain import Entry, Page, Verdict
 from sdp.reconciler.credentials import Lender
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.models import Platform
+from sdp.spec.roles import Person
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 from sdp.trust.standing import Invitation, Standing
@@ -76,6 +78,15 @@ class Plane(Protocol):
         """What the nodes report."""
         ...
 
+    @property
+    def signing_key(self) -> str:
+        """The public key that the control plane signs commits with; "" for none."""
+        ...
+
+    def withheld(self) -> Sequence[WithheldView]:
+        """Return what was committed and does not count, by path."""
+        ...
+
     def ports(self) -> PortList:
         """Return who has which port of which node."""
         ...
@@ -101,7 +112,11 @@ class Plane(Protocol):
         ...
 
     async def preview(
-        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
+        self,
+        files: Mapping[str, str],
+        selection: Selection = WHOLE,
+        deletes: int = 0,
+        who: Person | None = None,
     ) -> PlanView:
         """Return what the control plane would do if these were the config repo's files.
 
@@ -109,6 +124,7 @@ class Plane(Protocol):
             files: specs by path.
             selection: which sandboxes and services to show.
             deletes: how many sandboxes their commit would let go.
+            who: would commit them; the plan says what they may not.
         """
         ...
 
@@ -238,8 +254,8 @@ class Agents(Protocol):
 class Changes(Protocol):
     """Who writes to the config repo."""
 
-    async def change(self, request: ChangeRequest) -> ChangeView:
-        """Do what a request asks for; raises ProblemError where it can't be done."""
+    async def change(self, request: ChangeRequest, caller: Caller) -> ChangeView:
+        """Do what a caller asks for; raises ProblemError where it can't be done, or not by them."""
         ...
 
 

@@ -1,31 +1,21 @@
 """What the API is asked to change: one frozen model per request."""
 
-import re
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticSerializationError
 
 from sdp.spec.edits import AnyEdit
 
 MAX_EDITS = 1000
-_AUTHOR = re.compile(r"[^<>\x00-\x1f]{1,100} <[^<>\s]{1,200}>")
 _SHA = r"^([0-9a-f]{7,40})?$"
 
 
-class Signed(BaseModel):
-    """Who asks for a commit, and why."""
+class Reasoned(BaseModel):
+    """Why a commit is asked for; its author is who is logged in."""
 
     model_config = ConfigDict(extra="forbid")
-    author: str = Field(description="Who: Name <mail>.")
     message: str = Field("", max_length=10_000, description="Why.")
-
-    @field_validator("author")
-    @classmethod
-    def _named(cls, author: str) -> str:
-        if not _AUTHOR.fullmatch(author):
-            raise ValueError("expected Name <mail>")
-        return author
 
     @model_validator(mode="after")
     def _text(self) -> Self:
@@ -37,11 +27,14 @@ class Signed(BaseModel):
         return self
 
 
-class ChangeRequest(Signed):
-    """Edits, or a commit to revert; who asks for it, and why."""
+class ChangeRequest(Reasoned):
+    """Edits, or a commit to revert or to approve, and why."""
 
     edits: tuple[AnyEdit, ...] = Field((), max_length=MAX_EDITS)
     revert: str = Field("", pattern=_SHA, description="Undo this commit instead.")
+    approve: str = Field(
+        "", pattern=_SHA, description="Let count what waits of this commit instead."
+    )
     base: str = Field(
         "", pattern=_SHA, description="Commit at which the author looked at the files."
     )
@@ -50,13 +43,13 @@ class ChangeRequest(Signed):
     )
 
 
-class ResumeRequest(Signed):
-    """Who wakes what, and why."""
+class ResumeRequest(Reasoned):
+    """What to wake, and why."""
 
     service: str = Field("", description="This service alone.")
 
 
-class StopRequest(Signed):
-    """Who stops what, and why."""
+class StopRequest(Reasoned):
+    """What to stop, and why."""
 
     service: str = Field(min_length=1, description="The service.")

@@ -95,6 +95,7 @@ def _reading(routes: APIRouter, plane: Plane, journal: Journal) -> None:
             revision=plane.revision,
             branch=plane.branch,
             seq=seq,
+            withheld=tuple(plane.withheld()),
         )
 
     @routes.get("/sandboxes/{name}")
@@ -131,15 +132,15 @@ def _checking(routes: APIRouter, plane: Plane) -> None:
         return views.Validation(valid=valid, problems=found)
 
     @routes.post("/plan", dependencies=[Depends(bounded)])
-    async def plan(body: PlanRequest) -> views.PlanView:
-        """Compare a tree of specs with what runs."""
+    async def plan(body: PlanRequest, asking: Asking) -> views.PlanView:
+        """Compare a tree of specs with what runs; say what of it the caller may not commit."""
         unknown = [each for each in body.sandboxes if plane.sandbox(each) is None]
         named = await asyncio.to_thread(sandboxes, body.files) if unknown else {}
         for each in unknown:
             if each.lower() not in named:
                 raise missing("sandbox", each, "sdp status")
         selection = Selection.of(body.sandboxes, body.services, body.exclude)
-        return await plane.preview(body.files, selection, body.allow_deletes)
+        return await plane.preview(body.files, selection, body.allow_deletes, asking.person)
 
 
 def _asking(routes: APIRouter, plane: Plane, audit: Auditor) -> None:

@@ -147,10 +147,32 @@ class SandboxView(SandboxSummary):
     conditions: tuple[Condition, ...] = ()
 
 
+class NeedView(View):
+    """What a change of a file takes; ``role``, the least of all, has that permission."""
+
+    path: str
+    permission: str
+    role: str
+    sandbox: str = ""
+    owner: str = ""
+
+
+class WithheldView(View):
+    """A file that does not count as it was committed, why, and what to do about it."""
+
+    path: str
+    commit: str
+    user: str
+    since: datetime.datetime
+    reason: str
+    message: str
+    fix: str
+
+
 class SandboxPage(View):
     """Sandboxes by name, as of a config revision and the journal's ``seq``: follow from there.
 
-    ``branch`` is the config repo's that is served.
+    ``branch`` is the config repo's that is served; ``withheld`` what on it does not count.
     """
 
     sandboxes: tuple[SandboxSummary, ...]
@@ -158,6 +180,7 @@ class SandboxPage(View):
     total: int
     revision: str
     branch: str = ""
+    withheld: tuple[WithheldView, ...] = ()
     seq: int
 
 
@@ -236,6 +259,7 @@ class PlanView(View):
 
     ``changes``: there is something to do, or something would wait that does not wait now.
     ``instance`` is the platform's name, "" before any; ``branch`` the config repo's that is served.
+    ``refused`` is what the asking person may not commit, ``withheld`` what others did in vain.
     """
 
     revision: str
@@ -245,6 +269,8 @@ class PlanView(View):
     summary: PlanSummary = PlanSummary()
     sandboxes: tuple[SandboxPlan, ...]
     problems: tuple[Problem, ...] = ()
+    refused: tuple[NeedView, ...] = ()
+    withheld: tuple[WithheldView, ...] = ()
     text: str
 
 

@@ -10,9 +10,10 @@ import typer
 from sdp.api.views import ChangeView
 from sdp.cli import context as cli
 from sdp.cli.follower import Follower
+from sdp.cli.health import refuse_withheld
 from sdp.cli.intended import AllowDeletes, Excluded, Sandboxes, Services, chosen
 from sdp.cli.offer import Offer, held, offered, offered_again
-from sdp.cli.plan import Directory, refuse_errors, show
+from sdp.cli.plan import Directory, refuse_errors, refuse_not_allowed, show
 from sdp.cli.publish import publish, record, refuse_elsewhere
 from sdp.spec.trailers import allowing
 
@@ -80,6 +81,7 @@ def apply(
         follower = Follower(client, target, list(offer.affected), offer.tree.has, fresh=fresh)
         if not follower.run(time.monotonic() + timeout):
             raise typer.Exit(cli.NOT_IN_TIME)
+        refuse_withheld(client, target)
         cli.say(f"{target[:7]} is applied")
 
 
@@ -101,6 +103,7 @@ def _show(offer: Offer, *, as_json: bool) -> None:
     offer.wish.tell()
     if not as_json:
         show(offer.made)
+    refuse_not_allowed(offer.made)
     # The files are committed already, and a word about deletions changes none.
     if not offer.deletes_only:
         refuse_errors(offer.made)

@@ -21,6 +21,7 @@ from sdp.cli import keyring
 from sdp.cli.client import Client, ClientError, find_url
 from sdp.cli.keyring import KeyringError
 from sdp.spec import quantities
+from sdp.spec.finding import CannotChangeError
 
 ERROR = 1
 NOT_IN_TIME = 4
@@ -135,6 +136,8 @@ def failures() -> Generator[None, None, None]:
     except ClientError as error:
         if error.conflict is not None:
             say_conflict(error.conflict)
+        fail(str(error), error.fix)
+    except CannotChangeError as error:
         fail(str(error), error.fix)
 
 

@@ -1,5 +1,6 @@
 """The doctor command: what would fail before it fails, on the nodes and here."""
 
+import datetime
 import itertools
 import shutil
 from collections.abc import Iterator, Sequence
@@ -35,26 +36,32 @@ def doctor(
     Examples: `sdp doctor`; `sdp doctor --json`; `sdp doctor -C ~/config`.
     """
     with cli.failures():
-        client = cli.client(context)
-        found = [*_far(client), *_near(directory)]
+        told = _asked(cli.client(context))
+        found = [*told.findings, *_near(directory)]
     if as_json:
         cli.print_json(found)
     else:
         _print(found)
+        if told.signing_key:
+            typer.echo(f"The control plane signs its commits with {told.signing_key}")
     if any(each.severity == "error" for each in found):
         raise typer.Exit(cli.ERROR)
 
 
-def _far(client: Client) -> Iterator[Finding]:
-    """Yield what the control plane finds, and what is found of it."""
+def _asked(client: Client) -> Examination:
+    """Return what the control plane finds, and what is found of it."""
     asked = clock.now()
     try:
         told = client.get("/api/doctor", Examination)
     except ClientError as error:
-        yield _here("error", "server", str(error), error.fix)
-        return
+        away = _here("error", "server", str(error), error.fix)
+        return Examination(version="", now=asked, findings=(away,))
+    findings = (*told.findings, *_of_it(told, asked))
+    return told.model_copy(update={"findings": findings})
+
+
+def _of_it(told: Examination, asked: datetime.datetime) -> Iterator[Finding]:
     way = (clock.now() - asked).total_seconds()
-    yield from told.findings
     if told.version != VERSION:
         message = f"this sdp is {VERSION}, the control plane's {told.version}"
         yield _here("warning", "server", message, f"install sdp {told.version} here")

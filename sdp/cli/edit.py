@@ -1,5 +1,6 @@
 """Commands that write sandboxes: new, set, clone, delete, route, revert. Each is one commit."""
 
+import re
 import sys
 from collections.abc import Iterable
 from typing import Annotated
@@ -10,7 +11,7 @@ from pydantic import JsonValue
 from sdp.api.views import ChangeView
 from sdp.cli import context as cli
 from sdp.cli import show, watch
-from sdp.cli.write import Options, revert, write, writing
+from sdp.cli.write import Options, let_count, revert, write, writing
 from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Kind, Route, Set, Unset
 
 NewName = Annotated[str, typer.Argument(help="The new name.", show_default=False)]
@@ -143,6 +144,24 @@ def undo(
     Examples: `sdp revert 9f3c1e7`; `sdp revert 9f3c1e7 --dry-run`.
     """
     revert(context, options, commit)
+
+
+@writing
+def approve(
+    context: typer.Context,
+    options: Options,
+    commit: Annotated[str, typer.Argument(help="The commit, or its first digits.")],
+) -> None:
+    """Let count what a commit changed without its author's having the right to.
+
+    Takes that right of you. Of its files, those count that are still as it left them and that you
+    may change; sdp status lists what waits.
+
+    Examples: `sdp approve 9f3c1e7 --dry-run`; `sdp approve 9f3c1e7 -m "Agreed with Sari" --wait`.
+    """
+    if not re.fullmatch("[0-9a-f]{7,40}", commit.lower()):
+        raise typer.BadParameter("expected a commit, by 7 digits at least", param_hint="COMMIT")
+    let_count(context, options, commit.lower())
 
 
 def edits_of(

@@ -9,6 +9,8 @@ from rich.text import Text
 
 from sdp.api import views
 from sdp.cli import context as cli
+from sdp.cli import watch
+from sdp.cli.client import Client
 
 BARS: Final = "▁▂▃▄▅▆▇█"
 WIDTH: Final = 20
@@ -74,6 +76,19 @@ def complaints(found: Iterable[views.SandboxSummary]) -> Iterator[Text]:
     for each in found:
         if each.health in WRONG and each.health_message:
             yield Text(f"{each.name}: {cli.inert(each.health_message)}")
+
+
+def withheld(found: Iterable[views.WithheldView]) -> Iterator[Text]:
+    """Yield what was committed and does not count, each with its fix."""
+    for each in found:
+        yield Text(f"{each.reason}: {cli.inert(each.message)}\n  fix: {each.fix}")
+
+
+def refuse_withheld(client: Client, commit: str) -> None:
+    """End with 1 where something of a commit that was followed does not count."""
+    for each in watch.moment(client).withheld:
+        if each.commit == commit:
+            cli.fail(each.message, each.fix)
 
 
 def usage(used: views.UsageView) -> RenderableType | None:

@@ -2,7 +2,7 @@
 
 import ipaddress
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
@@ -12,6 +12,8 @@ from sdp.cli import context as cli
 from sdp.cli import keyring
 from sdp.cli.client import Client, ClientError
 from sdp.cli.keyring import Kept
+
+_UNAUTHORIZED: Final = 401
 
 
 def login(
@@ -41,7 +43,7 @@ def login(
         body = {"username": user or _ask_user(), "password": "", "kind": "bearer"}
         body["password"] = _password(body["username"], stdin=password_stdin)
         cli.say("an agent asks Bitbucket whether it takes them")
-        begun = client.post("/api/login", LoginView, body)
+        begun = _begin(client, body)
         kept = Kept(user=begun.user, token=begun.token, expires_at=begun.expires_at)
         with cli.keyring_failures():
             keyring.keep(client.url, kept)
@@ -100,12 +102,21 @@ def whoami(context: typer.Context, *, as_json: cli.AsJson = False) -> None:
     typer.echo(f"  git    {git}")
 
 
+def _begin(client: Client, body: dict[str, str]) -> LoginView:
+    try:
+        return client.post("/api/login", LoginView, body)
+    except ClientError as error:
+        if error.status != _UNAUTHORIZED:
+            raise
+        raise ClientError(f"LOGIN FAILED. {error}", error.fix, error.status) from None
+
+
 def _logout(client: Client, *, everywhere: bool) -> Ended:
     """End the session there, and forget it here whatever comes of that."""
     try:
         return client.post("/api/logout", Ended, {"everywhere": everywhere})
     except ClientError as error:
-        if error.status != 401:  # noqa: PLR2004 -- unauthorized
+        if error.status != _UNAUTHORIZED:
             raise
         return Ended(sessions=0)
     finally:

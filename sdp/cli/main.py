@@ -110,6 +110,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None] | typer.Typer]] = {  # typ
         "template": template.app,
         "env": env.app,
         "revert": edit.undo,
+        "approve": edit.approve,
     },
     "Edit by hand, look, apply": {
         "init": init.init,

@@ -39,6 +39,7 @@ def page(made: PlanView, title: str, known: Iterable[Problem] = ()) -> str:
         f"### {title}\n",
         _problems("Problems", new),
         _counts(made),
+        _refused(made),
         *(_sandbox(each) for each in made.sandboxes),
         _problems("Problems that were there before", old),
     ]
@@ -74,6 +75,13 @@ def _counts(made: PlanView) -> str:
         rows.append(f"| … and {len(made.sandboxes) - _MOST_ROWS} more | | | | |")
     table = ["", "| sandbox | + | ~ | - | held |", "| --- | --- | --- | --- | --- |", *rows]
     return "\n".join([f"**{said}**{against}", *([] if nothing else table), ""])
+
+
+def _refused(made: PlanView) -> str:
+    if not made.refused:
+        return ""
+    lines = (f"{e.path}: takes {e.permission!r}, which {e.role} has" for e in made.refused)
+    return f"**Not allowed ({len(made.refused)})**\n\n{_fenced('', lines)}"
 
 
 def _row(plan: SandboxPlan) -> str:

@@ -156,6 +156,17 @@ def refuse_errors(made: PlanView) -> None:
         cli.fail(f"the specs have {errors} {noun}", "correct them: sdp validate")
 
 
+def refuse_not_allowed(made: PlanView) -> None:
+    """End with 1 where the person who asks may not commit all of it."""
+    if made.refused:
+        what = "; ".join(f"{each.path} takes {each.permission!r}" for each in made.refused)
+        roles = " or ".join(sorted({each.role for each in made.refused}))
+        cli.fail(
+            f"you may not commit that: {what}",
+            f"leave it out, or ask somebody who is {roles}: push a branch, and open a pull request",
+        )
+
+
 def refuse_nothing(directory: Path) -> NoReturn:
     """End with 1: there is nothing to plan."""
     cli.fail(f"no specs in {directory.resolve()}", "name the config repo's folder with -C")

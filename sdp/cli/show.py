@@ -148,9 +148,10 @@ def _drawn(client: Client, name: str | None) -> RenderableType:
         return _one(found, client.get(path, views.UsageView))
     listed = watching.all_sandboxes(client)
     if not listed:
-        return Text("No sandboxes. Write sandboxes/NAME.yaml, then: sdp apply")
+        nothing = Text("No sandboxes. Write sandboxes/NAME.yaml, then: sdp apply")
+        return Group(nothing, *health.withheld(watching.moment(client).withheld))
     table = cli.table(cli.SUMMARY, [cli.summary_row(each) for each in listed])
-    complaints = [*health.complaints(listed)]
+    complaints = [*health.complaints(listed), *health.withheld(watching.moment(client).withheld)]
     return Group(table, *([""] if complaints else []), *complaints)
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Annotated, Concatenate, NoReturn, ParamSpec, TypeAlias, assert_never, cast
 
 import typer
-from dulwich.config import StackedConfig
 from dulwich.errors import NotGitRepository
-from dulwich.repo import Repo, get_user_identity
+from dulwich.repo import Repo
 
 from sdp.api import showing
 from sdp.api.views import ChangeView, PlanView
@@ -24,6 +23,7 @@ from sdp.cli import intended, watch
 from sdp.cli.client import Client, ClientError
 from sdp.cli.fold import folded
 from sdp.cli.follower import Follower
+from sdp.cli.health import refuse_withheld
 from sdp.cli.plan import show
 from sdp.cli.publish import Checkout, checkout, refuse_elsewhere
 from sdp.reconciler import objects, writer
@@ -144,6 +144,11 @@ def revert(context: typer.Context, options: Options, commit: str) -> None:
         land(context, options, tree, writer.reverting(tree.directory, commit))
 
 
+def let_count(context: typer.Context, options: Options, commit: str) -> None:
+    """Let count what waits of a commit, as the options say; the control plane knows what that is."""
+    _through(cli.client(context), options, {"approve": commit})
+
+
 def clone_at(directory: Path) -> Checkout | None:
     """Return the clone of a config repo that a folder is in; None where it is in none."""
     try:
@@ -224,8 +229,7 @@ def _through(
     ask: Ask | None = None,
 ) -> None:
     """Let the control plane make the change."""
-    author = get_user_identity(StackedConfig.default()).decode()
-    body = {**what, "author": author, "message": options.why}
+    body = {**what, "message": options.why}
     shown = client.post("/api/changes", ChangeView, {**body, "dry_run": True})
     if options.dry_run:
         _show(options, shown)
@@ -291,4 +295,5 @@ def _follow(
     deadline = time.monotonic() + options.timeout
     if not Follower(client, made.commit, names, has, fresh=True).run(deadline):
         raise typer.Exit(cli.NOT_IN_TIME)
+    refuse_withheld(client, made.commit)
     cli.say(f"{made.commit[:7]} is applied")

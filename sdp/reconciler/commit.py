@@ -9,7 +9,7 @@ import dataclasses
 import os
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -20,6 +20,7 @@ from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
 from sdp import clock
+from sdp.spec.finding import CannotChangeError
 
 _GIT_SECONDS = 60.0
 _NO_PROGRAM = 127
@@ -82,6 +83,9 @@ class RemoteFailed:
 
 Outcome: TypeAlias = Committed | Moved | Unchanged | Refused
 
+Sign: TypeAlias = Callable[[bytes], bytes]
+"""Returns the armored signature of a commit."""
+
 
 def commit(
     repo: Path, changes: Mapping[str, bytes | None], message: str, author: str, base: str
@@ -111,8 +115,13 @@ def mark(repo: Path, message: str, author: str, base: str) -> Committed | Moved:
     """Commit a message alone, which says something about the files as they are."""
     with Repo(str(repo)) as opened:
         ref = opened.refs.follow(HEADREF)[0][-1].decode()
-        made = _stored(opened, _made(opened, {}, base), message, author)
-    return swap(repo, ref, base, made.sha)
+    return swap(repo, ref, base, say(repo, message, author, base).sha)
+
+
+def say(repo: Path, message: str, author: str, base: str, sign: Sign | None = None) -> Committed:
+    """Make a commit of a message alone, and leave every branch where it is."""
+    with Repo(str(repo)) as opened:
+        return _stored(opened, _made(opened, {}, base), message, author, sign)
 
 
 def write(
@@ -137,7 +146,12 @@ def write(
 
 
 def make(
-    repo: Path, changes: Mapping[str, bytes | None], message: str, author: str, base: str
+    repo: Path,
+    changes: Mapping[str, bytes | None],
+    message: str,
+    author: str,
+    base: str,
+    sign: Sign | None = None,
 ) -> Committed | Unchanged | Refused:
     """Make a commit on a base, and leave every branch where it is; arguments as of ``write``."""
     for path in changes:
@@ -147,7 +161,7 @@ def make(
         made = _made(opened, changes, base)
         if base and made.tree == _tree_of(opened, base):
             return Unchanged(base)
-        return _stored(opened, made, message, author)
+        return _stored(opened, made, message, author, sign)
 
 
 def swap(repo: Path, ref: str, base: str, made: str) -> Committed | Moved:
@@ -214,15 +228,24 @@ def forward(tree: Path, commit: str) -> str:
     return "" if ended.returncode == 0 else (ended.stderr or ended.stdout).strip()
 
 
-def _git(repo: Path, *words: str) -> subprocess.CompletedProcess[str] | None:
-    """Run git without a terminal; None when it did not end in time."""
+def _git(
+    repo: Path, *words: str, told: Mapping[str, str] | None = None, text: str = ""
+) -> subprocess.CompletedProcess[str] | None:
+    """Run git without a terminal; None when it did not end in time.
+
+    Args:
+        repo: where.
+        words: its arguments.
+        told: more of its environment.
+        text: what it reads.
+    """
     command = ("git", "-C", str(repo), *words)
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    environment = {**os.environ, **(told or {}), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         return subprocess.run(
             command,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            input=text,
             capture_output=True,
             text=True,
             timeout=_GIT_SECONDS,
@@ -254,14 +277,39 @@ def _push_failed(output: str, remote: str, branch: str) -> RemoteFailed:
     return RemoteFailed("PushFailed", message, f"check that you may push to {branch} of {remote}")
 
 
-def _stored(repo: Repo, made: Commit, message: str, author: str) -> Committed:
+def _stored(repo: Repo, made: Commit, message: str, author: str, sign: Sign | None) -> Committed:
     made.message = message.encode()
     made.author = made.committer = author.encode()
     made.commit_time = made.author_time = int(clock.now().timestamp())
     made.commit_timezone = made.author_timezone = 0
     made.encoding = b"UTF-8"
+    if sign is not None:
+        made.gpgsig = sign(made.as_raw_string())
+    elif repo.get_config_stack().get_boolean((b"commit",), b"gpgsign", default=False):
+        return _signed_by_git(repo, made)
     repo.object_store.add_object(made)
     return Committed(made.id.decode())
+
+
+def _signed_by_git(repo: Repo, made: Commit) -> Committed:
+    """Let git make a commit, and sign it as its settings say: it knows keys and programs.
+
+    Raises:
+        CannotChangeError: it can't.
+    """
+    name, _, mail = made.author.decode().removesuffix(">").partition(" <")
+    who = {"NAME": name, "EMAIL": mail, "DATE": f"@{made.commit_time} +0000"}
+    told = {f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in who.items()}
+    parents = [word for each in made.parents for word in ("-p", each.decode())]
+    words = ("commit-tree", "-S", made.tree.decode(), *parents, "-F", "-")
+    ended = _git(Path(repo.path), *words, told=told, text=made.message.decode())
+    if ended is None or ended.returncode != 0:
+        said = ended.stderr.strip().rpartition("\n")[2] if ended else "no answer in time"
+        raise CannotChangeError(
+            f"git can't sign the commit: {said}",
+            "look at user.signingkey and gpg.format, and try: git commit --allow-empty -S -m x",
+        )
+    return Committed(ended.stdout.strip())
 
 
 def _made(repo: Repo, changes: Mapping[str, bytes | None], base: str) -> Commit:

@@ -16,6 +16,7 @@ from pydantic.main import IncEx
 from sdp.protocol.actions import Limits, Probe, SealedFile
 from sdp.protocol.identity import digest
 from sdp.reconciler import environments
+from sdp.reconciler.authority import Withheld
 from sdp.spec import limits, models, names, quantities
 from sdp.spec.resolve import Resolved, environments_named, resolve
 from sdp.spec.tree import File, Problem, Tree
@@ -186,6 +187,7 @@ class Desired:
         sandboxes: by lower-cased name.
         unreadable: sandbox files that no revision explains; while there are any, nothing that is
             missing from ``sandboxes`` may be taken for deleted.
+        withheld: files that do not count as they were committed; by path.
         emptied: neither a platform nor a sandbox of this revision could be read: more likely an
             accident than the wish to delete everything.
     """
@@ -196,6 +198,9 @@ class Desired:
     problems: tuple[Problem, ...] = ()
     unreadable: tuple[str, ...] = ()
     emptied: bool = False
+    withheld: Mapping[str, Withheld] = dataclasses.field(
+        default_factory=lambda: types.MappingProxyType({})
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,19 +14,21 @@ from sdp.reconciler.finding import Finding, Patient, needs_of, planned, who
 from sdp.reconciler.machine import machine
 from sdp.reconciler.observed import ObservedNode
 from sdp.spec import models
+from sdp.spec.roles import ITSELF, has_admin
 
 NEARLY: Final = 0.9
 """The share of a range of ports that is in use when it is told."""
 
 
-def examine(whole: World, version: str) -> tuple[Finding, ...]:
+def examine(whole: World, version: str, signing_key: str = "") -> tuple[Finding, ...]:
     """Return what is wrong, by node, the worse first.
 
     Args:
         whole: what is desired and observed, as of now.
         version: the control plane's own.
+        signing_key: the public key that it signs commits with; "" for none.
     """
-    found = [*_specs(whole.desired)]
+    found = [*_specs(whole.desired), *_rights(whole.desired, signing_key)]
     platform = whole.desired.platform
     for node in platform.nodes if platform else ():
         seen = whole.observed.get(node.id)
@@ -56,6 +58,29 @@ def _specs(desired: Desired) -> Iterator[Finding]:
     for problem in desired.problems:
         fix = f"mend {problem.path}: sdp validate"
         yield Finding(problem.severity, "", "spec", str(problem), fix)
+
+
+def _rights(desired: Desired, signing_key: str) -> Iterator[Finding]:
+    for withheld in desired.withheld.values():
+        yield Finding("warning", "", "rights", withheld.message, withheld.fix)
+    if desired.platform is not None and not has_admin(desired.platform.roles):
+        message = "nobody is bound to ADMIN, so everybody is one"
+        fix = "name one in platform.yaml: roles: {users: {NAME: {role: ADMIN}}}"
+        yield Finding("warning", "", "rights", message, fix)
+    if desired.platform is not None and signing_key and _unlisted(desired.platform, signing_key):
+        message = "the control plane's key is not listed: what it commits does not count"
+        fix = (
+            f"write to platform.yaml: roles: {{users: {{{ITSELF}: {{keys: ['{signing_key}']}}}}}}"
+        )
+        yield Finding("error", "", "rights", message, fix)
+
+
+def _unlisted(platform: models.Platform, signing_key: str) -> bool:
+    """Whether signatures count, and the platform's own does not."""
+    roles = platform.roles
+    listed = {name.lower(): each.keys for name, each in roles.users.items()}.get(ITSELF, ())
+    ours = (key.split()[:2] == signing_key.split()[:2] for key in listed)
+    return bool(listed or roles.require_signed_commits) and not any(ours)
 
 
 def _silent(node: str, seen: ObservedNode | None, desired: Desired) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ Kind: TypeAlias = Literal[
     "network",
     "port",
     "repository",
+    "rights",
     "spec",
     "tool",
 ]

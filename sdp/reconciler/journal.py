@@ -15,9 +15,18 @@ class Journal(Protocol):
     """What the loop needs to have remembered."""
 
     async def append(
-        self, happened: Sequence[Event], records: Sequence[Deployment | Failure] = ()
+        self,
+        happened: Sequence[Event],
+        records: Sequence[Deployment | Failure] = (),
+        judged: str = "",
     ) -> None:
-        """Append events, with the records that changed so and what they say to the audit."""
+        """Append events with what they say to the audit, as one.
+
+        Args:
+            happened: what happened.
+            records: what changed so.
+            judged: the commit up to which they tell what came of commits; "" is as before.
+        """
 
     async def put_deployment(self, deployment: Deployment) -> None:
         """Record a deployment as it is now."""
@@ -45,6 +54,9 @@ class Journal(Protocol):
 
     async def newest_snapshots(self) -> Sequence[Snapshot]:
         """Return the newest snapshot of each sandbox, also of those that are gone."""
+
+    async def judged(self) -> str:
+        """Return the commit of the config repo that was told last; "" for none."""
 
     async def leases(self) -> Sequence[Lease]:
         """Return all leases."""

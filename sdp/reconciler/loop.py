@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
+import functools
 import itertools
 import random
 import uuid
@@ -15,6 +16,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Final, TypeAlias
 
 import structlog
+from dulwich.errors import NotGitRepository
 from pydantic import JsonValue
 
 from sdp import clock
@@ -37,12 +39,14 @@ from sdp.protocol.sealed import looking, performing
 from sdp.reconciler import (
     borrowing,
     cancel,
+    changes,
     deployments,
     events,
     guard,
     hints,
     history,
     restart,
+    rights,
     snapshots,
     sweep,
     updates,
@@ -71,6 +75,8 @@ from sdp.reconciler.source import Head, Source, Unavailable
 from sdp.reconciler.status import SandboxStatus
 from sdp.reconciler.sweep import Sweeper
 from sdp.reconciler.updates import Look, Update
+from sdp.spec.needs import Need
+from sdp.spec.roles import Person
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
 
@@ -153,6 +159,16 @@ class Reconciler:
     def read(self, files: Mapping[str, str]) -> Tree:
         """Return the specs in texts by path, with the past as the config repo has it. Blocks."""
         return self._source.read(files)
+
+    def permitted(
+        self, files: Mapping[str, str], who: Person | None
+    ) -> tuple[Mapping[str, str], tuple[Need, ...]]:
+        """Return files as they would count, and what of it somebody has no right to. Blocks."""
+        try:
+            lacks = rights.refused(self._source, files, who) if who else ()
+            return rights.counted(self._source, files), lacks
+        except (NotGitRepository, OSError):
+            return files, ()
 
     def world(self) -> World:
         """Return what plans are made from, as of now."""
@@ -441,9 +457,17 @@ class Reconciler:
         self._memory.lives = told
         happened, changed = self._memory.apply(trees, desired, self._now())
         self._memory.caused(changed, known)
-        await self._journal.append(happened)
+        happened += await self._judged(head.revision)
+        await self._journal.append(happened, judged=head.revision)
         self._touch(None)
         await self._refresh(changed)
+
+    async def _judged(self, revision: str) -> list[Event]:
+        """Return what came of the commits since those that were told."""
+        source, before, now = self._source, await self._journal.judged(), self._now()
+        standing = await asyncio.to_thread(source.standing, revision)
+        tell = functools.partial(changes.told, standing, before, source.text, source.branch, now)
+        return await asyncio.to_thread(tell)
 
     def _load(self, revision: str, known: Lives) -> tuple[tuple[Tree, ...], Desired, Lives]:
         tree = self._source.tree(revision)
@@ -451,8 +475,10 @@ class Reconciler:
         if tree.platform is None:
             older = (each.tree for each in self._source.ancestors(revision))
             trees = (tree, *itertools.islice((each for each in older if each.platform), 1))
+        standing = self._source.standing(revision)
         desired = desire(revision, tree, self._source.ancestors(revision))
-        past = moments(self._source.repository, revision)
+        desired = dataclasses.replace(desired, withheld=standing.withheld)
+        past = moments(self._source.repository, standing)
         return trees, desired, lives(desired, known, tree, past)
 
     async def _round(self, names: frozenset[str]) -> None:

@@ -1,6 +1,8 @@
 """Objects: specs as git's object store has them, at any commit. Reads, and decides nothing."""
 
-from collections.abc import Iterator
+import contextlib
+import datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +31,25 @@ def commit_of(repo: Repo, revision: str) -> Commit:
     return found
 
 
+def moment_of(seconds: int) -> datetime.datetime:
+    """Return a commit's time; the beginning of time for one that no calendar has."""
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return datetime.datetime.fromtimestamp(0, datetime.UTC)
+
+
+def contents(repo: Repo, files: Mapping[str, str]) -> Iterator[Blob]:
+    """Yield specs by path → id of their content."""
+    for path, sha in files.items():
+        yield Blob(path, sha, repo.object_store[ObjectID(sha.encode())].as_raw_string())
+
+
+def text_of(repo: Repo, sha: str) -> str:
+    """Return a content as text, by its id."""
+    found = repo.object_store[ObjectID(sha.encode())].as_raw_string()
+    return found.decode(errors="surrogateescape")
+
+
 def blobs(repo: Repo, commit: Commit) -> Iterator[Blob]:
     """Yield the specs of a commit."""
     yield from _blobs(repo.object_store, _tree(repo, commit.tree), "")
@@ -47,6 +68,11 @@ def environments(repo: Repo, revision: str) -> tuple[Blob, ...] | None:
     except (KeyError, NotTreeError):
         return ()
     return tuple(_blobs(repo.object_store, found, f"{_ENVIRONMENTS}/"))
+
+
+def is_environment(path: str) -> bool:
+    """Tell whether a spec is an environment."""
+    return path.startswith(f"{_ENVIRONMENTS}/")
 
 
 def past_of(repository: Path) -> Past:

@@ -4,28 +4,24 @@ import contextlib
 import dataclasses
 import datetime
 import difflib
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from dulwich.errors import NotTreeError
 from dulwich.graph import find_merge_base
 from dulwich.object_store import BaseObjectStore, tree_lookup_path
-from dulwich.objects import S_ISGITLINK, Blob, Commit, ObjectID, Tree
+from dulwich.objects import Blob, Commit, ObjectID
 from dulwich.objectspec import parse_commit
 from dulwich.repo import Repo
 
+from sdp.reconciler.authority import Standing
 from sdp.reconciler.lifecycle import LastChange, Moment
-from sdp.reconciler.objects import blobs, commit_of
+from sdp.reconciler.objects import blobs, commit_of, moment_of
 from sdp.spec.change import CannotChangeError, Files
-from sdp.spec.load import is_spec
 
 MOST_SHOWN: Final = 20
 MOST_PAST: Final = 100
-MOST_MOMENTS: Final = 5000
-
-_Entry: TypeAlias = tuple[bytes, int, ObjectID]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,57 +70,31 @@ def _text(repo: Repo, commit: Commit, path: str) -> str | None:
     return found.as_raw_string().decode(errors="surrogateescape")
 
 
-def moments(repo: Path, revision: str) -> Iterator[Moment]:
-    """Yield a commit and its ancestors, by first parents, newest first, with their specs' ids.
+def moments(repo: Path, standing: Standing) -> Iterator[Moment]:
+    """Yield a commit and its ancestors, newest first, with the ids of the specs that count.
 
-    A shallow clone ends where it ends. A moment can be read until the next one is asked for.
-
-    Raises:
-        KeyError: the repository has no such commit.
+    A moment can be read until the next one is asked for.
     """
     with Repo(str(repo)) as opened:
-        store, at = opened.object_store, ObjectID(revision.encode())
-        entries: list[_Entry] = []
+        store = opened.object_store
+        counted: Mapping[str, str] | None = None
         files: Mapping[str, str] = {}
-        for _ in range(MOST_MOMENTS):
-            commit = store[at]
-            assert isinstance(commit, Commit)  # noqa: S101 -- revisions are commits
-            before, entries = entries, [*_lived(store, commit.tree)]
-            files = files if entries == before else dict(_ids(store, entries, ""))
+        for judged, accepted in standing.back():
+            if accepted is not counted:
+                counted, lived = accepted, _lived(accepted)
+                files = files if lived == files else lived
+            commit = commit_of(opened, judged.sha)
             root = not commit.parents
             yield Moment(_change(commit), files, lambda blob: _content(store, blob), root)
-            if root or commit.parents[0] not in store:
-                return
-            at = commit.parents[0]
 
 
-def _lived(store: BaseObjectStore, tree: ObjectID) -> Iterator[_Entry]:
-    """Yield what of a commit's tree says how sandboxes live."""
-    for entry in _entries(store, tree):
-        name = entry[0].decode(errors="surrogateescape")
-        if name in {"sandboxes", "templates"} or is_spec(name):
-            yield entry
-
-
-def _ids(
-    store: BaseObjectStore, entries: Iterable[_Entry], folder: str
-) -> Iterator[tuple[str, str]]:
-    for name, mode, sha in entries:
-        path = folder + name.decode(errors="surrogateescape")
-        if stat.S_ISDIR(mode):
-            yield from _ids(store, _entries(store, sha), f"{path}/")
-        elif is_spec(path) and not S_ISGITLINK(mode):
-            yield path, sha.decode()
-
-
-def _entries(store: BaseObjectStore, tree: ObjectID) -> Iterator[_Entry]:
-    found = store[tree]
-    assert isinstance(found, Tree)  # noqa: S101 -- its mode says so
-    for name, mode, sha in found.iteritems():
-        assert name is not None  # noqa: S101 -- entries of a read tree have all
-        assert mode is not None  # noqa: S101
-        assert sha is not None  # noqa: S101
-        yield name, mode, sha
+def _lived(files: Mapping[str, str]) -> dict[str, str]:
+    """Return what of a commit's files says how sandboxes live."""
+    return {
+        path: blob
+        for path, blob in files.items()
+        if path.partition("/")[0] not in {"environments", "snapshots"}
+    }
 
 
 def _content(store: BaseObjectStore, blob: str) -> bytes:
@@ -135,7 +105,7 @@ def _change(commit: Commit) -> LastChange:
     author, _, mail = commit.author.decode(errors="replace").partition("<")
     return LastChange(
         sha=commit.id.decode(),
-        at=datetime.datetime.fromtimestamp(commit.commit_time, datetime.UTC),
+        at=moment_of(commit.commit_time),
         author=author.strip(),
         message=commit.message.decode(errors="replace"),
         mail=mail.partition(">")[0].strip(),
@@ -199,7 +169,7 @@ def _summary(commit: Commit) -> CommitSummary:
     return CommitSummary(
         sha=commit.id.decode(),
         author=commit.author.decode(errors="replace"),
-        at=datetime.datetime.fromtimestamp(commit.author_time, datetime.UTC),
+        at=moment_of(commit.author_time),
         subject=commit.message.decode(errors="replace").partition("\n")[0],
     )
 

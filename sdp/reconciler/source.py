@@ -1,11 +1,13 @@
 """Source: the config repo's branch, and the specs at a commit, from git's object store alone.
 
 A local repository is watched by its refs; a remote one is mirrored by fetching. The working tree
-is never read. What can't be read now is a value with a fix, and is looked at again.
+is never read. What can't be read now is a value with a fix, and is looked at again. Trees are of
+what counts at a commit (``authority``), which may be less than what was committed.
 """
 
 import asyncio
 import dataclasses
+import itertools
 import random
 import re
 import threading
@@ -19,14 +21,23 @@ from dulwich.client import get_transport_and_path
 from dulwich.config import ConfigDict
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.gc import maybe_auto_gc
-from dulwich.objects import Commit, ObjectID
+from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from urllib3.exceptions import HTTPError
 from watchfiles._rust_notify import RustNotify
 
+from sdp.reconciler import authority
+from sdp.reconciler.authority import Blobs, Standing
 from sdp.reconciler.desired import Revision
-from sdp.reconciler.objects import blobs, commit_of, environments
+from sdp.reconciler.line import line
+from sdp.reconciler.objects import (
+    commit_of,
+    contents,
+    environments,
+    is_environment,
+    text_of,
+)
 from sdp.spec.load import Cache, load, tree_of
 from sdp.spec.tree import Blob, Tree
 
@@ -35,6 +46,7 @@ LOCAL_RECHECK: Final = 5.0
 REMOTE_POLL: Final = 30.0
 """Seconds between two fetches of a remote, give or take 10 %."""
 MOST_ANCESTORS: Final = 200
+MOST_STANDINGS: Final = 8
 _FETCH_TIMEOUT = b"30"
 _SCP_LIKE = re.compile(r"[\w.-]+@[\w.-]+:.+")
 
@@ -82,6 +94,7 @@ class Source:
         self._ref = Ref(b"refs/heads/" + branch.encode())
         self._cache = Cache()
         self._past: dict[str, tuple[Blob, ...]] = {}
+        self._standings: dict[str, Standing] = {}
         self._reading = threading.Lock()
         self._look = threading.Event()
 
@@ -131,14 +144,38 @@ class Source:
             return Head("", trouble or self._unreadable(error))
         return Head(revision, trouble)
 
-    def tree(self, revision: str) -> Tree:
-        """Return the specs at a commit. Blocks.
+    def standing(self, revision: str) -> Standing:
+        """Return what counts at a commit, and what waits for somebody's right. Blocks.
 
         Raises:
             KeyError: the repository has no such commit.
         """
         with self._reading, Repo(str(self._path)) as repo:
-            return self._tree(repo, commit_of(repo, revision))
+            return self._standing(repo, revision)
+
+    def newest(self) -> Standing:
+        """Return what counts where the branch is, as far as it was fetched. Blocks.
+
+        Raises:
+            NotGitRepository: there is none yet.
+        """
+        with self._reading, Repo(str(self._path)) as repo:
+            tip = repo.refs.read_ref(self._ref)
+            return self._standing(repo, tip.decode()) if tip else authority.NOTHING
+
+    def text(self, blob: str) -> str:
+        """Return a content by its id. Blocks."""
+        with self._reading, Repo(str(self._path)) as repo:
+            return text_of(repo, blob)
+
+    def tree(self, revision: str) -> Tree:
+        """Return the specs that count at a commit. Blocks.
+
+        Raises:
+            KeyError: the repository has no such commit.
+        """
+        with self._reading, Repo(str(self._path)) as repo:
+            return self._tree(repo, self._standing(repo, revision).accepted)
 
     def read(self, files: Mapping[str, str]) -> Tree:
         """Return the specs in texts by path, with the past as the repository has it. Blocks."""
@@ -155,40 +192,65 @@ class Source:
         Raises:
             KeyError: the repository has no such commit.
         """
-        with self._reading, Repo(str(self._path)) as repo:
-            newest = self._revision(repo, commit_of(repo, revision))
-        yield newest
-        yield from self.ancestors(revision)
+        return self._line(revision, 0)
 
     def ancestors(self, revision: str) -> Iterator[Revision]:
-        """Yield older commits, by first parents, newest first. Blocks.
+        """Yield older commits of the branch, newest first. Blocks.
 
         A shallow clone ends where it ends.
         """
-        for _ in range(MOST_ANCESTORS):
+        return self._line(revision, 1)
+
+    def _line(self, revision: str, first: int) -> Iterator[Revision]:
+        back = self.standing(revision).back()
+        for judged, files in itertools.islice(back, first, MOST_ANCESTORS + 1):
             with self._reading, Repo(str(self._path)) as repo:
-                parents = commit_of(repo, revision).parents
-                if not parents or parents[0] not in repo.object_store:
-                    return
-                older = self._revision(repo, commit_of(repo, parents[0].decode()))
-            yield older
-            revision = older.sha
+                message = commit_of(repo, judged.sha).message.decode(errors="replace")
+                tree = self._tree(repo, files)
+            yield Revision(judged.sha, tree, message if judged.heard else "")
 
-    def _revision(self, repo: Repo, commit: Commit) -> Revision:
-        message = commit.message.decode(errors="replace")
-        return Revision(commit.id.decode(), self._tree(repo, commit), message)
+    def _standing(self, repo: Repo, revision: str) -> Standing:
+        """Judge what is new; the last standings are kept, whatever is asked about next."""
+        start, pushed = line(repo, revision, self._standings.keys())
+        made = self._standings.pop(start, None)
 
-    def _tree(self, repo: Repo, commit: Commit) -> Tree:
-        tree = load(blobs(repo, commit), self._cache, lambda each: self._environments(repo, each))
+        def read(blob: str) -> str:
+            return text_of(repo, blob)
+
+        if made is not None:
+            self._standings[start] = made
+        for each in pushed:
+            made = authority.judge(made, each, read) if made else authority.begin(each, read)
+        assert made is not None  # noqa: S101 -- a line has the commit that it is of
+        self._standings[revision] = made
+        while len(self._standings) > MOST_STANDINGS:
+            del self._standings[next(iter(self._standings))]
+        return made
+
+    def _tree(self, repo: Repo, files: Blobs) -> Tree:
+        past = lambda each: self._environments(repo, each)  # noqa: E731 -- of this repository
+        tree = load(contents(repo, files), self._cache, past)
         self._past = {each: files for each, files in self._past.items() if each in tree.past}
         return tree
 
     def _environments(self, repo: Repo, revision: str) -> tuple[Blob, ...] | None:
-        """Return the environment files of a commit; those that the last tree wants are held."""
-        found = self._past.get(revision) or environments(repo, revision)
-        if found is not None:
+        """Return the environment files of a commit, as far as they ever counted.
+
+        Those that the last tree wants are held.
+        """
+        found = self._past.get(revision)
+        if found is None and (found := environments(repo, revision)) is not None:
+            found = self._counted(repo, revision, found)
             self._past[revision] = found
         return found
+
+    def _counted(self, repo: Repo, revision: str, found: tuple[Blob, ...]) -> tuple[Blob, ...]:
+        if not self._standings:
+            return found
+        newest = next(reversed(self._standings.values()))
+        if (files := newest.at(revision)) is not None:
+            return tuple(contents(repo, {p: b for p, b in files.items() if is_environment(p)}))
+        return tuple(each for each in found if newest.ever(each.path, each.sha))
 
     def _pause(self, watcher: RustNotify | None) -> Callable[[], object]:
         """Return what to do in a thread until it is time to look again."""

@@ -277,8 +277,13 @@ def _conditions(desired: DesiredSandbox, whole: World, plan: Plan) -> tuple[Cond
         Condition(n.kind, n.reason, f"{n.service}: {n.message}", n.fix, whole.now)
         for n in steady.notes(desired, whole.observed)
     )
+    withheld = (
+        Condition("Held", each.reason, each.message, each.fix, each.at)
+        for each in whole.desired.withheld.values()
+        if each.about(desired.name, desired.path)
+    )
     held, ends = _held(plan.holds, whole.now), _ends(desired, whole, plan)
-    return (*spec, *held, *_over_quota(desired, whole), *followed, *ends)
+    return (*spec, *withheld, *held, *_over_quota(desired, whole), *followed, *ends)
 
 
 def _ends(desired: DesiredSandbox, whole: World, plan: Plan) -> Iterator[Condition]:

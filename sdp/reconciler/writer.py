@@ -19,11 +19,13 @@ from sdp.reconciler.commit import (
     Moved,
     Refused,
     RemoteFailed,
+    Sign,
     Unchanged,
     fetch,
     forward,
     make,
     push,
+    say,
     swap,
 )
 from sdp.reconciler.revisions import CommitSummary, between, contains, diff, files_at, named, past
@@ -45,12 +47,14 @@ class Place:
         branch: its name, without refs/heads/.
         remote: what is fetched and pushed, a remote's name or a URL; "" where there is none.
         tree: the repository has a working tree on that branch, which follows.
+        sign: signs what is committed; None: nobody does.
     """
 
     repo: Path
     branch: str
     remote: str = ""
     tree: bool = False
+    sign: Sign | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -209,7 +213,11 @@ def _once(place: Place, edit: Edit, author: str, why: str, base: str) -> Outcome
     changed = edit(files, lambda path: past(place.repo, tip, path))
     if stands := _conflict(place, base, tip, changed) or _dirty(place, changed):
         return stands
-    made = make(place.repo, _encoded(changed), _message(changed, why), author, tip)
+    said = _message(changed, why)
+    if changed.trailer and not changed.files:
+        made: Committed | Unchanged | Refused = say(place.repo, said, author, tip, place.sign)
+    else:
+        made = make(place.repo, _encoded(changed), said, author, tip, place.sign)
     match made:
         case Unchanged():
             return made
@@ -291,14 +299,15 @@ def _message(changed: Changed, why: str) -> str:
         parts.append(why)
     if len(changed.lines) > 1:
         parts.append("\n".join(f"- {line}" for line in changed.lines))
+    if changed.trailer:
+        parts.append(changed.trailer)
     return "\n\n".join(parts) + "\n"
 
 
-def place_of(repo: Path, branch: str, remote: str = "") -> Place:
+def place_of(repo: Path, branch: str, remote: str = "", sign: Sign | None = None) -> Place:
     """Return the place of a repository, with its working tree where that is on the branch."""
     with Repo(str(repo)) as opened:
         bare = opened.bare
         head = opened.refs.follow(HEADREF)[0][-1]
-    return Place(
-        repo, branch, remote, tree=not bare and head == Ref(f"refs/heads/{branch}".encode())
-    )
+    tree = not bare and head == Ref(f"refs/heads/{branch}".encode())
+    return Place(repo, branch, remote, tree, sign)

@@ -50,11 +50,13 @@ class Changed:
         files: path → new content, of what differs; None removes the file.
         subject: what was done, in a line.
         lines: the same, a line for each edit.
+        trailer: what the commit's message says to the platform; worth a commit without files.
     """
 
     files: Mapping[str, str | None]
     subject: str
     lines: tuple[str, ...] = ()
+    trailer: str = ""
 
 
 def change(

@@ -11,7 +11,7 @@ from typing import Final
 from sdp.sops import metadata
 from sdp.sops.form import is_encrypted
 from sdp.sops.problem import SopsError
-from sdp.spec import explain, names, yaml
+from sdp.spec import check_roles, explain, names, yaml
 from sdp.spec.models import Body, Environment, Model, Platform, Snapshot
 from sdp.spec.tree import PLATFORM_PATH, File, Problem, Tree
 
@@ -76,6 +76,7 @@ def _platform(file: File[Platform]) -> Iterator[Problem]:
     for name, service in platform.services.items():
         yield from _node(file, ("services", name, "node"), service.node, "MICRO")
     yield from _node(file, ("gateway", "node"), platform.gateway.node, "GATEWAY")
+    yield from check_roles.roles(file)
 
 
 def _node(file: File[Platform], loc: yaml.Loc, name: str, wanted: str) -> Iterator[Problem]:

@@ -42,6 +42,9 @@ TABLE: Final[Mapping[Role, frozenset[Permission]]] = {
 OWNERS: Final[frozenset[Permission]] = frozenset({"deploy", "delete sandboxes", "manage routes"})
 """What everybody may do with the sandboxes that they own."""
 
+_ITS_OWN: Final[frozenset[Permission]] = frozenset({"view", "delete sandboxes"})
+"""What the platform does by itself: it removes the files of sandboxes that nobody uses."""
+
 _RANK: Final = tuple(TABLE)
 _USER: Final = re.compile(r"[a-z0-9]([a-z0-9._+-]{0,98}[a-z0-9])?")
 
@@ -61,7 +64,7 @@ def person(user: str, roles: Roles) -> Person:
         user: a name to log in with, in any case.
         roles: the platform's.
     """
-    return Person(user, _role(user.lower(), roles) if _has_admin(roles) else "ADMIN")
+    return Person(user, _role(user.lower(), roles) if has_admin(roles) else "ADMIN")
 
 
 def user_of(name: str, mail: str, roles: Roles) -> str:
@@ -78,10 +81,25 @@ def user_of(name: str, mail: str, roles: Roles) -> str:
     for user, each in roles.users.items():
         if address in _lowered(each.emails):
             return user
+    if name.lower() == address:  # as author() writes those whose login is an address
+        return address
     local = address.partition("@")[0]
     listed = {user.lower() for user, each in roles.users.items() if each.emails}
     likely = next((each for each in (local, name.lower()) if _USER.fullmatch(each)), "")
     return "" if likely in listed else likely
+
+
+def author(user: str, roles: Roles, instance: str) -> str:
+    """Return a user as the author of a commit, ``Name <mail>``; ``user_of`` gives the user back.
+
+    Args:
+        user: a name to log in with.
+        roles: the platform's.
+        instance: the platform's name.
+    """
+    named = {name.lower(): each.emails for name, each in roles.users.items() if each.emails}
+    whole = user if "@" in user else f"{user}@{instance}"
+    return f"{user} <{next(iter(named.get(user.lower(), ())), whole)}>"
 
 
 def may(who: Person, permission: Permission, owner: str = "") -> bool:
@@ -92,8 +110,17 @@ def may(who: Person, permission: Permission, owner: str = "") -> bool:
         permission: what it takes.
         owner: of the sandbox that it is about, if it is about one.
     """
+    if who.user.lower() == ITSELF:
+        return permission in _ITS_OWN
     owns = bool(owner) and owner.lower() == who.user.lower() and permission in OWNERS
     return owns or permission in TABLE[who.role]
+
+
+def has_admin(roles: Roles) -> bool:
+    """Whether anybody is bound to ADMIN; somebody has to be able to bind the first one."""
+    users = any(each.role == "ADMIN" for each in roles.users.values())
+    groups = any(each.role == "ADMIN" and each.members for each in roles.groups.values())
+    return users or groups or roles.default == "ADMIN"
 
 
 def _role(user: str, roles: Roles) -> Role:
@@ -106,10 +133,3 @@ def _role(user: str, roles: Roles) -> Role:
 
 def _lowered(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(each.lower() for each in names)
-
-
-def _has_admin(roles: Roles) -> bool:
-    """Somebody has to be able to bind the first one."""
-    users = any(each.role == "ADMIN" for each in roles.users.values())
-    groups = any(each.role == "ADMIN" and each.members for each in roles.groups.values())
-    return users or groups or roles.default == "ADMIN"

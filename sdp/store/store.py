@@ -6,9 +6,17 @@ A cache of history: deleted, what matters is rebuilt from git, labels and report
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+import types
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
-from typing import TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 
 import structlog
 from sqlalchemy import Connection
@@ -43,6 +51,7 @@ from sdp.store.values import (
 
 _PAGE = 500
 _BATCH = 500
+_NO_META: Final[Mapping[str, str]] = types.MappingProxyType({})
 
 T = TypeVar("T")
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -117,6 +126,7 @@ class Store:
         events: Sequence[NewEvent],
         acts: Sequence[Act] = (),
         kept: Sequence[Deployment | Failure] = (),
+        meta: Mapping[str, str] = _NO_META,
     ) -> tuple[Event, ...]:
         """Append to the journal, and return the events with their numbers.
 
@@ -124,11 +134,14 @@ class Store:
             events: what happened.
             acts: what of it the audit is told.
             kept: what changed so.
+            meta: values to keep, by their keys.
         """
 
         def work(write: _Write) -> tuple[Event, ...]:
             for each in kept:
                 _keep(write, each)
+            for key, value in meta.items():
+                records.set_meta(write.connection, key, value)
             write.record(acts)
             return write.append(events)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import urllib.request
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -87,6 +87,13 @@ class Scenario:
         port = self.status()["url"].rpartition(":")[2].partition("/")[0]
         assert self.world.ask(int(port), f"{service}/{page}")
 
+    def environment(self, service: str, *names: str) -> dict[str, str]:
+        """Return the hashes that a service tells of its variables, and of its files."""
+        port = int(self.status()["url"].rpartition(":")[2].partition("/")[0])
+        asked = [("file" if name.startswith("/") else "variable", name) for name in names]
+        query = urllib.parse.urlencode(asked)
+        return dict(self.world.ask(port, f"{service}/environment?{query}"))
+
     def answers(self, service: str, branch: str, seconds: float = 90) -> None:
         self.world.until(
             lambda: self.ask(service) == branch, f"{self.name}/{service} answers {branch}", seconds
@@ -139,8 +146,7 @@ class Scenario:
 
     def journal(self) -> list[dict[str, Any]]:
         """Return all that the journal tells of this sandbox, oldest first."""
-        url = f"{self.world.url}/api/events?follow=false&last_event_id=0"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with self.world.achmad.open("/api/events?follow=false&last_event_id=0") as answer:
             lines = answer.read().decode().splitlines()
         told = [json.loads(line.removeprefix("data: ")) for line in lines if line[:5] == "data:"]
         return [event for event in told if event.get("sandbox") == self.name]

@@ -7,12 +7,24 @@ from tests.e2e.scenarios import Scenario
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
-def acts(scenario: Scenario, kind: str) -> list[tuple[str, ...]]:
-    """Return what was done to a scenario's sandbox, oldest first, of one kind."""
-    path = f"/api/audit?sandbox={scenario.name.lower()}&kind={kind}&limit=500"
+SECRET = "canary-5e77-of-the-audit"
+
+
+def acts(scenario: Scenario, kind: str, about: str = "sandbox") -> list[tuple[str, ...]]:
+    """Return what was done to a scenario's sandbox or environment, oldest first, of one kind."""
+    path = f"/api/audit?{about}={scenario.name.lower()}&kind={kind}&limit=500"
     found = scenario.world.api(path)["acts"]
     keys = ("user", "action", "status", "service", "branch", "message")
     return [tuple(each[key] for key in keys) for each in reversed(found)]
+
+
+@pytest.fixture
+def environment(scenario, world):
+    """The name of an environment of a scenario's own."""
+    yield scenario.name.lower()
+    path = f"environments/{scenario.name.lower()}.yaml"
+    if (world.config / path).exists():
+        world.commit({path: None}, f"Remove {path}")
 
 
 def test_each_deploy_route_and_request_is_one_act_of_who_caused_it(scenario, world, tmp_path):
@@ -43,3 +55,20 @@ def test_each_deploy_route_and_request_is_one_act_of_who_caused_it(scenario, wor
         done = world.sdp("audit", *words)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "main.go" not in file.read_text()
+
+
+def test_a_secret_change_is_told_without_the_secret(scenario, world, environment):
+    def told() -> list[tuple[str, ...]]:
+        return acts(scenario, "SECRET_CHANGE", "environment")
+
+    for words, stdin in (
+        (("set", environment, "MODE=qa"), ""),
+        (("set-secret", environment, "TOKEN", "--stdin"), SECRET),
+    ):
+        done = world.sdp("env", *words, stdin=stdin)
+        assert done.returncode == 0, done.stdout + done.stderr
+    world.until(lambda: bool(told()), "the secret's change is told", 30)
+    assert [each[:3] for each in told()] == [("achmad", "secrets changed", "done")]
+    changed = acts(scenario, "CHANGE", "environment")
+    assert [each[:3] for each in changed] == [("achmad", "environment changed", "done")]
+    assert SECRET not in world.sdp("audit", "export").stdout

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,15 +45,10 @@ class Secretive:
         self.scenario.answers("payment", "develop")
         self.scenario.synced()
 
-    def told(self, service: str, *names: str) -> dict[str, str]:
-        """Return the hashes that a service tells of its variables, and of its files."""
-        port = int(self.scenario.status()["url"].rpartition(":")[2].partition("/")[0])
-        asked = [("file" if name.startswith("/") else "variable", name) for name in names]
-        query = urllib.parse.urlencode(asked)
-        return dict(self.world.ask(port, f"{service}/environment?{query}"))
-
     def has(self, service: str, **meant: str) -> bool:
-        return self.told(service, *meant) == {k: hashed(v) for k, v in meant.items()}
+        return self.scenario.environment(service, *meant) == {
+            k: hashed(v) for k, v in meant.items()
+        }
 
     def remove(self) -> None:
         environments = [f"environments/{each}.yaml" for each in (self.qa, self.pay)]
@@ -111,7 +104,9 @@ def test_variables_secrets_and_files_arrive_per_sandbox_and_per_service(
     payment = {"MODE": "pay", "SHARED": f"{CANARY}-pay", "ACCOUNT_URL": "http://account:8080"}
     for service, meant in (("account", account), ("payment", payment)):
         whole = {**everywhere, **meant}
-        assert secretive.told(service, *whole) == {k: hashed(v) for k, v in whole.items()}
+        assert secretive.scenario.environment(service, *whole) == {
+            k: hashed(v) for k, v in whole.items()
+        }
     assert secretive.plan() == 0
 
 
@@ -236,7 +231,7 @@ def files(world: World) -> dict[str, bytes]:
 
 def answers(secretive: Secretive) -> dict[str, bytes]:
     """Return what the API and the commands say of a sandbox."""
-    url, name = secretive.world.url, secretive.scenario.name
+    name = secretive.scenario.name
     told: dict[str, bytes] = {}
     deployments = secretive.world.api("/api/deployments")
     assert isinstance(deployments, dict)
@@ -252,7 +247,7 @@ def answers(secretive: Secretive) -> dict[str, bytes]:
         "/api/events?follow=false&last_event_id=0",
         *(f"{each}?follow=false" for each in logs[:6]),
     ):
-        with urllib.request.urlopen(f"{url}{path}", timeout=10) as answer:
+        with secretive.world.achmad.open(path) as answer:
             told[path] = answer.read()
     for words in (("plan",), ("plan", "--json"), ("status", name), ("explain", name)):
         done = secretive.world.sdp(*words)

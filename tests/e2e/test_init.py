@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from demo.world import SDP, git
+from demo.person import SDP
+from demo.world import git
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from demo.world import SDP
+from demo.person import SDP
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -18,7 +18,7 @@ def following(world, *words: str):
     """Run sdp logs beside the test; yield what it has printed so far."""
     log = world.root / f"{FOLLOWER}.log"
     log.unlink(missing_ok=True)
-    world.run(FOLLOWER, [str(SDP), "--server", world.url, "logs", *words])
+    world.run(FOLLOWER, [str(SDP), "logs", *words])
     try:
         yield lambda: log.read_text(errors="replace")
     finally:

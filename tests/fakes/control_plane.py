@@ -14,6 +14,7 @@ from typing_extensions import override
 from sdp.api import node_views, views
 from sdp.api.app import create_app
 from sdp.api.events import encode
+from sdp.api.people import Caller
 from sdp.api.ports import Gone, Ports, Send
 from sdp.api.problems import ProblemError, missing
 from sdp.api.requests import ChangeRequest
@@ -27,6 +28,7 @@ from sdp.reconciler.chain import Entry, Page, Verdict
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.load import load
 from sdp.spec.models import Pins, Platform
+from sdp.spec.roles import Person
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Blob, Tree
 from tests.fakes.people import FakePeople
@@ -141,6 +143,9 @@ class FakePlane:
         self.unused = node_views.Garbage(unused=(UNUSED,))
         self.revision = REVISION
         self.branch = "main"
+        self.signing_key = ""
+        self.waiting: list[views.WithheldView] = []
+        self.asking: Person | None = None
         self.specs: Tree | None = tree()
         self.observed: Observed = {}
         self.known: dict[str, views.SandboxView] = {"qa-one": sandbox()}
@@ -188,9 +193,17 @@ class FakePlane:
     def plan_of(self, name: str) -> views.PlanView | None:
         return self.plan if name.lower() in self.known else None
 
+    def withheld(self) -> Sequence[views.WithheldView]:
+        return self.waiting
+
     async def preview(
-        self, files: Mapping[str, str], selection: Selection = WHOLE, deletes: int = 0
+        self,
+        files: Mapping[str, str],
+        selection: Selection = WHOLE,
+        deletes: int = 0,
+        who: Person | None = None,
     ) -> views.PlanView:
+        self.asking = who
         self.previewed.append((files, selection, deletes))
         return self.answers(deletes)
 
@@ -346,8 +359,10 @@ class FakeAgents:
 class FakeChanges:
     asked: list[ChangeRequest] = dataclasses.field(default_factory=list)
     answer: views.ChangeView | ProblemError = CHANGE
+    caller: Caller | None = None
 
-    async def change(self, request: ChangeRequest) -> views.ChangeView:
+    async def change(self, request: ChangeRequest, caller: Caller) -> views.ChangeView:
+        self.caller = caller
         self.asked.append(request)
         if isinstance(self.answer, ProblemError):
             raise self.answer

@@ -28,6 +28,7 @@ class FakeJournal(Journal):
         self.snapshots: list[Snapshot] = []
         self.failures: dict[tuple[str, str, str], Failure] = {}
         self.choices: dict[tuple[str, str], Choice | None] = {}
+        self.last_judged = ""
         self._news = asyncio.Condition()
 
     async def until(self, holds: Callable[[], bool], seconds: float = 4) -> None:
@@ -43,8 +44,12 @@ class FakeJournal(Journal):
 
     @override
     async def append(
-        self, happened: Sequence[Event], records: Sequence[Deployment | Failure] = ()
+        self,
+        happened: Sequence[Event],
+        records: Sequence[Deployment | Failure] = (),
+        judged: str = "",
     ) -> None:
+        self.last_judged = judged or self.last_judged
         for each in records:
             match each:
                 case Deployment():
@@ -99,6 +104,10 @@ class FakeJournal(Journal):
     @override
     async def newest_snapshots(self) -> Sequence[Snapshot]:
         return tuple({each.sandbox: each for each in self.snapshots}.values())
+
+    @override
+    async def judged(self) -> str:
+        return self.last_judged
 
     @override
     async def leases(self) -> Sequence[Lease]:

@@ -123,7 +123,7 @@ def git_server(repositories: Path, users: Mapping[str, str], folder: Path) -> It
     """
     packages.ensure(packages.GIT_SERVER)
     server = GitServer(folder, _free_port())
-    _configure(server, repositories, users)
+    configure(server, repositories, users)
     try:
         server.start()
         yield server
@@ -131,7 +131,8 @@ def git_server(repositories: Path, users: Mapping[str, str], folder: Path) -> It
         server.stop()
 
 
-def _configure(server: GitServer, repositories: Path, users: Mapping[str, str]) -> None:
+def configure(server: GitServer, repositories: Path, users: Mapping[str, str]) -> None:
+    """Write what a Git server starts with; see `git_server`."""
     folder = server.folder
     folder.mkdir(parents=True, exist_ok=True)
     modules = [
@@ -145,16 +146,21 @@ def _configure(server: GitServer, repositories: Path, users: Mapping[str, str]) 
         modules="\n".join(modules),
     )
     (folder / "httpd.conf").write_text(text)
-    passwords = folder / "htpasswd"
-    passwords.touch()
-    for user, password in users.items():
-        run(["htpasswd", "-iB", passwords, user], stdin=password.encode())
+    set_passwords(server, users)
     hang = folder / "hang"
     for repository in repositories.glob("*.git"):
         script = hang / repository.name
         script.parent.mkdir(exist_ok=True)
         script.write_text(HANG)
         script.chmod(0o755)
+
+
+def set_passwords(server: GitServer, users: Mapping[str, str]) -> None:
+    """Let users have these passwords from now on; they count at once."""
+    passwords = server.folder / "htpasswd"
+    passwords.touch()
+    for user, password in users.items():
+        run(["htpasswd", "-iB", passwords, user], stdin=password.encode())
 
 
 def _free_port() -> int:

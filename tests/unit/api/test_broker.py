@@ -17,9 +17,16 @@ class World:
     def __init__(self) -> None:
         self.now = NOW
         self.told: list[str] = []
-        self.broker = Broker(self.told.append, lambda: self.now)
+        self.broker = Broker(lambda: self.now)
+        self.broker.listener = self
         self.secret = Secret("hunter2")
         self.broker.keep("s-1", "Sari", self.secret)
+
+    def came(self, user: str) -> None:
+        self.told.append(f"{user} came")
+
+    def went(self, user: str) -> None:
+        self.told.append(f"{user} went")
 
     def lent(self, user: str = "sari") -> str:
         """Return the password that an agent would find."""
@@ -43,7 +50,7 @@ def test_logging_out_wipes_and_is_told():
     world.broker.drop("s-1")
     world.broker.drop("s-1")
     assert (world.secret.reveal(), world.broker.live(), world.lent()) == ("", frozenset(), "")
-    assert world.told == ["sari", "sari"]
+    assert world.told == ["sari came", "sari went"]
 
 
 def test_any_live_session_of_a_user_serves_the_newest_first():

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from sdp.api.app import create_app
 from sdp.api.config_repo import ConfigRepo
+from sdp.api.people import Caller, caller
 from sdp.reconciler.removal import Removal
 from sdp.reconciler.source import Source
+from sdp.spec.roles import Person
 from tests.fakes.control_plane import FakeControlPlane
 from tests.unit.agent.repositories import git
 from tests.unit.config_repo import FILES, head, others, serve
 
-SARI = "Sari <sari@company.example>"
+SARI = Caller(Person("sari", "BACKEND"))
 OWNER = {"edit": "set", "name": "QA-ONE", "path": ["owner"], "value": "sari"}
 
 
@@ -38,26 +41,31 @@ def changes(control: FakeControlPlane, bare: Path, tmp_path: Path) -> ConfigRepo
 @pytest.fixture
 def client(control: FakeControlPlane, changes: ConfigRepo) -> TestClient:
     ports = dataclasses.replace(control.ports, changes=changes)
-    return TestClient(create_app(ports), raise_server_exceptions=False)
+    return logged_in(create_app(ports), SARI)
+
+
+def logged_in(app: FastAPI, who: Caller) -> TestClient:
+    app.dependency_overrides[caller] = lambda: who
+    return TestClient(app, raise_server_exceptions=False)
 
 
 def post(client: TestClient, *edits: object, **more: object) -> Any:
-    return client.post("/api/changes", json={"edits": edits, "author": SARI, **more})
+    return client.post("/api/changes", json={"edits": edits, **more})
 
 
-def test_edits_become_a_commit_in_the_authors_name(client, bare):
+def test_edits_become_a_commit_in_the_name_of_who_is_logged_in(client, bare):
     before = head(bare)
     told = post(client, OWNER, message="She tests it.").json()
     assert told["commit"] == head(bare)
     assert (told["base"], told["paths"]) == (before, ["sandboxes/one.yaml"])
     assert "+owner: sari" in told["diff"]
     said = git(bare, "log", "-1", "--format=%an <%ae>%n%B", "main")
-    assert said == f"{SARI}\nSet owner of QA-ONE to sari\n\nShe tests it."
+    assert said == "sari <sari@acme>\nSet owner of QA-ONE to sari\n\nShe tests it."
 
 
 def test_a_sandbox_is_put_to_sleep_and_woken_and_its_services_too(client, bare):
     def ask(verb: str, **more: str) -> Any:
-        body = {"author": SARI, "message": "It waits.", **more}
+        body = {"message": "It waits.", **more}
         return client.post(f"/api/sandboxes/qa-one/{verb}", json=body)
 
     assert ask("stop", service="account").json()["subject"] == "Stop account of qa-one"
@@ -69,13 +77,13 @@ def test_a_sandbox_is_put_to_sleep_and_woken_and_its_services_too(client, bare):
     for verb, more, status in (
         ("stop", {}, 422),
         ("stop", {"service": "nobody"}, 422),
-        ("suspend", {"author": "nobody"}, 422),
+        ("suspend", {"author": "Somebody Else <a@b>"}, 422),
     ):
         before = head(bare)
         answer = ask(verb, **more)
         assert (answer.status_code, bool(answer.json()["fix"])) == (status, True)
         assert head(bare) == before
-    nobody = client.post("/api/sandboxes/nobody/suspend", json={"author": SARI})
+    nobody = client.post("/api/sandboxes/nobody/suspend", json={})
     assert nobody.status_code == 422
 
 
@@ -111,7 +119,7 @@ def test_a_dry_run_shows_diff_and_plan_and_commits_nothing(client, control, bare
 
 def test_a_commit_is_reverted_unless_its_files_changed_again(client, bare):
     sha = post(client, OWNER).json()["commit"]
-    body = {"revert": sha[:10], "author": SARI}
+    body = {"revert": sha[:10]}
     told = client.post("/api/changes", json=body).json()
     assert told["subject"] == 'Revert "Set owner of QA-ONE to sari"'
     assert git(bare, "show", "main:sandboxes/one.yaml") == FILES["sandboxes/one.yaml"].strip()
@@ -155,8 +163,9 @@ def test_a_base_that_moved_elsewhere_is_no_conflict(client, bare):
         ({"edits": [OWNER], "revert": "1234567"}, "has edits, or names a commit"),
         ({"edits": [{**OWNER, "edit": "sett"}]}, "edits.0"),
         ({"edits": [{**OWNER, "path": []}]}, "edits.0.set.path"),
-        ({"edits": [OWNER], "author": "sari"}, "Name <mail>"),
-        ({"edits": [OWNER], "author": "a <b>\ncommitter c"}, "Name <mail>"),
+        ({"edits": [OWNER], "author": "Somebody Else <a@b>"}, "body.author"),
+        ({"approve": "1234567"}, "Nothing of 1234567 waits"),
+        ({"approve": "1234567", "revert": "1234567"}, "has edits, or names a commit"),
         ({"edits": [OWNER], "base": "main"}, "base"),
         ({"revert": "abcdef1234"}, "there is no commit 'abcdef1234'"),
         ({"edits": [{**OWNER, "name": "NOBODY"}]}, "unknown sandbox 'NOBODY'"),
@@ -175,7 +184,7 @@ def test_a_bad_request_says_what_is_wrong_and_changes_nothing(client, bare, body
     before = head(bare)
     refused = client.post(
         "/api/changes",
-        content=json.dumps({"author": SARI, **body}),
+        content=json.dumps(body),
         headers={"Content-Type": "application/json"},
     )
     assert refused.status_code == 422

@@ -93,6 +93,7 @@ BAD = (
     ("extend", ["extend", "QA-ONE", "--by", "soon", "-C", "CLONE"], 64, "expected a duration"),
     ("extend", ["extend", "QA-ONE", "--until", "2026-02-30"], 64, "there is no 2026-02-30"),
     ("extend", ["extend", "QA-ONE", "--by", "7d", "--until", "2026-12-24"], 64, "one of them"),
+    ("approve", ["approve", "nope"], 64, "7 digits"),
     ("revert", ["revert", "nope", "-C", "CLONE"], 1, "there is no commit"),
     ("new", ["new", "QA-TWO", "--snapshot", "NONE", "-C", "CLONE"], 1, "unknown snapshot"),
     ("history", ["history", "NOBODY"], 1, "no sandbox"),

@@ -32,6 +32,7 @@ async def test_a_deploy_is_told_once_with_who_committed_it(tmp_path: Path):
     async with platform(tmp_path, a=A) as made:
         await made.synced("qa-a")
     assert sorted(told(made)) == [
+        ("CHANGE", "done", "a", "sandbox changed", ""),
         ("DEPLOYMENT", "done", "a", "deployed", "account"),
         ("DEPLOYMENT", "done", "a", "deployed", "gateway"),
         ("ROUTE_CHANGE", "done", "a", "route switched", "account"),

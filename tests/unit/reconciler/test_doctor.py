@@ -20,12 +20,16 @@ from sdp.protocol.report import (
 )
 from sdp.reconciler import observed as observation
 from sdp.reconciler.doctor import examine
+from sdp.reconciler.draft import World
 from sdp.reconciler.finding import Finding
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.ports import Lease
 from tests.builders import GATEWAY, MICRO, NOW, PLATFORM, Simulation, desired, sandbox
+from tests.unit.reconciler.test_authority import Branch
 
 VERSION = "1.0"
+ADMIN = "roles: {users: {achmad: {role: ADMIN}}}\n"
+KEY = "ssh-ed25519 " + "A" * 68
 SOUND: dict[str, Fact] = {
     "tool/git": Tool(version="2.39.5"),
     "tool/go": Tool(version="1.19.8"),
@@ -37,7 +41,7 @@ A = sandbox("QA-A", "account: {branch: develop}")
 
 def world(*sandboxes: str, platform: str = PLATFORM) -> Simulation:
     """Return nodes on which nothing is wrong."""
-    made = Simulation(desired(*(sandboxes or (A,)), platform=platform))
+    made = Simulation(desired(*(sandboxes or (A,)), platform=platform + ADMIN))
     for node, image in ((MICRO, "runtime:latest"), (GATEWAY, "gateway:latest")):
         change(made, node, facts=SOUND, images={image: "sha256:1"}, engine=Engine(version="20"))
     return made
@@ -216,7 +220,7 @@ def test_a_silent_agent_is_told_and_nothing_else_of_its_node() -> None:
     made.observed = observation.silent(made.observed, MICRO)
     one = the_one(made, f"the agent of {MICRO} is silent since 2026-11-23 09:00:00 UTC")
     assert (one.severity, one.kind) == ("error", "agent")
-    made.desired = desired(sandbox("QA-A"))
+    made.desired = desired(sandbox("QA-A"), platform=PLATFORM + ADMIN)
     assert the_one(made, "silent").severity == "warning"
 
 
@@ -338,3 +342,45 @@ def test_keys_are_those_that_secrets_are_encrypted_for(named, keys, severity, to
         assert found(made) == ()
     else:
         assert (the_one(made, *told).severity, the_one(made).kind) == (severity, "keys")
+
+
+def bound(roles: str) -> World:
+    return Simulation(desired(A, platform=f"{PLATFORM}roles: {roles}\n")).world()
+
+
+def rights(whole: World, key: str = KEY) -> list[str]:
+    return [each.message for each in examine(whole, VERSION, key) if each.kind == "rights"]
+
+
+def test_that_everybody_is_admin_is_told():
+    assert rights(bound("{users: {sari: {role: QA}}}")) == [
+        "nobody is bound to ADMIN, so everybody is one"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("", False),
+        ("require_signed_commits: true", True),
+        (f"users: {{sdp: {{keys: ['{'ssh-ed25519 ' + 'B' * 68}']}}}}", True),
+        (f"users: {{SDP: {{keys: ['{KEY} ours']}}}}, require_signed_commits: true", False),
+    ],
+)
+def test_a_key_of_the_control_planes_that_does_not_count_is_told(said, told):
+    found = rights(bound(f"{{default: ADMIN, {said}}}"))
+    assert [("not listed" in each) for each in found] == [True] * told
+
+
+def test_what_does_not_count_is_told_with_what_to_do():
+    branch = Branch()
+    sha = branch.push("sari", {"templates/base.yaml": None})
+    whole = bound("{default: ADMIN}")
+    meant = dataclasses.replace(whole.desired, withheld=branch.standing().withheld)
+    told = examine(dataclasses.replace(whole, desired=meant), VERSION)
+    (found,) = (each for each in told if each.kind == "rights")
+    assert found.message == (
+        f"the removal of templates/base.yaml by sari in {sha[:7]} does not count: "
+        "it takes 'manage templates', which BACKEND has"
+    )
+    assert f"sdp approve {sha[:7]}" in found.fix

@@ -40,6 +40,7 @@ class Past:
 
     def __init__(self, folder: Path) -> None:
         self.repo = bare(folder / "config")
+        self.source = Source(str(self.repo), "main", folder)
         self.tip = ""
         self.visited = 0
         self.put("Describe the platform", **{"platform.yaml": PLATFORM})
@@ -58,7 +59,7 @@ class Past:
 
     def lives(self, known: Lives = NO_LIVES) -> Lives:
         tree = tree_of(files_at(self.repo, self.tip))
-        older = (each for each in moments(self.repo, self.tip))
+        older = moments(self.repo, self.source.standing(self.tip))
         self.visited = 0
         return lives(desire(self.tip, tree, ()), known, tree, self._counted(older))
 

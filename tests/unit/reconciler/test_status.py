@@ -5,9 +5,11 @@ import datetime
 
 from sdp.protocol.frames import Failed
 from sdp.reconciler import observed as observation
+from sdp.reconciler.authority import Withheld
 from sdp.reconciler.history import Attempt, History, failed
 from sdp.reconciler.plan import plan
 from sdp.reconciler.status import SandboxStatus, ServiceStatus, status
+from sdp.spec.needs import Need
 from sdp.spec.tree import Problem
 from tests.builders import GATEWAY, MICRO, NOW, Simulation, desired, sandbox
 
@@ -135,3 +137,19 @@ def test_a_sandbox_that_goes_is_shown_until_it_is_gone() -> None:
     made.desired = desired()
     shown = of(made)
     assert (shown.name, shown.sync, shown.health) == ("QA-A", "Pending", "Progressing")
+
+
+def test_what_does_not_count_is_a_condition_of_the_sandbox_that_it_is_about() -> None:
+    made = converged()
+    needs = (Need("sandboxes/x.yaml", "delete sandboxes", "QA-A", "sari"),)
+    waits = Withheld("sandboxes/x.yaml", "abcdef12", "dewi", NOW, "NotPermitted", needs, None)
+    other = Withheld("templates/b.yaml", "abcdef12", "dewi", NOW, "NotSigned", (), "blob")
+    withheld = {each.path: each for each in (waits, other)}
+    made.desired = dataclasses.replace(made.desired, withheld=withheld)
+    (condition,) = of(made).conditions
+    assert (condition.type, condition.reason, condition.since) == ("Held", "NotPermitted", NOW)
+    assert condition.message == (
+        "the removal of sandboxes/x.yaml by dewi in abcdef1 does not count: "
+        "it takes 'delete sandboxes', which BACKEND has"
+    )
+    assert (of(made).sync, of(made).health) == ("Synced", "Healthy")

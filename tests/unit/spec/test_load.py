@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdp.spec.load import Cache, is_spec, load
+from sdp.spec.load import Cache, is_spec, load, tree_of
 from sdp.spec.tree import Blob
 from tests.unit.spec.commits import PLATFORM, blob, blobs, commit, said
 
@@ -317,4 +317,20 @@ def test_content_of_another_kind_is_parsed_for_itself():
     assert [problem.message.split(":")[0] for problem in tree.problems] == [
         "missing key 'sandbox'",
         "missing key 'template'",
+    ]
+
+
+def test_roles_that_are_hardly_meant_so_are_warnings():
+    said = """
+roles:
+  users: {Sari: {role: QA}, sari: {role: ADMIN}}
+  groups: {testers: {role: QA, members: [budi, dewi, BUDI]}}
+  require_signed_commits: true
+"""
+    found = tree_of({"platform.yaml": PLATFORM + said}).problems
+    assert {each.severity for each in found} == {"warning"}
+    assert [each.message.partition(":")[0] for each in found] == [
+        "found 'sari' after 'Sari'",
+        "found 'BUDI' after 'budi'",
+        "signatures are required, and no user has keys",
     ]
