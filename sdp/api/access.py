@@ -53,6 +53,7 @@ ACCESS: Final[Mapping[tuple[str, str], Takes]] = {
     ("GET", "/api/gc"): "view",
     # Everyone can see who did what.
     ("GET", "/api/audit"): "view",
+    ("GET", "/api/audit/export"): "view",
     ("GET", "/api/audit/verify"): "view",
     ("GET", "/api/audit/export"): "view",
     ("POST", "/api/validate"): "view",
