@@ -49,6 +49,7 @@ from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.source import Source
 from sdp.reconciler.steady import Moved
+from sdp.service_credential import ServiceCredential
 from sdp.spec import quantities
 from sdp.store import retention, values
 from sdp.store.deployments import BadCursorError
@@ -250,6 +251,7 @@ async def serve(
     branch: str,
     data_dir: Path,
     door: Door,
+    config_credentials: Path | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -258,12 +260,13 @@ async def serve(
         branch: the branch that is applied.
         data_dir: folder for history and logs.
         door: where to listen.
+        config_credentials: file with the account that reads a config repo at an http address.
 
     Raises:
         CannotServeError: it can't start.
     """
     try:
-        source = Source(config_repo, branch, data_dir)
+        source = Source(config_repo, branch, data_dir, ServiceCredential(config_credentials))
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
     keep_to_itself()
@@ -339,7 +342,7 @@ async def _run(source: Source, data_dir: Path, front: _Front) -> None:
         reconciler = Reconciler(source, LoopJournal(store), lender=broker)
         broker.listener = reconciler
         plane = ReconcilerPlane(reconciler, signer.public)
-        changes = ConfigRepo(source, plane.preview, signer.sign)
+        changes = ConfigRepo(source, plane.preview, signer.sign, broker.of)
         sessions = await Sessions.load(ApiSessions(store), broker, clock.now())
         app = create_app(
             Ports(

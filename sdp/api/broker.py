@@ -77,7 +77,7 @@ class Broker(Keeper, Lender):
     def of(self, user: str) -> Credentials | None:
         """Return a user's credentials, as of the newest login, for use in this process."""
         now = self._now()
-        for each in reversed(self._held.values()):
+        for each in tuple(self._held.values())[::-1]:  # asked from other threads, too
             if each.credentials.user.lower() == user.lower() and now < each.until:
                 return each.credentials
         return None

@@ -13,12 +13,14 @@ from sdp.api.people import Caller
 from sdp.api.problems import ProblemError
 from sdp.api.requests import ChangeRequest
 from sdp.api.rights import not_allowed
+from sdp.protocol.secret import Credentials
 from sdp.reconciler import rights, writer
 from sdp.reconciler.commit import Sign, Unchanged
 from sdp.reconciler.objects import past_of
 from sdp.reconciler.removal import Removal, Remover
 from sdp.reconciler.revisions import diff
 from sdp.reconciler.source import Source
+from sdp.service_credential import Unusable
 from sdp.spec import trailers
 from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
 from sdp.spec.edits import Write
@@ -33,11 +35,25 @@ Preview = Callable[[dict[str, str]], Awaitable[views.PlanView]]
 class ConfigRepo(Remover):
     """Writes to the branch that a source reads."""
 
-    def __init__(self, source: Source, preview: Preview, sign: Sign | None = None) -> None:
-        """Take the source, who plans what files would lead to, and who signs what is committed."""
+    def __init__(
+        self,
+        source: Source,
+        preview: Preview,
+        sign: Sign | None = None,
+        credentials_of: Callable[[str], Credentials | None] = lambda _: None,
+    ) -> None:
+        """Take where it is, and who helps.
+
+        Args:
+            source: reads the branch.
+            preview: plans what files would lead to.
+            sign: signs what is committed.
+            credentials_of: returns those of a user who is logged in, to push with.
+        """
         self._source = source
         self._preview = preview
         self._sign = sign
+        self._credentials_of = credentials_of
         self._one_at_a_time = asyncio.Lock()
 
     async def change(self, request: ChangeRequest, caller: Caller) -> views.ChangeView:
@@ -108,14 +124,19 @@ class ConfigRepo(Remover):
 
         return checked
 
-    def _place(self) -> writer.Place:
+    def _place(self, user: str = "") -> writer.Place:
+        """Return where to write; a remote is used with the user's own credentials, if at hand."""
         source = self._source
         remote = "" if source.repository == Path(source.location) else source.location
-        return writer.place_of(source.repository, source.branch, remote, self._sign)
+        lent = self._credentials_of(user) or source.account()
+        if isinstance(lent, Unusable):
+            raise CannotChangeError(lent.message, lent.fix)
+        return writer.place_of(source.repository, source.branch, remote, self._sign, lent)
 
     def _land(self, request: ChangeRequest, who: Person) -> writer.Outcome:
         edit = self._edit(request, who)
-        return writer.land(self._place(), edit, self._author(who), request.message, request.base)
+        place = self._place(who.user)
+        return writer.land(place, edit, self._author(who), request.message, request.base)
 
     def _author(self, who: Person) -> str:
         standing = self._source.newest()
@@ -127,7 +148,7 @@ class ConfigRepo(Remover):
             made = _approval(found, request.approve, who)
             if request.dry_run:
                 return made
-            place, author = self._place(), self._author(who)
+            place, author = self._place(who.user), self._author(who)
             said = Changed({}, made.subject, (), trailers.approving(request.approve))
             outcome = await asyncio.to_thread(
                 writer.land, place, lambda *_: said, author, request.message
@@ -139,7 +160,7 @@ class ConfigRepo(Remover):
     async def _shown(self, request: ChangeRequest, who: Person) -> views.ChangeView:
         async with self._one_at_a_time:
             edit = self._edit(request, who)
-            shown = await asyncio.to_thread(writer.preview, self._place(), edit)
+            shown = await asyncio.to_thread(writer.preview, self._place(who.user), edit)
         if isinstance(shown, writer.Unwritable):
             return _told(shown)
         plan = await self._preview(dict(shown.files))

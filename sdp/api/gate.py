@@ -16,12 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sdp import clock
 from sdp.api import access
-from sdp.api.people import NOBODY, Caller
+from sdp.api.people import NOBODY, Caller, known
 from sdp.api.ports import Ports
 from sdp.api.problems import ProblemError, response
 from sdp.api.sessions import Kind, Session, csrf
 from sdp.reconciler.audit import Act
-from sdp.spec.roles import OWNERS, Person, may, person
+from sdp.spec.roles import OWNERS, may
 
 COOKIE: Final = "sdp-session"
 CSRF_HEADER: Final = "x-csrf-token"
@@ -88,19 +88,13 @@ class Gate:
         session = self._sessions.known(carried.token, carried.kind, clock.now())
         if session is None:
             raise not_logged_in()
-        who = self._person(session)
+        who = known(session.user, self._plane.platform)
         request.state.caller = Caller(who, session.hash, address)
         if unsafe and carried.kind == "cookie":
             _check_token(request.headers, carried.token)
         owned = self._plane.sandbox(what.sandbox) if what.takes & OWNERS else None
         access.judge(who, what, owned.owner if owned else "")
         return session
-
-    def _person(self, session: Session) -> Person:
-        """Return who has a session, with the role that they have now."""
-        platform = self._plane.platform
-        # Before any is loaded, nobody knows who is bound to ADMIN.
-        return person(session.user, platform.roles) if platform else Person(session.user, "VIEWER")
 
     async def _tell(self, request: Request, what: access.Asked, error: ProblemError) -> None:
         """Record a refusal of somebody who is known."""
@@ -130,7 +124,8 @@ class Gate:
             await send(message)
 
         def allowed() -> bool:
-            return all(may(self._person(session), each) for each in what.takes)
+            who = known(session.user, self._plane.platform)
+            return all(may(who, each) for each in what.takes)
 
         def end() -> None:
             if streams and limit.when() is None:

@@ -1,5 +1,6 @@
 """Login and logout: who proves who they are gets a session, until it ends or is ended."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -8,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from sdp import clock
 from sdp.api.attempts import Attempts
 from sdp.api.gate import COOKIE, not_logged_in
-from sdp.api.people import Asking, Caller, NotProved
+from sdp.api.people import Asking, Caller, NotProved, Proved, known
 from sdp.api.ports import Ports
 from sdp.api.problems import ProblemError
 from sdp.api.session_views import (
@@ -23,7 +24,7 @@ from sdp.api.session_views import (
 from sdp.api.sessions import LASTS, Session, csrf
 from sdp.protocol.secret import Secret
 from sdp.reconciler.audit import Act, ActStatus
-from sdp.spec.roles import TABLE, Person, person
+from sdp.spec.roles import TABLE, Person
 
 MAX_BODY: Final = 16 << 10
 """Bytes of the largest body that is taken of whoever is not logged in."""
@@ -111,25 +112,31 @@ class Desk:
             ProblemError: the credentials are not proven, or there were too many attempts.
         """
         user, secret = asked.username, Secret(asked.password.get_secret_value())
+        with contextlib.ExitStack() as unless_kept:
+            unless_kept.callback(secret.wipe)
+            by = await self._proved(user, secret, address)
+            token, session = await self._people.sessions.open(
+                user, secret, asked.kind, clock.now()
+            )
+            unless_kept.pop_all()
+        said = f"the origin of {by.repository} took it, asked by {by.node}"
+        await self._record(_login("done", user, address, said))
+        view = self.view(session, known(user, self._plane.platform))
+        return token, LoginView.model_validate(view.model_dump())
+
+    async def _proved(self, user: str, secret: Secret, address: str) -> Proved:
         try:
             with self._attempts.made(user, address):
                 outcome = await self._people.prover.prove(user, secret)
         except ProblemError as error:
-            secret.wipe()
             if self._attempts.worth_telling(user, address):
                 await self._record(_login("refused", user, address, error.document.detail))
             raise
         if isinstance(outcome, NotProved):
-            secret.wipe()
             await self._record(_login("failed", user, address, outcome.message))
             raise _not_proved(outcome)
         self._attempts.succeeded(user)
-        token, session = await self._people.sessions.open(user, secret, asked.kind, clock.now())
-        by = f"the origin of {outcome.repository} took it, asked by {outcome.node}"
-        await self._record(_login("done", user, address, by))
-        platform = self._plane.platform
-        who = person(user, platform.roles) if platform else Person(user, "VIEWER")
-        return token, LoginView.model_validate(self.view(session, who).model_dump())
+        return outcome
 
     async def logout(self, caller: Caller, *, everywhere: bool) -> Ended:
         """End a session, or all of its user."""

@@ -34,8 +34,11 @@ def router(ports: Ports, sessions: Sessions, version: str) -> APIRouter:
     @routes.get("/doctor")
     async def examine() -> node_views.Examination:
         """Say what is wrong with nodes, and with what sandboxes want of them; each with its fix."""
-        trusted = enrolment.examine(plane, trust, sessions)
-        found = (*ports.exposed, *plane.examine(version), *trusted)
+        found = (
+            *ports.exposed,
+            *plane.examine(version),
+            *enrolment.examine(plane, trust, sessions),
+        )
         return node_views.Examination(
             version=version, signing_key=plane.signing_key, now=clock.now(), findings=found
         )

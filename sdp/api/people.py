@@ -6,7 +6,8 @@ from typing import Annotated, Final, Protocol, TypeAlias
 from fastapi import Depends, Request
 
 from sdp.protocol.secret import Secret
-from sdp.spec.roles import Person
+from sdp.spec.models import Platform
+from sdp.spec.roles import Person, person
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +66,14 @@ class Keeper(Protocol):
     def drop(self, session: str) -> None:
         """Wipe them."""
         ...
+
+
+def known(user: str, platform: Platform | None) -> Person:
+    """Return a user with the role that they have now.
+
+    Before a platform is loaded nobody knows who is bound to ADMIN, and so nobody is one.
+    """
+    return person(user, platform.roles) if platform else Person(user, "VIEWER")
 
 
 def caller(request: Request) -> Caller:

@@ -91,7 +91,7 @@ def _answer(told: LoginChecked, user: str, node: str, repository: str) -> NotPro
                 401,
                 "login-failed",
                 "LOGIN FAILED",
-                f"The origin of {repository} does not take this password of {user}.",
+                f"LOGIN FAILED: the origin of {repository} does not take this password of {user}.",
                 "check name and password; where Bitbucket wants an app password or a token, "
                 "give that: sdp login",
             )

@@ -1,11 +1,15 @@
 """Rights, as the API shows them: what a change takes, who has it, and what waits for somebody."""
 
+import heapq
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from sdp.api import views
 from sdp.api.problems import ProblemError
 from sdp.reconciler.authority import Withheld
 from sdp.spec.needs import Need, least
+
+MOST_SHOWN: Final = 500
 
 
 def needs(found: Iterable[Need]) -> tuple[views.NeedView, ...]:
@@ -23,7 +27,7 @@ def needs(found: Iterable[Need]) -> tuple[views.NeedView, ...]:
 
 
 def withheld(found: Iterable[Withheld]) -> tuple[views.WithheldView, ...]:
-    """Return what does not count as it was committed, by path."""
+    """Return what does not count as it was committed, by path; of very many, the first."""
     return tuple(
         views.WithheldView(
             path=each.path,
@@ -34,7 +38,7 @@ def withheld(found: Iterable[Withheld]) -> tuple[views.WithheldView, ...]:
             message=each.message,
             fix=each.fix,
         )
-        for each in sorted(found, key=lambda each: each.path)
+        for each in heapq.nsmallest(MOST_SHOWN, found, key=lambda each: each.path)
     )
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sdp.api.app import VERSION
+from sdp.askpass import site_of
 from sdp.cli import context as cli
+from sdp.service_credential import ServiceCredential, Unusable
 
 if TYPE_CHECKING:  # the agent's clients are of no use to other commands
     from sdp.agent.config import AgentConfig
@@ -52,6 +54,14 @@ def serve(  # noqa: PLR0913, PLR0917 -- typer's options
             help="File with the secret that Bitbucket's webhooks are signed with.",
         ),
     ] = None,
+    config_credentials: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="File with username: and password: that read a config repo at an https address.",
+        ),
+    ] = None,
 ) -> None:
     """Run the control plane until SIGTERM.
 
@@ -65,6 +75,8 @@ def serve(  # noqa: PLR0913, PLR0917 -- typer's options
     secret = _hook_secret(hook_secret_file) if hook_secret_file else b""
     if (tls_cert is None) != (tls_key is None):
         raise typer.BadParameter("a certificate goes with its key: --tls-cert and --tls-key")
+    if config_credentials:
+        _check_credentials(config_credentials, config_repo)
     # Late: every other command starts faster without a server.
     from sdp.api.door import CannotServeError, Door, Tls  # noqa: PLC0415
     from sdp.server import serve as run  # noqa: PLC0415
@@ -72,9 +84,22 @@ def serve(  # noqa: PLR0913, PLR0917 -- typer's options
     tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
     try:
         door = Door(host, port, secret, tls, behind_proxy)
-        asyncio.run(run(config_repo, branch, data_dir, door))
+        asyncio.run(run(config_repo, branch, data_dir, door, config_credentials))
     except CannotServeError as error:
         cli.fail(str(error), error.fix)
+
+
+def _check_credentials(path: Path, config_repo: str) -> None:
+    """Say at once what a file of credentials can't be used for."""
+    site = site_of(config_repo)
+    if site is None:
+        fix = "leave --config-credentials out: ssh has keys, a path needs none"
+        cli.fail(f"{config_repo} is no http or https address: it takes no password", fix)
+    found = ServiceCredential(path).of(site)
+    if found is None:
+        cli.fail(f"{path} has no credentials for {site.host}", "add them below the host's name")
+    if isinstance(found, Unusable):
+        cli.fail(found.message, found.fix)
 
 
 def _hook_secret(path: Path) -> bytes:

@@ -273,11 +273,6 @@ class _Texts(Mapping[str, str]):
         return len(self._files)
 
 
-def texts(files: Blobs, read: Read) -> Mapping[str, str]:
-    """Return files by path, each read when it is asked for."""
-    return _Texts(files, read)
-
-
 def _is_signed(commit: Pushed, user: str, roles: Roles) -> bool:
     """Whether a commit's author is proven, as far as that is asked for.
 

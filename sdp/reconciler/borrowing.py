@@ -91,7 +91,7 @@ def _waits(draft: Draft, service: str, node: str, repository: str, doing: str) -
     if lender(draft.sandbox, repository, whole):
         return False
     who = _awaited(draft.sandbox, whole.lenders, whole)
-    log_in = f"sdp login as {who}" if who else "name an owner of the sandbox, who logs in"
+    log_in = f"sdp login --user {who}" if who else "name an owner of the sandbox, who logs in"
     refused = " (those at hand were refused)" if who in whole.lenders.live else ""
     draft.hold(
         service,

@@ -13,6 +13,8 @@ from sdp.spec import yaml
 from sdp.spec.edits import Kind
 from sdp.spec.finding import declared
 
+MOST_TOLD: Final = 100
+"""Files of one commit that are refused, and told one by one."""
 _NAMED: Final[Mapping[str, Kind]] = {"sandboxes": "sandbox", "environments": "environment"}
 
 
@@ -51,7 +53,7 @@ def _events(
         data = {**whose, **_about(judged, files, read)}
         message = f"{judged.sha[:7]} by {judged.user or 'nobody known'}"
         yield Event(now, "CHANGE", message=message, data=data)
-    for each in judged.withheld:
+    for each in judged.withheld[:MOST_TOLD]:
         sandbox = next((need.sandbox for need in each.needs if need.sandbox), "")
         yield Event(
             now,
@@ -61,6 +63,9 @@ def _events(
             message=each.message,
             data={**whose, "path": each.path, "permission": _takes(each)},
         )
+    if more := judged.withheld[MOST_TOLD:]:
+        message = f"… and {len(more)} more files of {judged.sha[:7]}"
+        yield Event(now, "CHANGE_REFUSED", reason=more[0].reason, message=message, data=whose)
 
 
 def _takes(withheld: Withheld) -> str:

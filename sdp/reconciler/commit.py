@@ -19,7 +19,9 @@ from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
-from sdp import clock
+from sdp import askpass, clock
+from sdp.askpass import NO_WAY, Way
+from sdp.protocol.secret import Credentials
 from sdp.spec.finding import CannotChangeError
 
 _GIT_SECONDS = 60.0
@@ -185,7 +187,9 @@ def swap(repo: Path, ref: str, base: str, made: str) -> Committed | Moved:
         return Moved(base, (opened.refs.read_ref(name) or b"").decode())
 
 
-def push(repo: Path, remote: str, branch: str, commit: str = "") -> RemoteAt | RemoteFailed:
+def push(
+    repo: Path, remote: str, branch: str, commit: str = "", lent: Credentials | None = None
+) -> RemoteAt | RemoteFailed:
     """Push to the branch of that name, without force. Blocks, for a minute at most.
 
     Args:
@@ -193,21 +197,27 @@ def push(repo: Path, remote: str, branch: str, commit: str = "") -> RemoteAt | R
         remote: a remote's name, or a URL without credentials.
         branch: its name, without refs/heads/.
         commit: what to push; "" for the branch of the same name.
+        lent: with whose credentials; None: git's own ways to get at some.
     """
     ref = f"refs/heads/{branch}"
-    ended = _git(repo, "push", "--porcelain", "--", remote, f"{commit or ref}:{ref}")
+    words = ("push", "--porcelain", "--", remote, f"{commit or ref}:{ref}")
+    ended = _remotely(repo, remote, lent, *words)
     if ended is None:
         return _no_answer(remote)
     if ended.returncode == 0:
         with Repo(str(repo)) as opened:
             return RemoteAt(commit or opened.refs[Ref(ref.encode())].decode())
+    if _is_refused(ended.stderr):
+        return _refused(remote, lent)
     return _push_failed(ended.stdout + ended.stderr, remote, branch)
 
 
-def fetch(repo: Path, remote: str, branch: str) -> RemoteAt | RemoteFailed:
-    """Bring a remote's branch here, and return where it is. Blocks, for a minute at most."""
+def fetch(
+    repo: Path, remote: str, branch: str, lent: Credentials | None = None
+) -> RemoteAt | RemoteFailed:
+    """Bring a remote's branch here, and return where it is; arguments as of ``push``."""
     ref = f"refs/heads/{branch}"
-    ended = _git(repo, "fetch", "--quiet", "--no-tags", "--", remote, ref)
+    ended = _remotely(repo, remote, lent, "fetch", "--quiet", "--no-tags", "--", remote, ref)
     if ended is None:
         return _no_answer(remote)
     if ended.returncode == 0:
@@ -216,6 +226,8 @@ def fetch(repo: Path, remote: str, branch: str) -> RemoteAt | RemoteFailed:
         return RemoteAt(told.split()[0])
     if "couldn't find remote ref" in ended.stderr:
         return RemoteAt("")
+    if _is_refused(ended.stderr):
+        return _refused(remote, lent)
     said = ended.stderr.strip().rpartition("\n")[2]
     return RemoteFailed("FetchFailed", f"can't fetch {branch} of {remote}: {said}", _reach(remote))
 
@@ -228,8 +240,43 @@ def forward(tree: Path, commit: str) -> str:
     return "" if ended.returncode == 0 else (ended.stderr or ended.stdout).strip()
 
 
+def _remotely(
+    repo: Path, remote: str, lent: Credentials | None, *words: str
+) -> subprocess.CompletedProcess[str] | None:
+    """Run git against a remote, which may ask for what is lent; nothing of that is shown."""
+    address = remote
+    if lent is not None and askpass.site_of(remote) is None:
+        found = _git(repo, "remote", "get-url", "--", remote)
+        address = found.stdout.strip() if found else ""
+    with askpass.lending(address, lent) as way:
+        ended = _git(repo, *words, way=way)
+    if ended is not None:
+        for secret in way.hidden:
+            ended.stderr = ended.stderr.replace(secret, "***")
+            ended.stdout = ended.stdout.replace(secret, "***")
+    return ended
+
+
+def _is_refused(said: str) -> bool:
+    signs = ("Authentication failed", "could not read Username", "could not read Password")
+    return any(sign in said for sign in signs)
+
+
+def _refused(remote: str, lent: Credentials | None) -> RemoteFailed:
+    if lent is None:
+        message, fix = f"{remote} asks for a password, and none is at hand", "log in: sdp login"
+    else:
+        message = f"{remote} does not take the credentials of {lent.user}"
+        fix = f"log in again with an account that may use it: sdp login --user {lent.user}"
+    return RemoteFailed("AuthenticationFailed", message, fix)
+
+
 def _git(
-    repo: Path, *words: str, told: Mapping[str, str] | None = None, text: str = ""
+    repo: Path,
+    *words: str,
+    told: Mapping[str, str] | None = None,
+    text: str = "",
+    way: Way = NO_WAY,
 ) -> subprocess.CompletedProcess[str] | None:
     """Run git without a terminal; None when it did not end in time.
 
@@ -238,13 +285,16 @@ def _git(
         words: its arguments.
         told: more of its environment.
         text: what it reads.
+        way: how it gets at credentials.
     """
-    command = ("git", "-C", str(repo), *words)
+    command = ("git", "-C", str(repo), *way.options, *words)
     environment = {**os.environ, **(told or {}), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    environment |= way.environment
     try:
         return subprocess.run(
             command,
             env=environment,
+            pass_fds=way.descriptors,
             input=text,
             capture_output=True,
             text=True,

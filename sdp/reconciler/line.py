@@ -12,7 +12,7 @@ from sdp.reconciler.authority import Pushed
 from sdp.reconciler.objects import commit_of, moment_of
 from sdp.spec.load import FOLDERS, is_spec
 
-MOST_COMMITS: Final = 5000
+MOST_COMMITS: Final = 20_000
 """Beyond them, the oldest is trusted as it is."""
 
 _Entry: TypeAlias = tuple[int, ObjectID]

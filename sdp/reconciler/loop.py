@@ -20,7 +20,7 @@ from dulwich.errors import NotGitRepository
 from pydantic import JsonValue
 
 from sdp import clock
-from sdp.protocol.actions import Action, Fetch, RemoveRelease
+from sdp.protocol.actions import Action, RemoveRelease
 from sdp.protocol.frames import (
     Cancelled,
     Failed,
@@ -34,10 +34,8 @@ from sdp.protocol.frames import (
     Succeeded,
     ToAgent,
 )
-from sdp.protocol.report import Delta, NodeReport, Repository
-from sdp.protocol.sealed import looking, performing
+from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler import (
-    borrowing,
     cancel,
     changes,
     deployments,
@@ -45,6 +43,7 @@ from sdp.reconciler import (
     guard,
     hints,
     history,
+    loans,
     restart,
     rights,
     snapshots,
@@ -114,7 +113,8 @@ class Reconciler:
         self._journal = journal
         self._now = now
         self._memory = Memory()
-        self._loans = Loans(lender)
+        self._loans = Loans(lender, self._recipient)
+        self._memory.lenders = self._loans.lenders
         self._dispatcher = Dispatcher(self._to_node, self._lend)
         self._sessions: dict[str, tuple[NodeSend, Hello]] = {}
         self._dirty: set[str] = set()
@@ -254,16 +254,12 @@ class Reconciler:
     def came(self, user: str) -> None:
         """Take it that a user logged in: what waited for their credentials goes on."""
         self._loans.came(user)
-        self._cured |= self._memory.failed_for("AuthenticationFailed")
-        self._relend()
+        self._cured |= self._memory.failed_for(loans.REFUSED)
+        self._touch(None)
 
     def went(self, user: str) -> None:
         """Take it that credentials of a user are not at hand any more."""
         _log.debug("credentials are gone", user=user)
-        self._relend()
-
-    def _relend(self) -> None:
-        self._memory.lenders = self._loans.lenders
         self._touch(None)
 
     def hint(self, names: Collection[str]) -> None:
@@ -329,7 +325,7 @@ class Reconciler:
         """Take a node's full report."""
         hello = self._sessions[node][1] if node in self._sessions else None
         self._memory.report(node, report, generation, hello, self._now())
-        self._heard_of_looks(node, report.repositories)
+        self._loans.looked(node, report.repositories)
         self._touch(None)
 
     def changed(self, node: str, delta: Delta, generation: int) -> bool:
@@ -343,13 +339,9 @@ class Reconciler:
         if observation.has_room_again(known.report, delta):
             self._cured |= self._memory.failed_for("DiskFull")
         self._memory.fold(node, delta, generation, self._now())
-        self._heard_of_looks(node, delta.repositories)
+        self._loans.looked(node, delta.repositories)
         self._touch(names)
         return True
-
-    def _heard_of_looks(self, node: str, found: Mapping[str, Repository | None]) -> None:
-        self._loans.looked(node, found)
-        self._memory.lenders = self._loans.lenders
 
     def timed(self, node: str, skew: Skew) -> None:
         """Take how far a node's clock is from ours; the next look counts with it."""
@@ -518,7 +510,8 @@ class Reconciler:
         await self._settle(names, whole)
         busy = {each.planned.key for each in self._dispatcher}
         happened += memory.judge(names, whole, busy, requests)
-        await self._look_for_people(whole)
+        for node, frame in self._loans.looks(whole):
+            await self._to_node(node, frame)
         self.revision = whole.desired.revision
         await self._journal.append(happened)
         # Only now: a request outlives a round that failed, and one that came meanwhile stays.
@@ -597,28 +590,12 @@ class Reconciler:
         if plain := self._loans.hurry(node, repositories, self._memory.observed):
             await self._to_node(node, Refresh(repositories=plain))
 
-    async def _look_for_people(self, whole: World) -> None:
-        """Have those origins looked at that nobody looks at without somebody's credentials."""
-        for look, user in self._loans.due(whole):
-            names = (look.repository,)
-            if text := self._sealed(user, look.node, looking(names)):
-                await self._to_node(look.node, Refresh(repositories=names, credentials=text))
-
     def _lend(self, planned: Planned, action_id: str) -> tuple[str, Loan | None]:
-        action, observed = planned.action, self._memory.observed
-        if not isinstance(action, Fetch):
-            return "", None
-        if borrowing.needs(planned.node, action.repository, observed) is None:
-            return "", None
-        user = borrowing.lender(planned.sandbox, action.repository, self.world())
-        text = self._sealed(user, planned.node, performing(action_id, action.repository))
-        return text, self._loans.loan(user) if text else None
+        return self._loans.lend(planned, action_id, self.world())
 
-    def _sealed(self, user: str, node: str, purpose: str) -> str:
+    def _recipient(self, node: str) -> str:
         session = self._sessions.get(node)
-        if not user or session is None:
-            return ""
-        return self._loans.sealed(user, session[1].recipient, purpose)
+        return session[1].recipient if session else ""
 
     async def _persist(self, begun: Iterable[Deployment]) -> None:
         if self._memory.leases_changed():
@@ -674,11 +651,7 @@ class Reconciler:
 
     async def _failed(self, flight: InFlight, outcome: Failed) -> None:
         """Record a failure for everyone who planned the same."""
-        action = flight.planned.action
-        refused = outcome.reason == "AuthenticationFailed"
-        if refused and flight.loan is not None and isinstance(action, Fetch):
-            self._loans.refused(flight.loan, action.repository)
-            self._memory.lenders = self._loans.lenders
+        outcome = self._loans.failed(flight.planned, flight.loan, outcome, self.world())
         for planned in self._memory.planning(flight.planned):
             attempt = _attempt(planned, planned.action)
             jitter = random.uniform(-1, 1)  # noqa: S311 -- spreads retries, keeps no secret

@@ -29,7 +29,7 @@ from sdp.reconciler import observed as observation
 from sdp.reconciler.admission import admission
 from sdp.reconciler.attribution import Attribution
 from sdp.reconciler.cancel import Cancellation
-from sdp.reconciler.credentials import NO_LENDERS
+from sdp.reconciler.credentials import NO_LENDERS, Lenders
 from sdp.reconciler.departure import Departure
 from sdp.reconciler.deployments import Deployment, Key
 from sdp.reconciler.desired import Desired, DesiredSandbox
@@ -74,7 +74,7 @@ class Memory:
         self.statuses: dict[str, SandboxStatus] = {}
         self.deployments: dict[Key, Deployment] = {}
         self.lives = NO_LIVES
-        self.lenders = NO_LENDERS
+        self.lenders: Callable[[], Lenders] = lambda: NO_LENDERS
         self.restarts: Restarts = {}
         self.leases: dict[tuple[str, int], Lease] = {}
         self._saved_leases: dict[tuple[str, int], Lease] = {}
@@ -250,7 +250,7 @@ class Memory:
             healing=frozenset(self._healing),
             restarts=restart.pending(self.restarts, self.observed),
             lives=self.lives,
-            lenders=self.lenders,
+            lenders=self.lenders(),
             admission=admission(made.desired, self.observed, self._admission.places, now),
         )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from dulwich.client import get_transport_and_path
+from dulwich.client import HTTPUnauthorized, get_transport_and_path
 from dulwich.config import ConfigDict
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.gc import maybe_auto_gc
@@ -27,26 +27,23 @@ from dulwich.repo import Repo
 from urllib3.exceptions import HTTPError
 from watchfiles._rust_notify import RustNotify
 
+from sdp.askpass import site_of
+from sdp.protocol.secret import Credentials
 from sdp.reconciler import authority
 from sdp.reconciler.authority import Blobs, Standing
 from sdp.reconciler.desired import Revision
-from sdp.reconciler.line import line
-from sdp.reconciler.objects import (
-    commit_of,
-    contents,
-    environments,
-    is_environment,
-    text_of,
-)
+from sdp.reconciler.objects import commit_of, contents, text_of
+from sdp.reconciler.standings import Standings
+from sdp.service_credential import ServiceCredential, Unusable
 from sdp.spec.load import Cache, load, tree_of
 from sdp.spec.tree import Blob, Tree
 
+NO_CREDENTIAL: Final = ServiceCredential()
 LOCAL_RECHECK: Final = 5.0
 """Seconds after which a local branch is looked at even if no file event came."""
 REMOTE_POLL: Final = 30.0
 """Seconds between two fetches of a remote, give or take 10 %."""
 MOST_ANCESTORS: Final = 200
-MOST_STANDINGS: Final = 8
 _FETCH_TIMEOUT = b"30"
 _SCP_LIKE = re.compile(r"[\w.-]+@[\w.-]+:.+")
 
@@ -71,30 +68,38 @@ class Head:
 class Source:
     """One branch of the config repo."""
 
-    def __init__(self, location: str, branch: str, data: Path) -> None:
+    def __init__(
+        self,
+        location: str,
+        branch: str,
+        data: Path,
+        credential: ServiceCredential = NO_CREDENTIAL,
+    ) -> None:
         """Take a path or a URL.
 
         Args:
             location: path of a repository, bare or not, or the URL of one.
             branch: its name, without refs/heads/.
             data: folder in which a remote's mirror is kept.
+            credential: what a remote that asks for a password is read with.
 
         Raises:
             ValueError: the URL carries a password, which git would write to disk.
         """
         self.location = location
         self.branch = branch
+        self._credential = credential
         self._remote = is_remote(location)
         if self._remote and has_credentials(location):
             raise ValueError(
-                "the config repo's URL contains credentials: take them out of it, and let ssh or "
-                "a credential helper give them"
+                "the config repo's URL contains credentials: take them out of it, and give them "
+                "with --config-credentials FILE"
             )
         self._path = data / "config.git" if self._remote else Path(location)
         self._ref = Ref(b"refs/heads/" + branch.encode())
         self._cache = Cache()
         self._past: dict[str, tuple[Blob, ...]] = {}
-        self._standings: dict[str, Standing] = {}
+        self._standings = Standings()
         self._reading = threading.Lock()
         self._look = threading.Event()
 
@@ -102,6 +107,11 @@ class Source:
     def repository(self) -> Path:
         """The repository that is read: the one at a path, or the mirror of a remote."""
         return self._path
+
+    def account(self) -> Credentials | Unusable | None:
+        """Return what a remote is read with where nobody's own credentials are at hand."""
+        site = site_of(self.location)
+        return self._credential.of(site) if site else None
 
     def refresh(self) -> None:
         """Look at the branch now."""
@@ -151,7 +161,7 @@ class Source:
             KeyError: the repository has no such commit.
         """
         with self._reading, Repo(str(self._path)) as repo:
-            return self._standing(repo, revision)
+            return self._standings.at(repo, revision)
 
     def newest(self) -> Standing:
         """Return what counts where the branch is, as far as it was fetched. Blocks.
@@ -161,7 +171,7 @@ class Source:
         """
         with self._reading, Repo(str(self._path)) as repo:
             tip = repo.refs.read_ref(self._ref)
-            return self._standing(repo, tip.decode()) if tip else authority.NOTHING
+            return self._standings.at(repo, tip.decode()) if tip else authority.NOTHING
 
     def text(self, blob: str) -> str:
         """Return a content by its id. Blocks."""
@@ -175,7 +185,7 @@ class Source:
             KeyError: the repository has no such commit.
         """
         with self._reading, Repo(str(self._path)) as repo:
-            return self._tree(repo, self._standing(repo, revision).accepted)
+            return self._tree(repo, self._standings.at(repo, revision).accepted)
 
     def read(self, files: Mapping[str, str]) -> Tree:
         """Return the specs in texts by path, with the past as the repository has it. Blocks."""
@@ -209,24 +219,6 @@ class Source:
                 tree = self._tree(repo, files)
             yield Revision(judged.sha, tree, message if judged.heard else "")
 
-    def _standing(self, repo: Repo, revision: str) -> Standing:
-        """Judge what is new; the last standings are kept, whatever is asked about next."""
-        start, pushed = line(repo, revision, self._standings.keys())
-        made = self._standings.pop(start, None)
-
-        def read(blob: str) -> str:
-            return text_of(repo, blob)
-
-        if made is not None:
-            self._standings[start] = made
-        for each in pushed:
-            made = authority.judge(made, each, read) if made else authority.begin(each, read)
-        assert made is not None  # noqa: S101 -- a line has the commit that it is of
-        self._standings[revision] = made
-        while len(self._standings) > MOST_STANDINGS:
-            del self._standings[next(iter(self._standings))]
-        return made
-
     def _tree(self, repo: Repo, files: Blobs) -> Tree:
         past = lambda each: self._environments(repo, each)  # noqa: E731 -- of this repository
         tree = load(contents(repo, files), self._cache, past)
@@ -238,19 +230,10 @@ class Source:
 
         Those that the last tree wants are held.
         """
-        found = self._past.get(revision)
-        if found is None and (found := environments(repo, revision)) is not None:
-            found = self._counted(repo, revision, found)
+        found = self._past.get(revision) or self._standings.environments(repo, revision)
+        if found is not None:
             self._past[revision] = found
         return found
-
-    def _counted(self, repo: Repo, revision: str, found: tuple[Blob, ...]) -> tuple[Blob, ...]:
-        if not self._standings:
-            return found
-        newest = next(reversed(self._standings.values()))
-        if (files := newest.at(revision)) is not None:
-            return tuple(contents(repo, {p: b for p, b in files.items() if is_environment(p)}))
-        return tuple(each for each in found if newest.ever(each.path, each.sha))
 
     def _pause(self, watcher: RustNotify | None) -> Callable[[], object]:
         """Return what to do in a thread until it is time to look again."""
@@ -280,9 +263,14 @@ class Source:
 
     def _fetch(self) -> Unavailable | None:
         """Bring the mirror to where the remote's branch is; return why that failed."""
+        account = self.account()
+        if isinstance(account, Unusable):
+            return Unavailable("ConfigCredentialsUnusable", account.message, account.fix)
         try:
             with self._mirror() as mirror:
-                return self._fetch_into(mirror)
+                return self._fetch_into(mirror, account)
+        except HTTPUnauthorized:
+            return self._refused(account)
         except (GitProtocolError, HangupException, NotGitRepository, HTTPError, OSError) as error:
             return Unavailable(
                 "ConfigRepoUnavailable",
@@ -290,10 +278,24 @@ class Source:
                 f"check that this machine reaches {self.location} and may read it",
             )
 
-    def _fetch_into(self, mirror: Repo) -> Unavailable | None:
+    def _refused(self, account: Credentials | None) -> Unavailable:
+        whose = f"does not take the credentials of {account.user}" if account else "asks for some"
+        return Unavailable(
+            "ConfigRepoRefused",
+            f"can't fetch {self.location}: it {whose}",
+            "give an account that may read it: sdp serve --config-credentials FILE",
+        )
+
+    def _fetch_into(self, mirror: Repo, account: Credentials | None) -> Unavailable | None:
         config = ConfigDict()
         config.set((b"http",), b"timeout", _FETCH_TIMEOUT)
-        client, path = get_transport_and_path(self.location, config=config, quiet=True)
+        client, path = get_transport_and_path(
+            self.location,
+            config=config,
+            quiet=True,
+            username=account.user if account else None,
+            password=account.secret.reveal() if account else None,
+        )
 
         def wanted(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
             _ = depth

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
+from sdp.protocol.secret import Credentials
 from sdp.reconciler.commit import (
     MOVED,
     Committed,
@@ -48,6 +49,7 @@ class Place:
         remote: what is fetched and pushed, a remote's name or a URL; "" where there is none.
         tree: the repository has a working tree on that branch, which follows.
         sign: signs what is committed; None: nobody does.
+        lent: with whose credentials it is fetched and pushed.
     """
 
     repo: Path
@@ -55,6 +57,7 @@ class Place:
     remote: str = ""
     tree: bool = False
     sign: Sign | None = None
+    lent: Credentials | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def current(place: Place) -> str | Unwritable:
     here = _tip(place)
     if not place.remote:
         return here
-    fetched = fetch(place.repo, place.remote, place.branch)
+    fetched = fetch(place.repo, place.remote, place.branch, place.lent)
     if isinstance(fetched, RemoteFailed):
         return Unwritable(fetched.reason, fetched.message, fetched.fix)
     if place.tree and not contains(place.repo, fetched.sha, here):
@@ -185,6 +188,10 @@ def reverting(repo: Path, commit: str) -> Edit:
         sha, parent, subject = named(repo, commit)
         before, after = files_at(repo, parent), files_at(repo, sha)
         touched = [p for p in before.keys() | after.keys() if before.get(p) != after.get(p)]
+        if not touched:
+            raise CannotChangeError(
+                f"{sha[:7]} changed no spec", "name the commit that changed what is to be undone"
+            )
         later = sorted(path for path in touched if files.get(path) != after.get(path))
         if later:
             raise CannotChangeError(
@@ -230,7 +237,7 @@ def _once(place: Place, edit: Edit, author: str, why: str, base: str) -> Outcome
 
 def _publish(place: Place, landed: Landed) -> Landed | Unwritable | _Again:
     if place.remote:
-        pushed = push(place.repo, place.remote, place.branch, landed.sha)
+        pushed = push(place.repo, place.remote, place.branch, landed.sha, place.lent)
         if isinstance(pushed, RemoteFailed):
             if pushed.reason == MOVED:
                 return _Again(landed.base)
@@ -304,10 +311,16 @@ def _message(changed: Changed, why: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def place_of(repo: Path, branch: str, remote: str = "", sign: Sign | None = None) -> Place:
+def place_of(
+    repo: Path,
+    branch: str,
+    remote: str = "",
+    sign: Sign | None = None,
+    lent: Credentials | None = None,
+) -> Place:
     """Return the place of a repository, with its working tree where that is on the branch."""
     with Repo(str(repo)) as opened:
         bare = opened.bare
         head = opened.refs.follow(HEADREF)[0][-1]
     tree = not bare and head == Ref(f"refs/heads/{branch}".encode())
-    return Place(repo, branch, remote, tree, sign)
+    return Place(repo, branch, remote, tree, sign, lent)

@@ -22,11 +22,14 @@ ANYBODY = Session(hashed(""), "achmad", "bearer", BEGAN, FOR_EVER)
 class FakeSessionStore:
     def __init__(self) -> None:
         self.rows: dict[str, Session] = {}
+        self.full = False
 
     async def live_sessions(self, now: datetime.datetime) -> Sequence[Session]:
         return [each for each in self.rows.values() if each.expires_at > now]
 
     async def put_session(self, session: Session) -> None:
+        if self.full:
+            raise OSError("planted: the disk is full")
         self.rows[session.hash] = session
 
     async def end_sessions(self, hashes: Collection[str]) -> None:
@@ -45,9 +48,11 @@ class FakeProver:
     outcome: NotProved | None = None
     holds: asyncio.Event | None = None
     asked: list[str] = dataclasses.field(default_factory=list)
+    shown: list[Secret] = dataclasses.field(default_factory=list)
 
     async def prove(self, user: str, secret: Secret) -> Proved | NotProved:
         self.asked.append(user)
+        self.shown.append(secret)
         if self.holds is not None:
             await self.holds.wait()
         if self.outcome is not None:

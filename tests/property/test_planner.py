@@ -387,7 +387,8 @@ class Planner(RuleBasedStateMachine):
         """And nothing ends for want of it."""
         before = self.ends()
         self.platform.ask_for_a_password(MICRO, "account", asks=asks)
-        self.platform.memory.lenders = Lenders(frozenset({"sari"} if live else ()))
+        lenders = Lenders(frozenset({"sari"} if live else ()))
+        self.platform.memory.lenders = lambda: lenders
         self.look()
         assert live or not asks or self.ends() <= before
 
@@ -484,7 +485,7 @@ class Planner(RuleBasedStateMachine):
     @invariant()
     def nothing_is_fetched_with_nobodys_credentials(self) -> None:
         known = self.platform.nodes.observed[MICRO].report.repositories["account"]
-        if known.credentials == "wanted" and not self.platform.memory.lenders.live:
+        if known.credentials == "wanted" and not self.platform.world.lenders.live:
             actions = [each.action for plan in self.plans.values() for each in plan.actions]
             fetches = [each for each in actions if isinstance(each, Fetch)]
             assert not any(each.repository == "account" for each in fetches)

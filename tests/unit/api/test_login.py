@@ -108,6 +108,24 @@ def test_what_is_no_login_asks_no_agent_and_is_not_echoed(control, client, body)
     assert not control.people.prover.asked
 
 
+def test_a_password_that_is_not_kept_is_wiped(control, client):
+    login(client, password="wrong")
+    control.people.prover.outcome = None
+    control.people.store.full = True
+    assert login(client).status_code == 500
+    assert [each.reveal() for each in control.people.prover.shown] == ["", ""]
+
+
+def test_below_a_proxys_path_the_cookie_goes_to_that_path_alone(control):
+    app = create_app(control.ports)
+    client = TestClient(app, root_path="/sdp", base_url="http://testserver")
+    answer = client.post("/sdp/api/login", json=RIGHT)
+    assert "Path=/sdp;" in answer.headers["set-cookie"]
+    assert answer.headers["cache-control"] == "no-store"
+    assert client.get("/sdp/api/session").json()["user"] == "achmad"
+    assert client.get("/sdp/api/sandboxes/QA-ONE").status_code == 200
+
+
 def test_a_body_that_is_no_login_is_not_even_read(client):
     answer = client.post("/api/login", json={**RIGHT, "password": "x" * (17 << 10)})
     assert answer.status_code == 413

@@ -1,6 +1,5 @@
 """Sessions: how they end, for requests, for streams, and for the credentials that they hold."""
 
-import asyncio
 import datetime
 
 import httpx2
@@ -81,7 +80,7 @@ async def test_a_live_stream_ends_with_its_session_and_others_go_on(people, why)
     control = FakeControlPlane(people=people)
     now = clock.now()
     mine, other = await opened(people, at=now - HOUR), await opened(people, "sari", now)
-    async with served(control.ports) as port, asyncio.timeout(4):
+    async with served(control.ports) as port:
         base = f"http://127.0.0.1:{port}"
         async with (
             httpx2.AsyncClient(base_url=base, trust_env=False, headers=carrying(mine)) as a,

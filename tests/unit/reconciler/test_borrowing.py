@@ -16,7 +16,7 @@ from tests.builders import MICRO, NOW, PLATFORM, Simulation, commit, desired, sa
 QA = sandbox("QA", "account: {branch: feature/a}, payment: {branch: develop}", more="owner: Sari")
 ROLES = PLATFORM + "roles: {users: {Budi: {role: ADMIN, emails: [b@home.example]}}}\n"
 FETCH = "waiting for credentials of sari: fetching account needs them"
-FIX = "sdp login as sari, or give the agent of micro-92 a service credential"
+FIX = "sdp login --user sari, or give the agent of micro-92 a service credential"
 
 
 class Case:

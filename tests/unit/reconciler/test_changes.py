@@ -56,6 +56,15 @@ def test_a_secret_change_is_one_of_an_encrypted_value():
         assert (data["environments"], data["secrets"]) == (["qa"], secrets)
 
 
+def test_of_very_many_that_are_refused_the_rest_is_counted():
+    branch = Branch()
+    before = branch.pushed[-1].sha
+    branch.push("sari", {f"templates/{number}.yaml": "x" for number in range(103)})
+    found = changes.told(branch.standing(), before, str, "main", NOW)
+    assert len(found) == 101
+    assert found[-1].message.startswith("… and 3 more files of ")
+
+
 def test_an_approval_is_the_approvers_change():
     branch = Branch()
     sha = branch.push("sari", {"templates/base.yaml": None})

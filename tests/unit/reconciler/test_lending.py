@@ -11,7 +11,7 @@ from sdp.protocol.actions import Action, Fetch
 from sdp.protocol.frames import Failed, Outcome, Succeeded
 from sdp.protocol.report import Repository
 from sdp.reconciler.credentials import Lender
-from tests.builders import MICRO, sandbox
+from tests.builders import MICRO, NOW, sandbox
 from tests.unit.reconciler.test_loop import Nodes, Platform
 
 A = sandbox("QA-A", "account: {branch: develop}", more="owner: sari")
@@ -52,6 +52,18 @@ class Made(Platform):
         self.nodes.simulation.report(
             MICRO, report.model_copy(update={"repositories": repositories})
         )
+
+    def serve(self) -> None:
+        """Give the agent an account of its own, with which it has looked."""
+        report = self.nodes.simulation.observed[MICRO].report
+        known = report.repositories["account"].model_copy(
+            update={"credentials": "served", "branches": {"develop": "a" * 40}, "checked_at": NOW}
+        )
+        repositories = {**report.repositories, "account": known}
+        self.nodes.simulation.report(
+            MICRO, report.model_copy(update={"repositories": repositories})
+        )
+        self.nodes.report(MICRO)
 
     def login(self, user: str) -> None:
         self.purse.users.add(user)
@@ -159,6 +171,23 @@ async def test_a_fetch_that_is_refused_waits_for_a_new_login_which_mends_it(
         assert [kind for kind, _ in made.nodes.lent] == ["look", "fetch"]
         made.login("sari")
         await made.synced("qa-a")
+
+
+async def test_what_is_refused_is_tried_again_with_what_else_there_is(tmp_path: Path) -> None:
+    def refuse(action: Action) -> Outcome:
+        if not isinstance(action, Fetch) or action.repository != "account":
+            return Succeeded()
+        tries.append(action)
+        return REFUSED if len(tries) == 1 else Succeeded()
+
+    tries: list[Action] = []
+    async with asking(tmp_path, "sari") as made:
+        made.nodes.outcome = refuse
+        made.serve()
+        made.reconciler.came("sari")
+        await made.synced("qa-a")
+        assert len(tries) == 2
+        assert [kind for kind, _ in made.nodes.lent] == ["fetch"]
 
 
 async def test_after_an_agent_began_anew_what_runs_goes_on_and_nobody_is_asked(
