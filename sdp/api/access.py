@@ -55,7 +55,6 @@ ACCESS: Final[Mapping[tuple[str, str], Takes]] = {
     ("GET", "/api/audit"): "view",
     ("GET", "/api/audit/export"): "view",
     ("GET", "/api/audit/verify"): "view",
-    ("GET", "/api/audit/export"): "view",
     ("POST", "/api/validate"): "view",
     ("POST", "/api/plan"): "view",
     ("POST", "/api/sandboxes/{name}/sync"): "deploy",
