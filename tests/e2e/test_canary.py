@@ -39,7 +39,7 @@ KEYS = {
     "achmad.txt": r"AGE-SECRET-KEY-\w+",
     "identity-micro-92.txt": r"AGE-SECRET-KEY-\w+",
     "data/trust/key": r".+",
-    "data/trust/commit.key": r"(?<=\n).{70}(?=\n.*\n-----END)",
+    "data/trust/commit.key": r"(?<=\n).{64}(?=\n.*\n-----END)",
     "agents/micro-92/trust/identity.json": r'(?<="key":")[^"]+',
     "agents/gateway-186/trust/identity.json": r'(?<="key":")[^"]+',
 }
