@@ -30,6 +30,7 @@ from sdp.api.door import CannotServeError, Door, check_proxy, exposed, listener,
 from sdp.api.events import encode
 from sdp.api.login_checks import LoginChecks
 from sdp.api.past import SandboxPast
+from sdp.api.patience import CONNECTIONS, LARGEST_HEADER, Patient
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import Gone, People, Ports, Send
 from sdp.api.problems import ProblemError, response
@@ -391,6 +392,9 @@ def configured(app: FastAPI, door: Door, tls: ssl.SSLContext | None) -> uvicorn.
         ws_max_size=frames.MAX_FRAME,
         ws_ping_interval=10,
         ws_ping_timeout=10,
+        http=Patient,
+        h11_max_incomplete_event_size=LARGEST_HEADER,
+        limit_concurrency=CONNECTIONS,
         server_header=False,
         ssl_context_factory=(lambda *_: tls) if tls else None,
         # Else anybody on this machine could say to call from elsewhere.

@@ -24,12 +24,16 @@ from sdp.api import (
     problems,
     sandboxes,
 )
+from sdp.api.bounds import Bounds
+from sdp.api.description import describe
 from sdp.api.gate import Gate
 from sdp.api.ports import Ports
 from sdp.api.problems import ProblemDocument
 from sdp.api.views import Readiness
 
 VERSION = "0.1.0"
+MAX_BODY = 1 << 20
+"""Bytes of a body, where no route says that it takes more or less."""
 
 
 class App(FastAPI):
@@ -38,6 +42,11 @@ class App(FastAPI):
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, receive, headers.adding(scope, send))
+
+    @override
+    def openapi(self) -> dict[str, object]:
+        self.openapi_schema = self.openapi_schema or describe(self)
+        return self.openapi_schema
 
 
 def create_app(ports: Ports) -> FastAPI:
@@ -53,15 +62,13 @@ def create_app(ports: Ports) -> FastAPI:
         # Their pages load scripts from the internet.
         docs_url=None,
         redoc_url=None,
-    )
-    problems.install(app)
-    api = APIRouter(
-        prefix="/api",
         responses={
             "4XX": {"model": ProblemDocument, "description": "Why not, and what to do."},
             "5XX": {"model": ProblemDocument, "description": "Why not, and what to do."},
         },
     )
+    problems.install(app)
+    api = APIRouter(prefix="/api", max_body_size=MAX_BODY)
     sessions = agents.Sessions(ports)
     for part in (sandboxes, history, inventory, deployments, events, changes, life, hooks, login):
         api.include_router(part.router(ports))
@@ -75,6 +82,7 @@ def create_app(ports: Ports) -> FastAPI:
     app.include_router(_probes(ports))
     access.check(app.routes)
     app.add_middleware(Gate, ports=ports)
+    app.add_middleware(Bounds)
     return app
 
 

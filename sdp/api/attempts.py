@@ -30,7 +30,8 @@ class Attempts:
     """Counts them."""
 
     def __init__(self) -> None:
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._counts = MemoryStorage()
+        self._limiter = FixedWindowRateLimiter(self._counts)
         self._in_flight = 0
 
     @contextlib.contextmanager
@@ -52,9 +53,10 @@ class Attempts:
         finally:
             self._in_flight -= 1
 
-    def succeeded(self, user: str) -> None:
-        """Forget the attempts that a user made."""
+    def succeeded(self, user: str, address: str) -> None:
+        """Forget the attempts that a user made, and this one of the address, which many share."""
         self._limiter.clear(_USER, user.lower())
+        self._counts.decr(_ADDRESS.key_for(address))
 
     def worth_telling(self, user: str, address: str) -> bool:
         """Whether a refusal is the first in a while: who floods us does not fill the audit."""

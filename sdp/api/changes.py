@@ -1,13 +1,13 @@
 """Changes: edits of the config repo, committed in a person's name; or shown, and not made."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from sdp.api import views
 from sdp.api.people import Asking
 from sdp.api.ports import Changes, Ports
 from sdp.api.problems import ProblemError
 from sdp.api.requests import ChangeRequest
-from sdp.api.sandboxes import bounded
+from sdp.api.sandboxes import MAX_BODY
 
 
 def router(ports: Ports) -> APIRouter:
@@ -15,7 +15,7 @@ def router(ports: Ports) -> APIRouter:
     routes = APIRouter(tags=["changes"])
     changes: Changes = ports.changes
 
-    @routes.post("/changes", dependencies=[Depends(bounded)])
+    @routes.post("/changes", max_body_size=MAX_BODY)
     async def change(body: ChangeRequest, asking: Asking) -> views.ChangeView:
         """Edit the config repo: one commit in the caller's name, pushed without force.
 

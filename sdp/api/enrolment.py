@@ -2,9 +2,9 @@
 
 import datetime
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sdp import clock
@@ -18,6 +18,10 @@ from sdp.spec import quantities
 
 VALID: Final = "1h"
 LONGEST: Final = datetime.timedelta(days=7)
+NodeName: TypeAlias = Annotated[
+    str, Path(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$")
+]
+"""Of a node that may have left platform.yaml: nothing else says what could be one."""
 
 
 class EnrolRequest(BaseModel):
@@ -54,7 +58,7 @@ def router(ports: Ports, sessions: Sessions) -> APIRouter:
         )
 
     @routes.post("/nodes/{name}/revoke")
-    async def revoke(name: str, asking: Asking) -> node_views.StandingView:
+    async def revoke(name: NodeName, asking: Asking) -> node_views.StandingView:
         """Believe a node's agent no more: its session ends, and its key and tokens are void."""
         if trust.standing(name).state == "never enrolled":  # it may have left platform.yaml
             _check(ports.plane, name)

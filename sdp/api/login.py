@@ -135,7 +135,7 @@ class Desk:
         if isinstance(outcome, NotProved):
             await self._record(_login("failed", user, address, outcome.message))
             raise _not_proved(outcome)
-        self._attempts.succeeded(user)
+        self._attempts.succeeded(user, address)
         return outcome
 
     async def logout(self, caller: Caller, *, everywhere: bool) -> Ended:

@@ -39,7 +39,7 @@ class ChangeRequest(Reasoned):
         "", pattern=_SHA, description="Commit at which the author looked at the files."
     )
     dry_run: bool = Field(
-        default=False, description="Show the diff and the plan, and commit nothing."
+        default=False, strict=True, description="Show the diff and the plan, and commit nothing."
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from sdp.api import views
@@ -34,7 +34,11 @@ class PlanRequest(Files):
     services: tuple[str, ...] = Field((), description="Show these alone, of the sandboxes shown.")
     exclude: tuple[str, ...] = Field((), description="Leave these out: NAME or NAME/SERVICE.")
     allow_deletes: int = Field(
-        0, ge=0, lt=10**6, description="How many sandboxes the commit of this would let go."
+        0,
+        ge=0,
+        lt=10**6,
+        strict=True,
+        description="How many sandboxes the commit of this would let go.",
     )
 
 
@@ -43,19 +47,6 @@ class PartRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     service: str | None = Field(None, description="This service alone; gateway is one.")
-
-
-def bounded(request: Request) -> None:
-    """Refuse a body that is too long, or does not say how long it is."""
-    length = request.headers.get("content-length", "")
-    if not length.isdecimal() or int(length) > MAX_BODY:
-        raise ProblemError(
-            413,
-            "too-large",
-            "Too large",
-            f"The body has {length or 'no stated'} bytes; up to {MAX_BODY} are taken.",
-            "Send only the spec files, with a Content-Length.",
-        )
 
 
 def router(ports: Ports) -> APIRouter:
@@ -124,14 +115,14 @@ def _reading(routes: APIRouter, plane: Plane, journal: Journal) -> None:
 
 
 def _checking(routes: APIRouter, plane: Plane) -> None:
-    @routes.post("/validate", dependencies=[Depends(bounded)])
+    @routes.post("/validate", max_body_size=MAX_BODY)
     async def validate(body: Files) -> views.Validation:
         """Check a tree of specs."""
         found = await asyncio.to_thread(_problems, body.files)
         valid = all(each.severity != "error" for each in found)
         return views.Validation(valid=valid, problems=found)
 
-    @routes.post("/plan", dependencies=[Depends(bounded)])
+    @routes.post("/plan", max_body_size=MAX_BODY)
     async def plan(body: PlanRequest, asking: Asking) -> views.PlanView:
         """Compare a tree of specs with what runs; say what of it the caller may not commit."""
         unknown = [each for each in body.sandboxes if plane.sandbox(each) is None]

@@ -44,7 +44,9 @@ class LogoutRequest(BaseModel):
     """Which sessions end."""
 
     model_config = ConfigDict(extra="forbid")
-    everywhere: bool = Field(default=False, description="All sessions of the user, not this one.")
+    everywhere: bool = Field(
+        strict=True, default=False, description="All sessions of the user, not this one."
+    )
 
 
 class RevokeRequest(BaseModel):

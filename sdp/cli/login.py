@@ -43,7 +43,7 @@ def login(
         body = {"username": user or _ask_user(), "password": "", "kind": "bearer"}
         body["password"] = _password(body["username"], stdin=password_stdin)
         cli.say("an agent asks Bitbucket whether it takes them")
-        begun = _begin(client, body)
+        begun = client.post("/api/login", LoginView, body)
         kept = Kept(user=begun.user, token=begun.token, expires_at=begun.expires_at)
         with cli.keyring_failures():
             keyring.keep(client.url, kept)
@@ -100,15 +100,6 @@ def whoami(context: typer.Context, *, as_json: cli.AsJson = False) -> None:
     typer.echo(f"  until  {session.expires_at:%Y-%m-%d %H:%M} UTC")
     typer.echo(f"  may    {', '.join(session.permissions)}")
     typer.echo(f"  git    {git}")
-
-
-def _begin(client: Client, body: dict[str, str]) -> LoginView:
-    try:
-        return client.post("/api/login", LoginView, body)
-    except ClientError as error:
-        if error.status != _UNAUTHORIZED:
-            raise
-        raise ClientError(f"LOGIN FAILED. {error}", error.fix, error.status) from None
 
 
 def _logout(client: Client, *, everywhere: bool) -> Ended:

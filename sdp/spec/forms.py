@@ -69,7 +69,31 @@ def _relative(path: str) -> None:
         raise ValueError("expected a relative path without '..'")
 
 
+def _file(path: str) -> None:
+    """Refuse what a container's own file system would not take as a file that one meant."""
+    parts = path.split("/")[1:]
+    if not path.startswith("/") or not path.isprintable() or len(path.encode()) > MAX_PATH:
+        raise ValueError("expected an absolute path, such as /etc/x")
+    if any(part in {"", ".", ".."} or len(part.encode()) > MAX_NAME for part in parts):
+        raise ValueError("expected a path without '..', '.' or an empty part")
+    if parts[0] in RESERVED:
+        raise ValueError(f"/{parts[0]} is not the container's own to write")
+
+
+def _value(text: str) -> None:
+    if "\0" in text:
+        raise ValueError("found a NUL character, which no environment variable can hold")
+    if len(text.encode()) > MAX_VALUE:
+        raise ValueError(f"expected at most {MAX_VALUE} bytes; put it into a file")
+
+
 MAX_URL = 2000
+MAX_PATH = 1000
+MAX_NAME = 255
+MAX_VALUE = 120_000
+"""Bytes of a variable: Linux takes 128 KiB with its name (MAX_ARG_STRLEN, execve(2))."""
+RESERVED = frozenset({"dev", "proc", "src", "sys"})
+"""Of the kernel, or the release: mounted over what is there."""
 _HTTP_URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!&()*+,;=%\[\]-]+")
 
 SandboxName = Annotated[
@@ -111,6 +135,11 @@ HttpUrl = Annotated[str, Form("http or https address", _url, f"^{_HTTP_URL.patte
 RelativePath = Annotated[str, Form("relative path", _relative, "^[^/]")]
 AbsolutePath = Annotated[
     str, _form("absolute path", r"/[^\x00]*", "an absolute path, such as /etc/x")
+]
+ContainerFile = Annotated[str, Form("path of a file", _file, "^/[^/]")]
+VariableValue = Annotated[str, Form("value of a variable", _value, "")]
+PlainLine = Annotated[
+    str, _form("plain text", r"[^\x00-\x1f\x7f]{0,100}", "up to 100 characters in one line")
 ]
 UrlPath = Annotated[str, _form("URL path", r"/[!-~]*", "a URL path, such as /healthz")]
 UrlFolder = Annotated[

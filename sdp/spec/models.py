@@ -16,6 +16,7 @@ from sdp.spec.forms import (
     AgeRecipient,
     Branch,
     Commit,
+    ContainerFile,
     Cpu,
     Duration,
     HttpUrl,
@@ -25,6 +26,7 @@ from sdp.spec.forms import (
     Mail,
     Memory,
     Moment,
+    PlainLine,
     Port,
     RelativePath,
     SandboxName,
@@ -34,6 +36,7 @@ from sdp.spec.forms import (
     UrlPath,
     UserName,
     VariableName,
+    VariableValue,
 )
 
 Heal: TypeAlias = Literal["auto", "report"]
@@ -236,19 +239,27 @@ class Sops(Model):
     version: str = Field("", description="Version of the format.")
 
 
+MAX_VARIABLES = 1000
+MAX_FILES = 200
+
+
 class Environment(Model):
     """One file in environments/: what containers find in their environment."""
 
     environment: Identifier = Field(description="Unique name.")
-    variables: dict[VariableName, str] = Field(
-        default_factory=dict, description="Environment variables, in plain text."
-    )
-    secrets: dict[VariableName, str] = Field(
+    variables: dict[VariableName, VariableValue] = Field(
         default_factory=dict,
+        max_length=MAX_VARIABLES,
+        description="Environment variables, in plain text.",
+    )
+    secrets: dict[VariableName, VariableValue] = Field(
+        default_factory=dict,
+        max_length=MAX_VARIABLES,
         description="Environment variables, values encrypted: sdp env set-secret.",
     )
-    files: dict[AbsolutePath, str] = Field(
+    files: dict[ContainerFile, str] = Field(
         default_factory=dict,
+        max_length=MAX_FILES,
         description="Path in the container → content, plain or encrypted.",
     )
     sops: Sops | None = Field(None, description="Seals the encrypted values.")
@@ -269,7 +280,7 @@ class Node(Model):
     """One VM with its own Docker engine and agent."""
 
     id: Identifier = Field(description="Unique; the agent's own file names it too.")
-    name: str = Field("", description="What people call it.")
+    name: PlainLine = Field("", description="What people call it.")
     ip_address: Address = Field(description="Where other VMs reach its ports.")
     type: Literal["MICRO", "GATEWAY", "INFRA"] = Field(description="What runs there.")
     recipient: AgeRecipient | None = Field(

@@ -14,6 +14,7 @@ OURS = frozenset({"PORT", "SDP_SANDBOX", "SDP_GATEWAY_URL"})
 """Variables that the platform sets itself, whatever an environment says."""
 
 MAX_BRANCH = 200
+"""Bytes: a branch is a file's name in git, and those end at 255."""
 _FORBIDDEN_IN_BRANCH = re.compile(r"[\x00-\x20~^:?*\[\\\x7f]|\.\.|@\{|//|/\.|\.lock(/|$)")
 
 
@@ -63,9 +64,11 @@ def branch(name: str) -> str:
     Raises:
         ValueError: git would refuse the name, or could take it for an option.
     """
-    outside = not 0 < len(name) <= MAX_BRANCH
+    outside = not 0 < len(name.encode(errors="surrogatepass")) <= MAX_BRANCH
     if outside or name.startswith(("-", "/", ".")) or name.endswith(("/", ".")):
         raise ValueError("expected a branch name, such as feature/login-error")
+    if not name.isprintable():
+        raise ValueError("expected a branch name whose every character can be seen")
     if name == "@" or _FORBIDDEN_IN_BRANCH.search(name):
         raise ValueError("expected a branch name that git accepts (git check-ref-format)")
     return name

@@ -14,6 +14,7 @@ from typing_extensions import override
 from sdp.api import node_views, views
 from sdp.api.app import create_app
 from sdp.api.events import encode
+from sdp.api.patience import LARGEST_HEADER, Patient
 from sdp.api.people import Caller
 from sdp.api.ports import Gone, Ports, Send
 from sdp.api.problems import ProblemError, missing
@@ -498,6 +499,8 @@ def server(ports: Ports, config: uvicorn.Config | None = None) -> _Server:
         timeout_graceful_shutdown=1,
         ws="websockets-sansio",
         ws_max_size=frames.MAX_FRAME,
+        http=Patient,
+        h11_max_incomplete_event_size=LARGEST_HEADER,
     )
     return _Server(config)
 

@@ -11,7 +11,7 @@ from sdp.api.sessions import Session, Sessions, hashed
 from sdp.protocol.secret import Secret
 
 WRONG = NotProved(
-    401, "login-failed", "LOGIN FAILED", "Bitbucket does not take them.", "try again"
+    401, "login-failed", "LOGIN FAILED", "LOGIN FAILED: Bitbucket does not take them.", "try again"
 )
 BEGAN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 FOR_EVER = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)

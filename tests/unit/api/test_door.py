@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import ssl
 from collections.abc import AsyncGenerator
@@ -13,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from starlette.testclient import TestClient
 
 from sdp.api.app import create_app
 from sdp.api.door import CannotServeError, Door, Tls, check_proxy, exposed, listener, protection
@@ -61,6 +63,7 @@ def certified(folder: Path) -> Tls:
 async def behind(control: FakeControlPlane, door: Door) -> AsyncGenerator[int, None]:
     tls = protection(door.tls) if door.tls else None
     config = configured(create_app(control.ports), door, tls)
+    config.port = 0  # which the server's own socket makes needless
     async with served(control.ports, config) as port:
         yield port
 
@@ -171,6 +174,16 @@ def test_plain_http_on_the_network_is_told_with_what_to_do(tmp_path):
     assert not exposed(Door("10.0.0.7", 3452, proxy="10.0.0.1"))
     assert not exposed(Door("localhost", 3452))
     assert not exposed(Door("::1", 3452))
+
+
+def test_the_doctor_tells_of_plain_http_on_the_network():
+    ports = dataclasses.replace(FakeControlPlane().ports, exposed=exposed(Door("0.0.0.0", 3452)))
+    (found,) = TestClient(create_app(ports)).get("/api/doctor").json()["findings"]
+    assert (found["node"], found["kind"], found["severity"]) == (
+        "control plane",
+        "http",
+        "warning",
+    )
 
 
 def test_what_is_no_address_or_has_its_port_taken_is_refused():

@@ -165,6 +165,13 @@ def test_too_many_attempts_from_an_address_are_refused_whoever_is_named():
     assert not refused(attempts, "another", "10.0.0.8")
 
 
+def test_many_may_log_in_rightly_from_one_address():
+    attempts = Attempts()
+    for number in range(PER_ADDRESS + 1):
+        assert not refused(attempts, f"user-{number}", "10.0.0.7")
+        attempts.succeeded(f"user-{number}", "10.0.0.7")
+
+
 def test_attempts_in_flight_count_at_once_and_are_bounded_in_all():
     attempts = Attempts()
 

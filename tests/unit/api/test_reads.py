@@ -165,11 +165,6 @@ def test_plan_is_asked_with_the_files_and_what_to_show_of_it(control, client):
     ]
 
 
-def test_a_body_without_a_length_is_refused(client):
-    answer = client.post("/api/plan", content=iter([b"{}"]))
-    assert (answer.status_code, answer.headers["content-type"]) == (413, MEDIA_TYPE)
-
-
 def test_sync_answers_with_the_nonce_to_wait_for(control, client):
     answer = client.post("/api/sandboxes/qa-one/sync")
     assert (answer.status_code, answer.json()) == (202, {"sandbox": "QA-ONE", "nonce": "n1"})

@@ -29,11 +29,13 @@ ROUTE = {"edit": "route", "sandbox": "QA-ONE", "service": "account", "to": "ocp"
 class Office:
     """A control plane over a real config repo, and the people who ask it."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder, scheme: str = "") -> None:
         self.bare = serve(folder)
         self.clone = cloned(self.bare)
         commit(self.clone, {"platform.yaml": PLATFORM + ROLES})
-        self.source = Source(str(self.bare), "main", folder / "data")
+        self.source = Source(f"{scheme}{self.bare}", "main", folder / "data")
+        (folder / "data").mkdir()
+        self.source.head()
         self.plane = ReconcilerPlane(Reconciler(self.source, FakeJournal()))
 
     def client(self, user: str, role: Any) -> TestClient:
@@ -120,6 +122,15 @@ def test_reverting_is_a_change_like_any_other_and_undoing_in_vain_takes_nothing(
     sha = office.pushed("sari", "templates/base.yaml", None)
     assert office.withheld() == ["templates/base.yaml"]
     assert office.post("dewi", "VIEWER", revert=sha).status_code == 200
+    assert office.withheld() == []
+
+
+def test_nobody_answers_for_what_others_pushed_and_was_not_fetched_yet(tmp_path):
+    office = Office(tmp_path, "file://")
+    office.pushed("budi", "templates/base.yaml", "template: BASE\n")
+    assert office.post("achmad", "VIEWER", HEAL).status_code == 200
+    assert office.post("achmad", "VIEWER", TEMPLATE).status_code == 403
+    office.source.head()
     assert office.withheld() == []
 
 

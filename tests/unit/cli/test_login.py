@@ -2,6 +2,10 @@
 
 import datetime
 import json
+import os
+import pty
+import subprocess  # noqa: TID251 -- a terminal of its own
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -70,7 +74,7 @@ def test_what_a_program_is_told_has_no_token(run):
 def test_a_wrong_password_is_told_and_nothing_is_kept(run):
     done = run(*IN, text="wrong\n")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "error: Bitbucket does not take them." in done.stderr
+    assert "error: LOGIN FAILED: Bitbucket does not take them." in done.stderr
     assert "fix: try again" in done.stderr
     assert "wrong" not in done.output
     assert not keyring.path().exists()
@@ -164,6 +168,32 @@ def test_a_password_goes_over_plain_http_to_another_machine_only_by_agreement(ru
     assert "no control plane at" in agreed.stderr
 
 
+@pytest.mark.timeout(30)  # a process of its own, on a machine that may be busy
+def test_a_password_that_is_typed_is_not_shown(url):
+    terminal, theirs = pty.openpty()
+    words = [sys.executable, "-c", "from sdp.cli.main import main; main()", "login"]
+    environment = {**os.environ, "SDP_URL": url}
+    with subprocess.Popen(
+        words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        said = typed(terminal, b"user name: ", b"achmad\n")
+        said += typed(terminal, b"Password of achmad: ", b"secret\n")
+        said += typed(terminal, b"is logged in", b"")
+        assert process.wait() == 0
+    os.close(terminal)
+    assert b"secret" not in said
+
+
+def typed(terminal: int, prompt: bytes, answer: bytes) -> bytes:
+    """Type an answer when a prompt is there; return what was said until then."""
+    said = b""
+    while prompt not in said:
+        said += os.read(terminal, 1000)
+    os.write(terminal, answer)
+    return said
+
+
 def test_whose_credentials_a_restart_lost_are_told_to_log_in(control, run):
     run(*IN, text="secret\n")
     control.people.keeper.held.clear()
@@ -180,6 +210,9 @@ def test_who_may_not_is_told_what_it_takes_and_who_could(control, run):
     assert "dewi is VIEWER, which does not have the permission to deploy" in done.stderr
     assert "fix: ask QA or BACKEND or ADMIN to do it, or achmad, who owns QA-ONE" in done.stderr
     assert control.plane.asked == []
+    listed = run("env", "list").stdout
+    assert "hidden" in listed
+    assert "TOKEN" not in listed
 
 
 def test_a_ca_that_is_none_is_told_with_where_to_name_one(monkeypatch, tmp_path):
