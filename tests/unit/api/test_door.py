@@ -79,7 +79,7 @@ async def test_with_a_certificate_it_speaks_tls_and_nothing_else(tmp_path):
         answer = await client.get(f"https://localhost:{port}/api/sandboxes")
         assert answer.status_code == 200
         assert answer.headers["strict-transport-security"]
-        with pytest.raises(httpx2.RemoteProtocolError):
+        with pytest.raises(httpx2.TransportError):
             await client.get(f"http://localhost:{port}/api/sandboxes")
 
 
