@@ -125,6 +125,8 @@ class World(Processes):
         if not bare.exists():
             git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
             git("clone", "--quiet", str(bare), str(self.config))
+            for key, value in (("name", "Achmad"), ("email", "achmad@company.example")):
+                git("config", f"user.{key}", value, cwd=self.config)
             for folder in ("sandboxes", "templates", "environments"):
                 (self.config / folder).mkdir(parents=True)
             self.commit({"platform.yaml": self.platform()}, "Describe the platform")
