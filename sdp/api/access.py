@@ -53,8 +53,8 @@ ACCESS: Final[Mapping[tuple[str, str], Takes]] = {
     ("GET", "/api/gc"): "view",
     # Everyone can see who did what.
     ("GET", "/api/audit"): "view",
-    ("GET", "/api/audit/verify"): "view",
     ("GET", "/api/audit/export"): "view",
+    ("GET", "/api/audit/verify"): "view",
     ("POST", "/api/validate"): "view",
     ("POST", "/api/plan"): "view",
     ("POST", "/api/sandboxes/{name}/sync"): "deploy",

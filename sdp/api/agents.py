@@ -23,7 +23,7 @@ from sdp.api import wire
 from sdp.api.greeting import Greeter
 from sdp.api.node_views import Finding
 from sdp.api.ports import Agents, Ports
-from sdp.api.wire import EndedError, RefusedError
+from sdp.api.wire import EndedError, EnrolledError, RefusedError
 from sdp.protocol import frames
 from sdp.reconciler.observed import Skew
 
@@ -248,7 +248,9 @@ class Sessions:
         except* EndedError as group:
             ended = _first(group)
             assert isinstance(ended, EndedError)  # noqa: S101 -- the group's type
-            if ended.code != wire.OVER:
+            if isinstance(ended, EnrolledError):
+                self.end(ended.node, f"{ended.node} was enrolled again, with another key")
+            else:
                 log.warning("agent's session ended", node=node, why=str(ended))
             await wire.close(socket, ended)
         except* Exception:

@@ -117,8 +117,7 @@ class ConfigRepo(Remover):
 
         def checked(files: Files, past: Past) -> Changed:
             made = edit(files, past)
-            after = {p: text for p, text in {**files, **made.files}.items() if text is not None}
-            if lacks := rights.refused(self._source, after, who):
+            if lacks := rights.refused_of(self._source, made.files, who):
                 raise not_allowed(who.user, lacks)
             return made
 
@@ -192,8 +191,10 @@ def _approval(found: rights.Approval, commit: str, who: Person) -> views.ChangeV
             f"Nothing of {commit[:7]} waits for an approval.",
             "see what waits: sdp status; what was changed again since waits under that commit",
         )
+    first, *more = found.files
+    others = f" and {len(more)} more" if more else ""
     return views.ChangeView(
-        subject=f"Approve {', '.join(found.files)} of {commit[:7]}",
+        subject=f"Approve {first}{others} of {commit[:7]}",
         paths=tuple(found.files),
         diff=diff(found.before, found.files),
     )

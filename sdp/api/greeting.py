@@ -15,7 +15,7 @@ from fastapi import WebSocket
 from sdp import clock
 from sdp.api import wire
 from sdp.api.ports import Plane, Ports
-from sdp.api.wire import EndedError, RefusedError
+from sdp.api.wire import EndedError, EnrolledError, RefusedError
 from sdp.protocol import frames, handshake
 from sdp.protocol.handshake import Transcript
 from sdp.reconciler.audit import Act, Auditor
@@ -76,7 +76,8 @@ class Greeter:
         """Return the hello of an agent that has proven to be it.
 
         Raises:
-            EndedError: it has not, or it came to be enrolled, and is.
+            EndedError: it has not.
+        EnrolledError: it came to be enrolled, and is.
             WebSocketDisconnect: it is gone.
         """
         address = wire.address_of(socket)
@@ -106,7 +107,7 @@ class Greeter:
         if hello.enrol:
             by = self._trust.standing(hello.node).by
             await self.book.enrolled(hello.node, by, address)
-            raise EndedError(wire.OVER, "enrolled")
+            raise EnrolledError(hello.node)
         return hello
 
     async def _answered(
@@ -120,6 +121,19 @@ class Greeter:
         if not _well_formed(hello):
             raise EndedError(wire.POLICY, "a hello without a nonce, a run, or a key")
         transcript = self._transcript(text, hello)
+        proof = await self._challenged(socket, transcript)
+        # Read afresh: it may have been revoked, or enrolled with another key, meanwhile.
+        key = hello.enrol or self._trust.standing(hello.node).key
+        if not handshake.signed(proof.signature, key, transcript, "agent"):
+            fix = f"enrol it again: sdp nodes enroll {hello.node}"
+            raise RefusedError(f"that is not the key of {hello.node}, or not its any more; {fix}")
+        if hello.enrol:
+            await socket.send_text(self._enrolled(transcript, hello, proof).model_dump_json())
+        elif reason := distrust(hello.node, self._trust.standing(hello.node)):
+            raise RefusedError(reason)
+
+    async def _challenged(self, socket: WebSocket, transcript: Transcript) -> frames.Proof:
+        """Prove who this is, and return the agent's proof, unchecked."""
         challenge = frames.Challenge(
             nonce=transcript.server_nonce,
             epoch=transcript.epoch,
@@ -130,15 +144,7 @@ class Greeter:
         proof = wire.parsed(await wire.received(socket, handshake.MAX_FRAME))
         if not isinstance(proof, frames.Proof):
             raise EndedError(wire.POLICY, f"expected proof, got {proof.frame}")
-        # Read afresh: it may have been revoked, or enrolled with another key, meanwhile.
-        key = hello.enrol or self._trust.standing(hello.node).key
-        if not handshake.signed(proof.signature, key, transcript, "agent"):
-            fix = f"enrol it again: sdp nodes enroll {hello.node}"
-            raise RefusedError(f"that is not the key of {hello.node}, or not its any more; {fix}")
-        if hello.enrol:
-            await socket.send_text(self._enrolled(transcript, hello, proof).model_dump_json())
-        elif reason := distrust(hello.node, self._trust.standing(hello.node)):
-            raise RefusedError(reason)
+        return proof
 
     def _transcript(self, text: str, hello: frames.Hello) -> Transcript:
         return Transcript(

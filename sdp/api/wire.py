@@ -35,6 +35,14 @@ class RefusedError(EndedError):
         super().__init__(frames.REFUSED, reason)
 
 
+class EnrolledError(EndedError):
+    """An agent was enrolled: it comes again with its new key, and any with an older one goes."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(OVER, "enrolled")
+        self.node = node
+
+
 async def received(socket: WebSocket, most: int) -> str:
     """Return the next frame's text.
 

@@ -147,7 +147,7 @@ def _make(places: Places, platform: str, author: bytes) -> str:
     ):
         clone, bare = Path(near_clone) / "clone", Path(near_bare) / "bare"
         bare.mkdir()
-        Repo.init_bare(str(bare), default_branch=BRANCH.encode()).close()
+        _served(bare)
         revision = _first_commit(clone, platform, author)
         match push(clone, str(bare), BRANCH):
             case RemoteFailed(message=message, fix=fix):
@@ -162,6 +162,15 @@ def _make(places: Places, platform: str, author: bytes) -> str:
             shutil.rmtree(places.bare)
             raise
     return revision
+
+
+def _served(bare: Path) -> None:
+    """Make the repository that is served; nobody rewrites its past, from which rights follow."""
+    with Repo.init_bare(str(bare), default_branch=BRANCH.encode()) as repo:
+        config = repo.get_config()
+        for key in (b"denyNonFastForwards", b"denyDeletes"):
+            config.set((b"receive",), key, value=True)
+        config.write_to_path()
 
 
 def _first_commit(clone: Path, platform: str, author: bytes) -> str:

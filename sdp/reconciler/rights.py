@@ -12,8 +12,7 @@ from sdp.reconciler.authority import Standing
 from sdp.reconciler.objects import contents, text_of
 from sdp.reconciler.source import Source
 from sdp.spec.change import Files
-from sdp.spec.load import is_spec
-from sdp.spec.needs import Need, lacking, needs
+from sdp.spec.needs import Changes, Need, lacking, needs
 from sdp.spec.roles import Person
 
 
@@ -52,12 +51,13 @@ def counted(source: Source, files: Files) -> dict[str, str]:
 def refused(source: Source, files: Files, who: Person) -> tuple[Need, ...]:
     """Return what somebody has no right to, of making these the files; as of ``counted``."""
     before, after = _texts(source, source.newest()), counted(source, files)
-    differing = {
-        path: after.get(path)
-        for path in before.keys() | after.keys()
-        if before.get(path) != after.get(path) and is_spec(path)
-    }
-    return lacking(who, (each for some in needs(before, differing).values() for each in some))
+    changes = {path: after.get(path) for path in before.keys() | after.keys()}
+    return _lacking(before, changes, who)
+
+
+def refused_of(source: Source, changes: Changes, who: Person) -> tuple[Need, ...]:
+    """Return what somebody has no right to, of changing these files alone."""
+    return _lacking(_texts(source, source.newest()), changes, who)
 
 
 def approval(source: Source, commit: str, who: Person) -> Approval:
@@ -69,6 +69,11 @@ def approval(source: Source, commit: str, who: Person) -> Approval:
     lacks = {path: lacking(who, each) for path, each in needs(before, meant).items()}
     files = {path: text for path, text in meant.items() if not lacks[path]}
     return Approval(before, files, tuple(each for some in lacks.values() for each in some))
+
+
+def _lacking(before: Files, changes: Changes, who: Person) -> tuple[Need, ...]:
+    differing = {path: text for path, text in changes.items() if before.get(path) != text}
+    return lacking(who, (each for some in needs(before, differing).values() for each in some))
 
 
 def _texts(source: Source, standing: Standing) -> dict[str, str]:

@@ -28,19 +28,29 @@ from tests.testbed import gitserver
 from tests.testbed.canaries import Allowed, Search, canary, unexpected
 from tests.testbed.sampler import sampling
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 NAME = "CANARY"
 CONTAINER = "sandbox-canary-account"
 ENVIRONMENT = "canaries"
 PLANE = "control-plane"
 
+KEYS = {
+    "achmad.txt": r"AGE-SECRET-KEY-\w+",
+    "identity-micro-92.txt": r"AGE-SECRET-KEY-\w+",
+    "data/trust/key": r".+",
+    "data/trust/commit.key": r"(?<=\n).{64}(?=\n.*\n-----END)",
+    "agents/micro-92/trust/identity.json": r'(?<="key":")[^"]+',
+    "agents/gateway-186/trust/identity.json": r'(?<="key":")[^"]+',
+}
+"""Files with keys, of people, agents and the control plane: what of each is the secret."""
 ALLOWED = (
-    Allowed("service *", "container-*/*.environ.*", "a service's own process has its variables"),
+    Allowed("service variable", "process/container-*.environ.*", "a process has its variables"),
     Allowed("service variable", f"docker inspect {CONTAINER}", "its container was made with it"),
     Allowed("service variable", f"engine {CONTAINER} config.v2.json", "the engine starts it so"),
     Allowed("password of robot", "world/robot.yaml", "the service credential, in a file of 0600"),
     Allowed("secret of the webhook", "world/hook-secret", "where the control plane reads it"),
+    *(Allowed(f"key in {path}", f"world/{path}", "where a key is kept") for path in KEYS),
 )
 """All places where a secret may be. Each has to be seen, or the search does not search."""
 
@@ -107,7 +117,7 @@ class Run:
             self.until_told(told)
 
     def until_told(self, word: str) -> None:
-        self.world.until(lambda: word in self.scenario.conditions(), f"{word} is told", 60)
+        self.world.until(lambda: word in self.scenario.conditions(), f"{word} is told", 90)
 
     def fails_to_fetch(self) -> None:
         """Bitbucket takes neither achmad's password any more, nor what the robot has."""
@@ -118,16 +128,22 @@ class Run:
         gitserver.set_passwords(world.bitbucket, changed)
         world.credentials.write_text(yaml.safe_dump({"username": ROBOT, "password": wrong}))
         self.scenario.push("account", "feature/limits")
+        self.wants("feature/limits")
         self.scenario.sync()
-        self.until_told("password")
+        world.until(self.refused, "Bitbucket refuses", 90)
         gitserver.set_passwords(world.bitbucket, world.passwords)
         world.credentials.write_text(known)
+
+    def refused(self) -> bool:
+        lines = self.world.bitbucket.access_log.splitlines()
+        users = {line.split()[0] for line in lines if line.endswith(" 401")}
+        return bool({ROBOT, "achmad"} & users)
 
     def crashes(self) -> None:
         """Each process falls: git, a build, both agents and the control plane."""
         world = self.world
-        self.scenario.push("account", "feature/limits")
-        self.wants("feature/limits")
+        self.scenario.push("account", "feature/killed")
+        self.wants("feature/killed")
         kill(world, b"go\0build\0")
         world.company.set_origins(world.bitbucket.hanging)
         self.scenario.sync()
@@ -144,7 +160,7 @@ class Run:
             world.start_agent(node)
         world.until(world.heard, "both agents are heard", 30)
         self.scenario.sync()
-        self.scenario.answers("account", "feature/limits")
+        self.scenario.answers("account", "feature/killed")
         self.scenario.synced()
 
     def falls(self, name: str, number: signal.Signals) -> None:
@@ -202,7 +218,7 @@ class Run:
     def wants_nothing_yet(self) -> None:
         """Change the working tree, so that there is something to plan."""
         path = self.world.config / self.scenario.path
-        path.write_text(path.read_text().replace("feature/limits", "develop"))
+        path.write_text(path.read_text().replace("feature/killed", "develop"))
 
     def logs_out(self) -> None:
         for name in ("achmad", "sari"):
@@ -213,12 +229,17 @@ class Run:
 
     def remembers_keys(self) -> None:
         """Keep the keys that were made in the run: they are secrets like any other."""
-        world = self.world
-        for node in (MICRO, GATEWAY):
-            self.secrets[f"enrolment of {node}"] = world.enrolments[node].split(".")[2]
-        for path in [world.key, *world.root.glob("identity-*.txt")]:
-            (line,) = re.findall(r"AGE-SECRET-KEY-\w+", path.read_text())
-            self.secrets[f"key in {path.name}"] = line
+        for node, token in self.world.enrolments.items():
+            self.secrets[f"enrolment of {node}"] = token.split(".")[2]
+        for path, pattern in KEYS.items():
+            found = re.search(pattern, (self.world.root / path).read_text())
+            assert found, path
+            self.secrets[f"key in {path}"] = found[0]
+
+    def gateway_process(self) -> str:
+        """Return the samples of the gateway's container, which has nothing of its services."""
+        inspected = self.world.engine.docker("inspect", "-f", "{{.Id}}", "sandbox-canary-gateway")
+        return f"process/container-{inspected[:12]}/"
 
 
 def kill(world: World, word: bytes) -> None:
@@ -253,6 +274,7 @@ def test_secrets_are_found_only_where_they_belong(tmp_path: Path) -> None:
             places = run.answers()
             run.logs_out()
             run.remembers_keys()
+            gateway = run.gateway_process()
             places |= evidence.engine(world) | evidence.objects(world.root)
             for folder in ("/tmp", "/var/tmp", "/dev/shm", REPOSITORY):
                 places |= evidence.new_files(Path(folder), began, world)
@@ -261,4 +283,5 @@ def test_secrets_are_found_only_where_they_belong(tmp_path: Path) -> None:
         found |= search.below(world.root, "world") | search.below(samples, "process")
     assert unexpected(found, ALLOWED) == []
     assert [rule for rule in ALLOWED if not any(rule.covers(each) for each in found)] == []
+    assert [each for each in found if each.place.startswith(gateway)] == []
     assert [each for each in REPOSITORY.glob("core*") if each.stat().st_mtime > began] == []

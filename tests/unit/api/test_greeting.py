@@ -146,6 +146,16 @@ async def test_who_has_the_old_key_is_refused_after_the_node_was_enrolled_again(
         await greet(port, again)
 
 
+async def test_the_session_of_an_old_key_ends_when_the_node_is_enrolled_again(control, tmp_path):
+    trust = enrolled_here(tmp_path, control.trust)
+    async with served(control.ports) as port, running(port, trust, tmp_path):
+        await heard(control, "reported")
+        await enrol(port, tmp_path / "again", invited(control))
+        await heard(control, "disconnected")
+        with pytest.raises(RefusedError, match="not its any more"):
+            await greet(port, trust)
+
+
 async def test_to_revoke_ends_the_session_at_once_and_for_good(control, tmp_path):
     trust = enrolled_here(tmp_path, control.trust)
     async with served(control.ports) as port, running(port, trust, tmp_path):

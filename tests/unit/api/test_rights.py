@@ -29,19 +29,20 @@ ROUTE = {"edit": "route", "sandbox": "QA-ONE", "service": "account", "to": "ocp"
 class Office:
     """A control plane over a real config repo, and the people who ask it."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder, scheme: str = "") -> None:
         self.bare = serve(folder)
         self.clone = cloned(self.bare)
         commit(self.clone, {"platform.yaml": PLATFORM + ROLES})
-        self.source = Source(str(self.bare), "main", folder / "data")
-        plane = ReconcilerPlane(Reconciler(self.source, FakeJournal()))
-        fake = FakeControlPlane()
-        changes = ConfigRepo(self.source, plane.preview)
-        ports = dataclasses.replace(fake.ports, plane=plane, changes=changes)
-        self.app = create_app(ports)
+        self.source = Source(f"{scheme}{self.bare}", "main", folder / "data")
+        (folder / "data").mkdir()
+        self.source.head()
+        self.plane = ReconcilerPlane(Reconciler(self.source, FakeJournal()))
 
     def client(self, user: str, role: Any) -> TestClient:
-        return logged_in(self.app, Caller(Person(user, role)))
+        fake = FakeControlPlane()
+        changes = ConfigRepo(self.source, self.plane.preview)
+        ports = dataclasses.replace(fake.ports, plane=self.plane, changes=changes)
+        return logged_in(create_app(ports), Caller(Person(user, role)))
 
     def post(self, user: str, role: str, *edits: object, **more: object) -> Any:
         body = {"edits": edits, **more} if edits else more
@@ -124,6 +125,15 @@ def test_reverting_is_a_change_like_any_other_and_undoing_in_vain_takes_nothing(
     assert office.withheld() == []
 
 
+def test_nobody_answers_for_what_others_pushed_and_was_not_fetched_yet(tmp_path):
+    office = Office(tmp_path, "file://")
+    office.pushed("budi", "templates/base.yaml", "template: BASE\n")
+    assert office.post("achmad", "VIEWER", HEAL).status_code == 200
+    assert office.post("achmad", "VIEWER", TEMPLATE).status_code == 403
+    office.source.head()
+    assert office.withheld() == []
+
+
 def test_an_edit_leaves_what_waits_elsewhere_waiting(office):
     office.pushed("sari", "templates/base.yaml", "template: BASE\n")
     assert office.post("sari", "QA", HEAL).status_code == 200
@@ -144,7 +154,6 @@ def test_who_has_the_right_approves_what_waits(office):
         f"{made['commit']} budi\nApprove templates/base.yaml of {sha[:7]}\n\n"
         f"Agreed.\n\nSDP-Approve: {sha[:9]}"
     )
-    assert office.post("budi", "BACKEND", revert=made["commit"]).status_code == 422
     again = office.post("budi", "BACKEND", approve=sha[:9])
     assert (again.status_code, again.json()["type"]) == (422, "urn:sdp:problem:nothing-waits")
 

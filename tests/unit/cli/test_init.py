@@ -185,3 +185,10 @@ def test_the_wheel_contains_what_it_is_made_from(tmp_path):
     with zipfile.ZipFile(built) as wheel:
         packed = set(wheel.namelist())
     assert {f"sdp/cli/scaffold/{name}" for name, _, _ in scaffold("acme")} <= packed
+
+
+def test_what_is_served_refuses_to_be_rewritten(config):
+    git(config, "commit", "-q", "--amend", "--no-verify", "-m", "Another past")
+    refused = git(config, "push", "-q", "--force", "origin", "HEAD:main")
+    assert refused.returncode != 0
+    assert "non-fast-forward" in refused.stderr
