@@ -125,6 +125,8 @@ class World(Processes):
         if not bare.exists():
             git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
             git("clone", "--quiet", str(bare), str(self.config))
+            for key, value in (("name", "Achmad"), ("email", "achmad@company.example")):
+                git("config", f"user.{key}", value, cwd=self.config)
             for folder in ("sandboxes", "templates", "environments"):
                 (self.config / folder).mkdir(parents=True)
             self.commit({"platform.yaml": self.platform()}, "Describe the platform")
@@ -164,10 +166,14 @@ class World(Processes):
             self.enrolments[node] = self.enroll(node)
             tell(f"{node} is enrolled")
             self.start_agent(node)
-        self.until(self.connected, "both agents are connected", 30)
-        self.achmad.log_in()
-        self.until(self.heard, "both agents are heard", 30)
+        self.log_in()
         tell("logged in as achmad: his password was tried at Bitbucket by an agent")
+
+    def log_in(self) -> None:
+        """Begin a session of achmad's, as soon as agents can prove who he is."""
+        self.until(self.connected, "both agents are connected", 60)
+        self.achmad.log_in()
+        self.until(self.heard, "both agents are heard", 60)
 
     def enroll(self, node: str) -> str:
         """Enrol a node's agent on the control plane's own machine; return the token, used up."""
@@ -179,9 +185,9 @@ class World(Processes):
         return token
 
     def connected(self) -> bool:
-        """Whether both agents say that they were let in: before a login, nobody else tells."""
-        logs = (self.root / f"{node}.log" for node in (MICRO, GATEWAY))
-        return all("] connected " in log.read_text() for log in logs)
+        """Whether both agents say that they are let in: before a login, nobody else tells."""
+        logs = [(self.root / f"{node}.log").read_text() for node in (MICRO, GATEWAY)]
+        return all(log.rfind(" connected ") > log.rfind(" disconnected ") for log in logs)
 
     def heard(self) -> bool:
         """Whether the control plane hears every node."""

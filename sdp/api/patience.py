@@ -32,6 +32,8 @@ class Patient(H11Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.transport.get_protocol() is not self:
+            return  # a WebSocket's from now on: to HTTP, a request that never ends
         if self.conn.their_state in {h11.IDLE, h11.SEND_BODY}:
             self._await_request()
         else:

@@ -38,9 +38,10 @@ def test_a_deleted_database_restarts_nothing(scenario, world):
     containers = {name: scenario.container(name) for name in names}
     url = scenario.status()["url"]
     world.kill("control-plane")
-    for file in (world.root / "data").glob("sdp.db*"):
+    for file in world.data.glob("sdp.db*"):
         file.unlink()
     world.start_control_plane()
+    world.log_in()  # sessions were in there
     scenario.synced()
     assert {name: scenario.container(name) for name in names} == containers
     assert all(state.endswith("true") for state in containers.values())

@@ -1,6 +1,7 @@
 """A config repo that sdp init made is served, guarded by its hook, and explained in pull requests."""
 
 import contextlib
+import dataclasses
 import http.server
 import json
 import os
@@ -13,13 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from demo.person import SDP
+from demo.person import SDP, Person
 from demo.world import git
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 TOKEN = "canary-of-the-pipeline"
-PLANE = "plane-of-init"
+PLANE, AGENT = "plane-of-init", "agent-of-init"
 
 
 class Comments:
@@ -64,7 +65,17 @@ class Repo:
         self.url = f"http://127.0.0.1:{world.ports.control_plane + 60}"
         self.folder = folder
 
-    def shell(self, *argv: str | Path, cwd: Path | None = None, **environment: str):
+    @property
+    def person(self) -> Person:
+        """Sari, at this control plane."""
+        sari: Person = self.world.as_user("sari")
+        return dataclasses.replace(
+            sari, url=self.url, folder=self.clone, home=self.folder / "home"
+        )
+
+    def shell(
+        self, *argv: str | Path, cwd: Path | None = None, stdin: str = "", **environment: str
+    ):
         path = f"{SDP.parent}{os.pathsep}{os.environ['PATH']}"
         who = {
             f"GIT_{role}_{key}": value
@@ -74,7 +85,8 @@ class Repo:
         return subprocess.run(
             argv,
             cwd=cwd or self.folder,
-            env={**os.environ, "PATH": path, "SDP_URL": self.url, **who, **environment},
+            env={**self.person.environment, "PATH": path, **who, **environment},
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,
@@ -87,14 +99,50 @@ class Repo:
         argv = [str(SDP), "serve", "--config-repo", str(self.bare), "--port", port]
         self.world.run(PLANE, [*argv, "--data-dir", str(self.folder / "data")])
         try:
+            self.world.until(self.answers, "the control plane answers", 30)
+            self.enroll()
             yield
         finally:
-            self.world.kill(PLANE)
+            for name in {PLANE, AGENT} & self.world.processes.keys():
+                self.world.kill(name)
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    def enroll(self) -> None:
+        """Enrol the gateway's agent, with which people can log in, and do so."""
+        file = self.folder / "agent.yaml"
+        port = self.url.rpartition(":")[2]
+        file.write_text(
+            yaml.safe_dump(
+                {
+                    "node": "gateway-1",
+                    "instance": "acme",
+                    "control_plane": f"ws://127.0.0.1:{port}/ws/agent",
+                    "state": str(self.folder / "agent"),
+                    "docker": self.world.engine.host,
+                    "repositories": {"api-gateway": str(self.world.company.clone("api-gateway"))},
+                }
+            )
+        )
+        data = str(self.folder / "data")
+        made = self.shell(SDP, "nodes", "enroll", "gateway-1", "--data-dir", data, "--json")
+        token = json.loads(made.stdout)["token"]
+        done = self.shell(SDP, "agent", "--config", file, "--enroll", stdin=token)
+        assert done.returncode == 0, done.stderr
+        log = self.world.root / f"{AGENT}.log"
+        log.unlink(missing_ok=True)
+        self.world.run(AGENT, [str(SDP), "agent", "--config", str(file)])
+        self.world.until(lambda: " connected " in log.read_text(), "its agent is let in", 30)
+        self.person.log_in()
 
     def sandbox(self) -> Any:
         try:
-            with urllib.request.urlopen(f"{self.url}/api/sandboxes/EXAMPLE", timeout=5) as answer:
-                return json.load(answer)
+            return self.person.api("/api/sandboxes/EXAMPLE")
         except OSError:
             return {}
 

@@ -144,7 +144,8 @@ def small_disk(world, tmp_path):
     before = file.read_text()
     spec = yaml.safe_load(before)
     try:
-        shutil.copytree(f"{spec['state']}/caches", disk / "state" / "caches")
+        for part in ("caches", "trust"):
+            shutil.copytree(f"{spec['state']}/{part}", disk / "state" / part)
         file.write_text(yaml.safe_dump({**spec, "state": str(disk / "state")}))
         restart_agent(world)
         yield disk

@@ -160,6 +160,15 @@ async def test_a_request_that_never_ends_is_cut(control, monkeypatch, begun):
         writer.close()
 
 
+async def test_an_agents_connection_outlives_what_a_request_may_take(control, monkeypatch):
+    monkeypatch.setattr(patience, "REQUEST_SECONDS", 0.2)
+    async with served(control.ports) as port, agent(port) as connection, asyncio.timeout(4):
+        assert isinstance(await answer(connection), frames.Welcome)
+        async with opened(port) as (reader, _):
+            await reader.read()  # what began later is cut by now
+        await (await connection.ping())
+
+
 async def test_a_header_without_end_is_refused(control):
     endless = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (2 * patience.LARGEST_HEADER)
     async with served(control.ports) as port, opened(port, said=endless) as connection:
