@@ -128,12 +128,14 @@ def enroll(
     Examples: `sdp nodes enroll micro-92`; `sdp nodes enroll micro-92 --valid 10m`;
     `sudo -u sdp sdp nodes enroll micro-92 --data-dir /var/lib/sdp`.
     """
+    asked = _asked(valid)
     with cli.failures():
         if data_dir is None:
             client = cli.client(context)
-            made = client.post(f"{_path(name)}/enroll", node_views.EnrolmentView, {"valid": valid})
+            body = asked.model_dump()
+            made = client.post(f"{_path(name)}/enroll", node_views.EnrolmentView, body)
         else:
-            made = _enroll_here(data_dir, name, valid)
+            made = _enroll_here(data_dir, name, asked)
     if as_json:
         cli.print_json(made)
         return
@@ -166,17 +168,21 @@ def revoke(
         cli.say(f"{name} is {gone.state}; to take it again: sdp nodes enroll {name}")
 
 
-def _enroll_here(data_dir: Path, name: str, valid: str) -> node_views.EnrolmentView:
+def _asked(valid: str) -> EnrolRequest:
+    try:
+        return EnrolRequest(valid=valid)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        cli.fail(f"--valid {valid}: {said}", "give it such as 10m or 1h")
+
+
+def _enroll_here(data_dir: Path, name: str, asked: EnrolRequest) -> node_views.EnrolmentView:
     """Make a token in the control plane's own folder, which it reads afresh."""
     from sdp.trust.folder import Trust  # noqa: PLC0415 -- late: no other command needs keys
 
     try:
-        asked = EnrolRequest(valid=valid)
         until = quantities.duration(asked.valid)
         made = Trust.open(data_dir).invite(name, getpass.getuser(), until, clock.now())
-    except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        cli.fail(f"--valid {valid}: {said}", "give it such as 10m or 1h")
     except TrustError as error:
         cli.fail(str(error), error.fix)
     return node_views.EnrolmentView(

@@ -24,7 +24,9 @@ def acts_of(event: Event) -> Iterator[Act]:
         case "DEPLOY_FAILED" if "user" in event.data and event.data["attempt"] == 1:
             yield _deployment(event, "failed", "deploy", _reason(event))
         case "ROUTE_CHANGED":
-            message = f"{_text(event, 'from')} → {_text(event, 'to')}"
+            before, after = _text(event, "from"), _text(event, "to")
+            # Of a sandbox that goes it is known where its routes lead then, and no more.
+            message = f"{before} → {after}" if before != after else f"→ {after}"
             yield _act(event, "ROUTE_CHANGE", "done", "route switched", message)
         case "CHANGE":
             yield from _changes(event)
