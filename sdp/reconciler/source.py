@@ -80,7 +80,7 @@ class Source:
         Args:
             location: path of a repository, bare or not, or the URL of one.
             branch: its name, without refs/heads/.
-            data: folder in which a remote's mirror is kept.
+            data: folder in which a remote's mirror is kept, and which way the branch came.
             credential: what a remote that asks for a password is read with.
 
         Raises:
@@ -99,7 +99,7 @@ class Source:
         self._ref = Ref(b"refs/heads/" + branch.encode())
         self._cache = Cache()
         self._past: dict[str, tuple[Blob, ...]] = {}
-        self._standings = Standings()
+        self._standings = Standings(data)
         self._reading = threading.Lock()
         self._look = threading.Event()
 

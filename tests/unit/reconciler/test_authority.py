@@ -367,11 +367,11 @@ def test_an_environment_that_never_counted_is_not_to_be_had_by_its_commit(reposi
     assert found["qa"].spec.variables == {}
 
 
-def test_a_standing_is_judged_on_from_where_the_last_one_ended(repository):
+def test_a_standing_is_judged_on_from_where_the_last_one_ended(repository, tmp_path):
     first = repository.standing()
     repository.put("sari", **{"templates/base.yaml": None})
     assert repository.standing().line[:-1] == first.line
-    cold = Source(str(repository.path), "main", Path()).standing(repository.tip)
+    cold = Source(str(repository.path), "main", tmp_path / "cold").standing(repository.tip)
     assert cold == repository.standing()
 
 
