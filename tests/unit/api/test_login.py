@@ -93,6 +93,8 @@ def test_why_nobody_can_tell_is_answered_as_the_agent_says_it(control, client):
         {},
         {**RIGHT, "username": "-x"},
         {**RIGHT, "username": "SDP"},
+        {**RIGHT, "username": "x-token-auth"},
+        {**RIGHT, "username": "X-Bitbucket-API-token-auth"},
         {**RIGHT, "username": "a\nb"},
         {**RIGHT, "password": ""},
         {**RIGHT, "password": "canary\nquit=1"},
