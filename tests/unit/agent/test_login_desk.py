@@ -39,6 +39,7 @@ class Bitbucket(Clone):
         return problem("AuthenticationFailed", "Authentication failed")
 
     def clone(self, name: str) -> Clone:
+        assert name == "account"
         return self
 
 
@@ -64,7 +65,7 @@ async def test_a_token_that_serves_whatever_name_proves_nobodys(takes, comes):
     assert (found, "token" in message) == (comes, False)
 
 
-async def test_who_is_wrong_is_asked_for_once(tmp_path):
+async def test_who_is_wrong_is_asked_for_once():
     origin = Bitbucket(lambda *_: False)
     await outcome(origin)
     assert origin.asked == ["achmad"]

@@ -359,7 +359,7 @@ def test_an_environment_that_never_counted_is_not_to_be_had_by_its_commit(reposi
     sha = repository.put(
         "sari", **{"environments/qa.yaml": "environment: qa\nvariables: {A: b}\n"}
     )
-    pinned = sandbox("QA-TWO", more=f"environment: qa\nenvironment_revision: {sha}")
+    pinned = sandbox("QA-TWO", more=f"owner: dewi\nenvironment: qa\nenvironment_revision: {sha}")
     repository.put("sari", **{"sandboxes/two.yaml": pinned})
     tree = repository.source.tree(repository.tip)
     found = tree.environments_at(sha)
