@@ -70,5 +70,17 @@ def not_allowed(user: str, lacks: Sequence[Need]) -> ProblemError:
     )
 
 
+def does_not_count(paths: Sequence[str]) -> ProblemError:
+    """Return the problem of a change on top of what does not count."""
+    return ProblemError(
+        409,
+        "does-not-count",
+        "Does not count",
+        f"What {', '.join(paths)} holds now does not count, or was pushed this moment; to change "
+        "it would let all of it count.",
+        "see what waits: sdp plan; then sdp revert COMMIT or sdp approve COMMIT, and try again",
+    )
+
+
 def _takes(need: views.NeedView) -> str:
     return f"takes {need.permission!r}, which {need.role} has"
