@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Collection, Iterator
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from dulwich.object_store import BaseObjectStore
 from dulwich.objects import S_ISGITLINK, Commit, ObjectID, Tree
@@ -12,9 +12,6 @@ from sdp.reconciler.authority import Pushed
 from sdp.reconciler.objects import commit_of, moment_of
 from sdp.reconciler.turns import Turns
 from sdp.spec.load import FOLDERS, is_spec
-
-MOST_COMMITS: Final = 20_000
-"""Beyond them, the oldest is trusted as it is."""
 
 _Entry: TypeAlias = tuple[int, ObjectID]
 
@@ -28,7 +25,8 @@ def line(
         repo: the config repo.
         revision: the newest commit.
         known: where to end; where none of them is met, "" is returned, and the oldest has all its
-            files as changes. A shallow clone ends where it ends.
+            files as changes. A shallow clone ends where it ends; no number of commits is too
+            many, or who pushes so many would have the oldest of their own trusted.
         turns: which parents of merges to take.
 
     Raises:
@@ -39,7 +37,7 @@ def line(
     while at.id.decode() not in known:
         found.append(at)
         before = _before(repo, at, turns)
-        if before is None or len(found) == MOST_COMMITS:
+        if before is None:
             break
         at = before
     else:
