@@ -194,7 +194,7 @@ class Source:
         except (NotGitRepository, OSError):
             return tree_of(files)
         with self._reading, repo:
-            return tree_of(files, past=lambda each: self._environments(repo, each))
+            return tree_of(files, past=lambda each: self._known(repo, each))
 
     def history(self, revision: str) -> Iterator[Revision]:
         """Yield a commit and its ancestors, newest first. Blocks.
@@ -230,10 +230,13 @@ class Source:
 
         Those that the last tree wants are held.
         """
-        found = self._past.get(revision) or self._standings.environments(repo, revision)
-        if found is not None:
+        if (found := self._known(repo, revision)) is not None:
             self._past[revision] = found
         return found
+
+    def _known(self, repo: Repo, revision: str) -> tuple[Blob, ...] | None:
+        """Return the same, and hold nothing: maybe nothing was judged yet."""
+        return self._past.get(revision) or self._standings.environments(repo, revision)
 
     def _pause(self, watcher: RustNotify | None) -> Callable[[], object]:
         """Return what to do in a thread until it is time to look again."""

@@ -361,6 +361,8 @@ def test_an_environment_that_never_counted_is_not_to_be_had_by_its_commit(reposi
     )
     pinned = sandbox("QA-TWO", more=f"owner: dewi\nenvironment: qa\nenvironment_revision: {sha}")
     repository.put("sari", **{"sandboxes/two.yaml": pinned})
+    # Also if somebody asked for a plan with it before anything was judged.
+    repository.source.read({**BASE, "sandboxes/two.yaml": pinned})
     tree = repository.source.tree(repository.tip)
     found = tree.environments_at(sha)
     assert found is not None
