@@ -270,11 +270,11 @@ async def serve(
         source = Source(config_repo, branch, data_dir, ServiceCredential(config_credentials))
     except ValueError as error:
         raise CannotServeError(str(error), "name another --config-repo") from error
-    keep_to_itself()
     tls = protection(door.tls) if door.tls else None
     if door.proxy:
         check_proxy(door.proxy)
     with listener(door) as listens:
+        keep_to_itself()
         front = _Front(door, tls, listens, _trusted(data_dir))
         _log_to_stderr()
         for each in exposed(door):
