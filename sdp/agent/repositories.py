@@ -105,6 +105,8 @@ class Repositories:
         chosen = account.chosen
         branches = chosen if isinstance(chosen, GitProblem) else await clone.ls_remote(chosen)
         needs = account.needs(branches)
+        if not needs and name in self._wanting and isinstance(branches, GitProblem):
+            needs = "wanted"  # an origin that is away has not stopped asking
         (self._wanting.add if needs == "wanted" else self._wanting.discard)(name)
         told = _told(account, branches, await clone.present())
         return told.model_copy(update={"credentials": needs})

@@ -66,6 +66,9 @@ class NodeRepository(View):
     branches: int
     error: str = ""
     checked_at: datetime.datetime | None = None
+    credentials: Literal["", "served", "wanted"] = Field(
+        "", description="Its origin asks for a password: the node has one, or a user's is wanted."
+    )
 
 
 class FactView(View):

@@ -74,6 +74,7 @@ def node(spec: models.Node, seen: ObservedNode | None, trust: Trust) -> node_vie
                     branches=len(each.branches),
                     error=each.error,
                     checked_at=each.checked_at,
+                    credentials=each.credentials,
                 )
                 for name, each in sorted(report.repositories.items())
             ),

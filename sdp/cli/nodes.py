@@ -203,11 +203,18 @@ def _row(node: node_views.NodeView) -> tuple[str, ...]:
     )
 
 
+_READABLE: Final = {
+    "": "readable",
+    "served": "readable, with its service credential",
+    "wanted": "readable, with the credentials of who is logged in",
+}
+
+
 def _whole(node: node_views.NodeDetail) -> RenderableType:
     parts: list[RenderableType] = [cli.table((*_HEAD, "ENGINE"), [_row(node)])]
     ports = [(str(each.port), escape(each.party)) for each in node.ports]
     repositories = [
-        (each.name, str(each.branches), escape(each.error or "readable"))
+        (each.name, str(each.branches), escape(each.error or _READABLE[each.credentials]))
         for each in node.repositories
     ]
     facts = [(each.name, escape(each.says)) for each in node.facts]

@@ -224,6 +224,15 @@ async def test_a_repository_whose_origin_asks_wants_credentials_and_is_not_polle
     assert (await node.repositories.look(()))["account"].credentials == "served"
 
 
+async def test_an_origin_that_is_away_still_wants_credentials(hosts, tmp_path):
+    node = Node(hosts[0], tmp_path, ServiceCredential())
+    assert (await node.look()).credentials == "wanted"
+    git(tmp_path / "clone", "remote", "set-url", "origin", "http://127.0.0.1:1/account.git")
+    told = await node.look()
+    assert told.error
+    assert told.credentials == "wanted"
+
+
 async def test_refused_credentials_are_told_with_whose_they_are(hosts, tmp_path):
     node = Node(hosts[0], tmp_path, ServiceCredential())
     told = await node.look(SARI)

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from sdp.cli.main import app
 from sdp.protocol.handshake import read_token
+from sdp.protocol.report import NodeReport, Repository
 from sdp.trust.folder import Trust
 from tests.fakes.control_plane import FILES, PLATFORM, FakeControlPlane, served_in_thread, tree
 
@@ -115,3 +116,9 @@ def test_a_control_plane_that_is_not_there_is_named(tmp_path: Path):
     assert done.exit_code == 1
     assert "ws://127.0.0.1:9/x did not answer" in done.stderr
     assert "control_plane:" in done.stderr
+
+
+def test_a_node_says_with_whose_credentials_it_reads_a_repository(control, sdp):
+    told = Repository(branches={}, present=(), error="", checked_at=None, credentials="wanted")
+    control.observe(MICRO, NodeReport(repositories={"account": told}))
+    assert "with the credentials of who is logged in" in sdp("nodes", MICRO).stdout
