@@ -47,6 +47,8 @@ _ITS_OWN: Final[frozenset[Permission]] = frozenset({"view", "delete sandboxes"})
 
 _RANK: Final = tuple(TABLE)
 _USER: Final = re.compile(r"[a-z0-9]([a-z0-9._+-]{0,98}[a-z0-9])?")
+_LOGIN: Final = re.compile(r"[a-z0-9]([a-z0-9._@+-]{0,98}[a-z0-9])?")
+"""What may stand before an address' last @: with another one, who logs in with an address."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,11 +83,10 @@ def user_of(name: str, mail: str, roles: Roles) -> str:
     for user, each in roles.users.items():
         if address in _lowered(each.emails):
             return user
-    if name.lower() == address:  # as author() writes those whose login is an address
-        return address
-    local = address.partition("@")[0]
+    local = address.rpartition("@")[0] or address
     listed = {user.lower() for user, each in roles.users.items() if each.emails}
-    likely = next((each for each in (local, name.lower()) if _USER.fullmatch(each)), "")
+    forms = ((_LOGIN, local), (_USER, name.lower()))
+    likely = next((each for form, each in forms if form.fullmatch(each)), "")
     return "" if likely in listed else likely
 
 
@@ -98,8 +99,7 @@ def author(user: str, roles: Roles, instance: str) -> str:
         instance: the platform's name.
     """
     named = {name.lower(): each.emails for name, each in roles.users.items() if each.emails}
-    whole = user if "@" in user else f"{user}@{instance}"
-    return f"{user} <{next(iter(named.get(user.lower(), ())), whole)}>"
+    return f"{user} <{next(iter(named.get(user.lower(), ())), f'{user}@{instance}')}>"
 
 
 def may(who: Person, permission: Permission, owner: str = "") -> bool:
