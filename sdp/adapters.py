@@ -24,6 +24,7 @@ from sdp.reconciler.acts import acts_of
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
+from sdp.reconciler.journal import StoreUnavailable
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.ports import Lease
@@ -57,9 +58,11 @@ class LoopJournal:
             acts = [act for event in happened for act in acts_of(event)]
             kept = [e if isinstance(e, Failure) else _kept(e) for e in records]
             meta = {_JUDGED: judged} if judged else {}
-            await self._store.append([_new(each) for each in happened], acts, kept, meta)
-        for each in records:
-            self._finish(each)
+            try:
+                await self._store.append([_new(each) for each in happened], acts, kept, meta)
+            finally:  # what can't be written now has ended, too
+                for each in records:
+                    self._finish(each)
 
     async def put_deployment(self, deployment: Deployment) -> None:
         await self.append((), [deployment])
@@ -241,7 +244,7 @@ class ApiSessions:
         """Forget what has expired, which counts for nothing also where that fails."""
         try:
             await self._store.purge_sessions(now)
-        except values.StoreUnavailable as error:
+        except StoreUnavailable as error:
             log.warning("expired sessions could not be purged", reason=str(error))
 
 

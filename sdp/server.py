@@ -16,8 +16,7 @@ from pathlib import Path
 
 import structlog
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from sse_starlette.sse import AppStatus
 from typing_extensions import override
 
@@ -33,17 +32,17 @@ from sdp.api.past import SandboxPast
 from sdp.api.patience import CONNECTIONS, LARGEST_HEADER, Patient
 from sdp.api.plane import ReconcilerPlane
 from sdp.api.ports import People, Ports
-from sdp.api.problems import ProblemError, response
 from sdp.api.prover import AgentProver
 from sdp.api.sessions import Sessions
 from sdp.process import keep_to_itself
 from sdp.protocol import frames
 from sdp.reconciler import signing
+from sdp.reconciler.journal import StoreUnavailable
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.source import Source
 from sdp.service_credential import ServiceCredential
 from sdp.spec import quantities
-from sdp.store import retention, values
+from sdp.store import retention
 from sdp.store.store import Store
 from sdp.trust.folder import Trust
 from sdp.trust.standing import TrustError
@@ -87,7 +86,7 @@ async def serve(
             log.warning(each.message, fix=each.fix)
         try:
             await _run(source, data_dir, front)
-        except* values.StoreUnavailable as group:
+        except* StoreUnavailable as group:
             reason, fix = _unavailable(group)
             raise CannotServeError(reason, fix) from None
 
@@ -141,7 +140,6 @@ async def _run(source: Source, data_dir: Path, front: _Front) -> None:
                 exposed(front.door),
             )
         )
-        app.add_exception_handler(values.StoreUnavailable, _store_unavailable)
         server = _Server(configured(app, front.door, front.tls), front.door)
         async with asyncio.TaskGroup() as group:
             reconciling = group.create_task(reconciler.run(changes))
@@ -213,18 +211,12 @@ class _Server(uvicorn.Server):
             AppStatus.should_exit = False
 
 
-def _unavailable(group: BaseExceptionGroup[values.StoreUnavailable]) -> tuple[str, str]:
+def _unavailable(group: BaseExceptionGroup[StoreUnavailable]) -> tuple[str, str]:
     first: BaseException = group
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
-    assert isinstance(first, values.StoreUnavailable)  # noqa: S101 -- the group's type
+    assert isinstance(first, StoreUnavailable)  # noqa: S101 -- the group's type
     return first.reason, first.fix
-
-
-async def _store_unavailable(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, values.StoreUnavailable)  # noqa: S101 -- registered for it
-    problem = ProblemError(503, "store", "Store unavailable", error.reason, error.fix)
-    return response(problem.document)
 
 
 def _log_to_stderr() -> None:
