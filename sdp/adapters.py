@@ -24,7 +24,6 @@ from sdp.reconciler.acts import acts_of
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Failure, History
-from sdp.reconciler.journal import StoreUnavailable
 from sdp.reconciler.loop import Reconciler
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.ports import Lease
@@ -241,11 +240,7 @@ class ApiSessions:
         await self._store.end_sessions(hashes)
 
     async def purge_sessions(self, now: datetime.datetime) -> None:
-        """Forget what has expired, which counts for nothing also where that fails."""
-        try:
-            await self._store.purge_sessions(now)
-        except StoreUnavailable as error:
-            log.warning("expired sessions could not be purged", reason=str(error))
+        await self._store.purge_sessions(now)
 
 
 def _effects(body: frames.Body) -> Sequence[values.Effect]:

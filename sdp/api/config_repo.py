@@ -137,6 +137,10 @@ class ConfigRepo(Remover):
         place = self._place(who.user)
         return writer.land(place, edit, self._author(who), request.message, request.base)
 
+    def _say(self, said: Changed, message: str, who: Person) -> writer.Outcome:
+        place = self._place(who.user)
+        return writer.land(place, lambda *_: said, self._author(who), message)
+
     def _author(self, who: Person) -> str:
         standing = self._source.newest()
         return author(who.user or NOBODY, standing.roles, standing.instance)
@@ -147,23 +151,22 @@ class ConfigRepo(Remover):
             made = _approval(found, request.approve, who)
             if request.dry_run:
                 return made
-            place, author = self._place(who.user), self._author(who)
             said = Changed({}, made.subject, (), trailers.approving(request.approve))
-            outcome = await asyncio.to_thread(
-                writer.land, place, lambda *_: said, author, request.message
-            )
+            outcome = await asyncio.to_thread(self._say, said, request.message, who)
         self._source.refresh()
         told = _told(outcome)
         return made.model_copy(update={"commit": told.commit, "base": told.base})
 
     async def _shown(self, request: ChangeRequest, who: Person) -> views.ChangeView:
         async with self._one_at_a_time:
-            edit = self._edit(request, who)
-            shown = await asyncio.to_thread(writer.preview, self._place(who.user), edit)
+            shown = await asyncio.to_thread(self._seen, request, who)
         if isinstance(shown, writer.Unwritable):
             return _told(shown)
         plan = await self._preview(dict(shown.files))
         return showing.change(shown).model_copy(update={"plan": plan})
+
+    def _seen(self, request: ChangeRequest, who: Person) -> writer.Shown | writer.Unwritable:
+        return writer.preview(self._place(who.user), self._edit(request, who))
 
     def _away(self, error: Exception) -> ProblemError:
         return ProblemError(

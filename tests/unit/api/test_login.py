@@ -111,8 +111,8 @@ def test_what_is_no_login_asks_no_agent_and_is_not_echoed(control, client, body)
 def test_a_password_that_is_not_kept_is_wiped(control, client):
     login(client, password="wrong")
     control.people.prover.outcome = None
-    control.people.store.full = True
-    assert login(client).status_code == 500
+    control.people.store.is_full = True
+    assert login(client).status_code == 503
     assert [each.reveal() for each in control.people.prover.shown] == ["", ""]
 
 
