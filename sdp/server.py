@@ -44,8 +44,8 @@ from sdp.service_credential import ServiceCredential
 from sdp.spec import quantities
 from sdp.store import retention
 from sdp.store.store import Store
+from sdp.trust.belief import TrustError
 from sdp.trust.folder import Trust
-from sdp.trust.standing import TrustError
 
 STOP_SECONDS = 1
 

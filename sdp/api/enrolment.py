@@ -59,15 +59,15 @@ def router(ports: Ports, sessions: Sessions) -> APIRouter:
         )
 
     @routes.post("/nodes/{name}/revoke")
-    async def revoke(name: NodeName, asking: Asking) -> node_views.StandingView:
+    async def revoke(name: NodeName, asking: Asking) -> node_views.BeliefView:
         """Believe a node's agent no more: its session ends, and its key and tokens are void."""
-        if trust.standing(name).state == "never enrolled":  # it may have left platform.yaml
+        if trust.belief(name).state == "never enrolled":  # it may have left platform.yaml
             _check(ports.plane, name)
         now, user = clock.now(), asking.person.user
-        standing = trust.revoke(name, user, now)
+        belief = trust.revoke(name, user, now)
         sessions.end(name, f"{name} was revoked by {user or 'an administrator'}")
         await ports.audit.record([act(asking, "NODE", "done", "node revoked", message=name)])
-        return node_views.StandingView(node=name, state=standing.state, since=standing.since)
+        return node_views.BeliefView(node=name, state=belief.state, since=belief.since)
 
     return routes
 
@@ -75,9 +75,9 @@ def router(ports: Ports, sessions: Sessions) -> APIRouter:
 def examine(plane: Plane, trust: Trust, sessions: Sessions) -> Iterator[node_views.Finding]:
     """Yield what is wrong with who is believed, and with their connections."""
     for node in plane.platform.nodes if plane.platform else ():
-        if why := greeting.distrust(node.id, standing := trust.standing(node.id)):
+        if why := greeting.distrust(node.id, belief := trust.belief(node.id)):
             message, _, fix = why.partition(": ")
-            revoked = standing.state == "revoked"
+            revoked = belief.state == "revoked"
             yield node_views.Finding(
                 severity="warning" if revoked else "error",
                 node=node.id,
