@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, assert_never
+from typing import assert_never
 
 from dulwich.errors import NotGitRepository
 from typing_extensions import override
@@ -25,9 +25,6 @@ from sdp.spec import trailers
 from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
 from sdp.spec.edits import Write
 from sdp.spec.roles import Person, author
-
-NOBODY: Final = "nobody"
-"""Who changes something where nobody has logged in."""
 
 Preview = Callable[[dict[str, str]], Awaitable[views.PlanView]]
 
@@ -143,7 +140,7 @@ class ConfigRepo(Remover):
 
     def _author(self, who: Person) -> str:
         standing = self._source.newest()
-        return author(who.user or NOBODY, standing.roles, standing.instance)
+        return author(who.user, standing.roles, standing.instance)
 
     async def _approved(self, request: ChangeRequest, who: Person) -> views.ChangeView:
         async with self._one_at_a_time:
