@@ -22,7 +22,6 @@ PER_ADDRESS: Final = 60
 IN_FLIGHT: Final = 8
 _USER: Final = RateLimitItemPerMinute(PER_USER, WINDOW_MINUTES, namespace="user")
 _ADDRESS: Final = RateLimitItemPerMinute(PER_ADDRESS, WINDOW_MINUTES, namespace="address")
-_TOLD: Final = RateLimitItemPerMinute(1, 1, namespace="told")
 _SOON: Final = 5
 
 
@@ -57,10 +56,6 @@ class Attempts:
         """Forget the attempts that a user made, and this one of the address, which many share."""
         self._limiter.clear(_USER, user.lower())
         self._counts.decr(_ADDRESS.key_for(address))
-
-    def worth_telling(self, user: str, address: str) -> bool:
-        """Whether a refusal is the first in a while: who floods us does not fill the audit."""
-        return self._limiter.hit(_TOLD, user.lower(), address)
 
     def _too_many(self, limit: RateLimitItem, key: str, who: str) -> ProblemError:
         left = self._limiter.get_window_stats(limit, key).reset_time - clock.now().timestamp()
