@@ -24,7 +24,6 @@ PER_ADDRESS: Final = 60
 IN_FLIGHT: Final = 8
 _USER: Final = RateLimitItemPerMinute(PER_USER, WINDOW_MINUTES, namespace="user")
 _ADDRESS: Final = RateLimitItemPerMinute(PER_ADDRESS, WINDOW_MINUTES, namespace="address")
-_TOLD: Final = RateLimitItemPerMinute(1, 1, namespace="told")
 _SOON: Final = 5
 _MOST_HOMES: Final = 10_000
 
@@ -66,10 +65,6 @@ class Attempts:
         self._homes.move_to_end((user.lower(), address))
         if len(self._homes) > _MOST_HOMES:
             self._homes.popitem(last=False)
-
-    def worth_telling(self, user: str, address: str) -> bool:
-        """Whether a refusal is the first in a while: who floods us does not fill the audit."""
-        return self._limiter.hit(_TOLD, user.lower(), address)
 
     def _who(self, user: str, address: str) -> tuple[str, ...]:
         """Return what a user's attempts are counted by."""

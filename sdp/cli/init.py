@@ -20,7 +20,7 @@ from dulwich.repo import Repo, get_user_identity
 from pydantic import TypeAdapter, ValidationError
 
 from sdp.cli import context as cli
-from sdp.reconciler.commit import RemoteAt, RemoteFailed, push
+from sdp.reconciler.git import RemoteAt, RemoteFailed, push
 from sdp.spec.forms import Identifier
 
 BRANCH: Final = "main"

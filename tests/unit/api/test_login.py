@@ -113,9 +113,17 @@ def test_what_is_no_login_asks_no_agent_and_is_not_echoed(control, client, body)
 def test_a_password_that_is_not_kept_is_wiped(control, client):
     login(client, password="wrong")
     control.people.prover.outcome = None
-    control.people.store.full = True
-    assert login(client).status_code == 500
+    control.people.store.is_full = True
+    assert login(client).status_code == 503
     assert [each.reveal() for each in control.people.prover.shown] == ["", ""]
+
+
+def test_a_login_that_cannot_be_recorded_leaves_no_session_and_no_credentials(control, client):
+    control.audit.is_full = True
+    assert login(client).status_code == 503
+    assert not control.people.keeper.held
+    assert not control.people.store.rows
+    assert all(each.reveal() == "" for each in control.people.prover.shown)
 
 
 def test_below_a_proxys_path_the_cookie_goes_to_that_path_alone(control):
