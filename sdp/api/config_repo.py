@@ -12,7 +12,7 @@ from sdp.api import showing, views
 from sdp.api.people import Caller
 from sdp.api.problems import ProblemError
 from sdp.api.requests import ChangeRequest
-from sdp.api.rights import not_allowed
+from sdp.api.rights import does_not_count, not_allowed
 from sdp.protocol.secret import Credentials
 from sdp.reconciler import rights, writer
 from sdp.reconciler.commit import Sign, Unchanged
@@ -116,6 +116,9 @@ class ConfigRepo(Remover):
             made = edit(files, past)
             if lacks := rights.refused_of(self._source, made.files, who):
                 raise not_allowed(who.user, lacks)
+            if along := rights.beneath(self._source, files, made.files):
+                self._source.refresh()
+                raise does_not_count(along)
             return made
 
         return checked

@@ -69,3 +69,15 @@ def not_allowed(user: str, lacks: Sequence[Need]) -> ProblemError:
         f"{user or 'nobody known'} may not do that: {'; '.join(map(str, lacks))}",
         f"ask somebody who is {' or '.join(roles)} to do it{whom}; see roles in platform.yaml",
     )
+
+
+def does_not_count(paths: Sequence[str]) -> ProblemError:
+    """Return the problem of a change on top of what does not count."""
+    return ProblemError(
+        409,
+        "does-not-count",
+        "Does not count",
+        f"What {', '.join(paths)} holds now does not count, or was pushed this moment; to change "
+        "it would let all of it count.",
+        "see what waits: sdp plan; then sdp revert COMMIT or sdp approve COMMIT, and try again",
+    )

@@ -61,7 +61,7 @@ class Source:
         Args:
             location: path of a repository, bare or not, or the URL of one.
             branch: its name, without refs/heads/.
-            data: folder in which a remote's mirror is kept.
+            data: folder in which a remote's mirror is kept, and which way the branch came.
             credential: what a remote that asks for a password is read with.
 
         Raises:
@@ -76,7 +76,7 @@ class Source:
         self._ref = Ref(b"refs/heads/" + branch.encode())
         self._cache = Cache()
         self._past: dict[str, tuple[Blob, ...]] = {}
-        self._standings = Standings()
+        self._standings = Standings(data)
         self._reading = threading.Lock()
         self._look = threading.Event()
 
@@ -170,7 +170,7 @@ class Source:
         except (NotGitRepository, OSError):
             return tree_of(files)
         with self._reading, repo:
-            return tree_of(files, past=lambda each: self._environments(repo, each))
+            return tree_of(files, past=lambda each: self._known(repo, each))
 
     def history(self, revision: str) -> Iterator[Revision]:
         """Yield a commit and its ancestors, newest first. Blocks.
@@ -206,10 +206,13 @@ class Source:
 
         Those that the last tree wants are held.
         """
-        found = self._past.get(revision) or self._standings.environments(repo, revision)
-        if found is not None:
+        if (found := self._known(repo, revision)) is not None:
             self._past[revision] = found
         return found
+
+    def _known(self, repo: Repo, revision: str) -> tuple[Blob, ...] | None:
+        """Return the same, and hold nothing: maybe nothing was judged yet."""
+        return self._past.get(revision) or self._standings.environments(repo, revision)
 
     def _pause(self, watcher: RustNotify | None) -> Callable[[], object]:
         """Return what to do in a thread until it is time to look again."""

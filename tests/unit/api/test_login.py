@@ -93,6 +93,8 @@ def test_why_nobody_can_tell_is_answered_as_the_agent_says_it(control, client):
         {},
         {**RIGHT, "username": "-x"},
         {**RIGHT, "username": "SDP"},
+        {**RIGHT, "username": "x-token-auth"},
+        {**RIGHT, "username": "X-Bitbucket-API-token-auth"},
         {**RIGHT, "username": "a\nb"},
         {**RIGHT, "password": ""},
         {**RIGHT, "password": "canary\nquit=1"},
@@ -316,3 +318,19 @@ def test_every_answer_has_the_security_headers_also_of_what_fails(control, clien
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_no_page_loads_scripts_from_the_internet(client, path):
     assert client.get(path, headers=bearer(client)).status_code == 404
+
+
+def test_nobody_keeps_a_user_out_who_has_logged_in_from_elsewhere():
+    attempts = Attempts()
+    with attempts.made("Achmad", "10.0.0.1"):
+        attempts.succeeded("Achmad", "10.0.0.1")
+    for _ in range(PER_USER):
+        with attempts.made("achmad", "10.6.6.6"):
+            pass
+    with pytest.raises(ProblemError), attempts.made("achmad", "10.6.6.6"):
+        pass
+    for _ in range(PER_USER):
+        with attempts.made("achmad", "10.0.0.1"):
+            pass
+    with pytest.raises(ProblemError), attempts.made("achmad", "10.0.0.1"):
+        pass

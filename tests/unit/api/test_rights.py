@@ -17,7 +17,7 @@ from tests.fakes.control_plane import FakeControlPlane
 from tests.fakes.journal import FakeJournal
 from tests.unit.agent.repositories import git
 from tests.unit.api.test_changes import logged_in
-from tests.unit.config_repo import FILES, PLATFORM, cloned, commit, head, serve
+from tests.unit.config_repo import FILES, PLATFORM, SANDBOX, cloned, commit, head, serve
 
 ROLES = "roles: {default: VIEWER, users: {budi: {role: BACKEND}, sari: {role: QA}, dewi: {emails: [d@e.f]}}, groups: {admins: {role: ADMIN, members: [achmad]}}}\n"
 HEAL = {"edit": "set", "name": "QA-ONE", "path": ["heal"], "value": "report"}
@@ -175,3 +175,25 @@ async def test_a_plan_blames_nobody_for_what_others_pushed_in_vain(office):
     for user, role in (("dewi", "VIEWER"), ("budi", "BACKEND")):
         made = office.client(user, role).post("/api/plan", json={"files": files}).json()
         assert made["refused"] == []
+
+
+def test_nobody_has_count_along_what_somebody_else_had_no_right_to(office):
+    evil = SANDBOX.replace("{branch: feature/a, port: 9001}", '{url: "http://evil.example"}')
+    sha = office.pushed("dewi", "sandboxes/one.yaml", evil)
+    office.pushed("dewi", "platform.yaml", PLATFORM + ROLES.replace("sari: {role: QA}", "x: {}"))
+    for user, role, edit in (
+        ("achmad", "VIEWER", HEAL),
+        ("sari", "QA", HEAL),
+        ("admin", "ADMIN", {"edit": "write", "path": "platform.yaml", "text": PLATFORM}),
+    ):
+        refused = office.post(user, role, edit)
+        assert (refused.status_code, refused.json()["type"]) == (
+            409,
+            "urn:sdp:problem:does-not-count",
+        )
+    assert (
+        office.client("achmad", "VIEWER").post("/api/sandboxes/QA-ONE/suspend", json={}).is_error
+    )
+    assert office.post("achmad", "VIEWER", revert=sha).status_code == 200
+    assert office.post("achmad", "VIEWER", HEAL).status_code == 200
+    assert office.withheld() == ["platform.yaml"]
