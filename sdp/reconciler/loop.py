@@ -64,13 +64,14 @@ from sdp.reconciler.journal import Journal
 from sdp.reconciler.lifecycle import Lives, lives
 from sdp.reconciler.loans import Loans
 from sdp.reconciler.memory import Memory, causes
+from sdp.reconciler.mirror import Unavailable
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.removal import Removals, Remover, removal
 from sdp.reconciler.restart import Asked
 from sdp.reconciler.revisions import moments
-from sdp.reconciler.source import Head, Source, Unavailable
+from sdp.reconciler.source import Head, Source
 from sdp.reconciler.status import SandboxStatus
 from sdp.reconciler.sweep import Sweeper
 from sdp.reconciler.updates import Look, Update

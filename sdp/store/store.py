@@ -6,7 +6,9 @@ A cache of history: deleted, what matters is rebuilt from git, labels and report
 import contextlib
 import dataclasses
 import datetime
+import functools
 import types
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     Callable,
@@ -91,7 +93,8 @@ class Store:
     """Everything the control plane remembers, for asyncio callers.
 
     Every method may raise StoreUnavailable: the disk is full, the folder read-only. A write is
-    one transaction; when it returned, it is there, also after a kill.
+    one transaction; when it returned, it is there, also after a kill. What is appended and could
+    not be written is owed.
 
     Attributes:
         identity: this journal's; another one after the database was lost.
@@ -105,7 +108,7 @@ class Store:
         self._database = database
         self._feed = feed
         self._anchor = anchor
-        self._owed: tuple[_Told, ...] = ()
+        self._owed: deque[_Told] = deque(maxlen=MOST_OWED)
         self.logs = logs
         self.audit = Audit(database, anchor, self.record)
         self.identity = identity
@@ -155,14 +158,16 @@ class Store:
         told = _Told(events, acts, kept, meta)
 
         def work() -> tuple[Event, ...]:  # one after the other: there is one writer
-            owed = (*self._owed, told)
-            try:
-                appended = self._commit(lambda write: [_append(write, each) for each in owed])
-            except StoreUnavailable:
-                self._owed = owed[-MOST_OWED:]
-                raise
-            self._owed = ()
-            return appended[-1]
+            self._owed.append(told)
+            appended: tuple[Event, ...] = ()
+            while self._owed:
+                first = self._owed.popleft()
+                try:
+                    appended = self._commit(functools.partial(_append, told=first))
+                except StoreUnavailable:
+                    self._owed.appendleft(first)
+                    raise
+            return appended
 
         return await self._database.on_writer(work)
 

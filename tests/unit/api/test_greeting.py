@@ -35,11 +35,6 @@ HOUR = datetime.timedelta(hours=1)
 MICRO = "micro-92"
 
 
-@pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
-
-
 @contextlib.asynccontextmanager
 async def running(port: int, trust: Trust, folder: Path) -> AsyncIterator[None]:
     """Run a real agent."""

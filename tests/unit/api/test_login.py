@@ -25,11 +25,6 @@ def control() -> FakeControlPlane:
     return FakeControlPlane(people=FakePeople(live=()))
 
 
-@pytest.fixture
-def client(control: FakeControlPlane) -> TestClient:
-    return TestClient(create_app(control.ports), raise_server_exceptions=False)
-
-
 def login(client: TestClient, **more: str) -> httpx2.Response:
     return client.post("/api/login", json={**RIGHT, **more})
 

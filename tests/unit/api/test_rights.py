@@ -11,6 +11,8 @@ from sdp.api.config_repo import ConfigRepo
 from sdp.api.people import Caller
 from sdp.api.plane import ReconcilerPlane
 from sdp.reconciler.loop import Reconciler
+from sdp.reconciler.removal import Removal
+from sdp.reconciler.signing import signer
 from sdp.reconciler.source import Source
 from sdp.spec.roles import Person
 from tests.fakes.control_plane import FakeControlPlane
@@ -196,3 +198,22 @@ def test_an_admin_has_no_roles_count_along(office):
     office.pushed("dewi", "platform.yaml", PLATFORM + ROLES.replace("sari: {role: QA}", "x: {}"))
     write = {"edit": "write", "path": "platform.yaml", "text": PLATFORM}
     assert does_not_count(office.post("admin", "ADMIN", write))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_where_signatures_are_required_the_platforms_own_removals_count_by_its_key(
+    office, tmp_path, listed
+):
+    ours = signer(tmp_path / "data")
+    whose = "sdp" if listed else "achmad"
+    roles = f"roles: {{require_signed_commits: true, users: {{{whose}: {{keys: ['{ours.public}']}}}}}}\n"
+    office.pushed("achmad", "platform.yaml", PLATFORM + roles)
+    changes = ConfigRepo(office.source, office.plane.preview, ours.sign)
+    path = "sandboxes/one.yaml"
+    due = Removal(head(office.bare), "SDP <sdp@acme>", (path,), "Remove QA-ONE", "- not used")
+    assert await changes.remove(due) == ""
+    standing = office.source.newest()
+    assert (path in standing.accepted) == (not listed)
+    assert [each.reason for each in standing.withheld.values()] == (
+        [] if listed else ["NotSigned"]
+    )
