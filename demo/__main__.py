@@ -116,8 +116,9 @@ Five things to try, in another terminal, logged in as achmad, who may do everyth
   4. Give QA a secret, and see that only ciphertext is committed:
        export SOPS_AGE_KEY_FILE={world.key}
        sdp env set-secret qa DB_PASSWORD --wait
-  5. See what budi, who may only look, is told, and who did what:
-       sdp login --user budi                           the password is {world.passwords["budi"]}
+  5. See what budi, who may only look, is told, and who did what; outside of the clone, where
+     git would commit as achmad:
+       cd / && sdp login --user budi                   the password is {world.passwords["budi"]}
        sdp suspend QA-LOGIN-ERROR; sdp audit
 
 Ctrl-C stops everything and removes it.""")

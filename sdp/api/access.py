@@ -8,7 +8,8 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 
 from sdp.api.problems import ProblemError
-from sdp.spec.roles import OWNERS, TABLE, Permission, Person, may
+from sdp.spec.needs import least
+from sdp.spec.roles import OWNERS, Permission, Person, may
 
 WEBSOCKET: Final = "WEBSOCKET"
 
@@ -149,12 +150,12 @@ def judge(who: Person, what: Asked, owner: str) -> None:
     for permission in sorted(what.takes):
         if may(who, permission, owner):
             continue
-        roles = [role for role, granted in TABLE.items() if permission in granted]
-        others = f", or {owner}, who owns {what.sandbox}" if owner and permission in OWNERS else ""
+        role = least(permission)
+        others = f"; or {owner}, who owns it" if owner and permission in OWNERS else ""
         raise ProblemError(
             403,
             "forbidden",
             "Not allowed",
-            f"{who.user} is {who.role}, which does not have the permission to {permission}.",
-            f"ask {' or '.join(roles)} to do it{others}; roles are in platform.yaml",
+            f"{who.user} may not do that: it takes {permission!r}, which {role} has",
+            f"ask somebody who is {role} to do it{others}; see roles in platform.yaml",
         )

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import hmac
 import re
+from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -70,7 +71,7 @@ class Gate:
         if session is None:
             await self._app(scope, receive, send)
         else:
-            await self._serve(session, what, (scope, receive, send))
+            await self._serve(session, what, request, (scope, receive, send))
 
     def _admitted(self, request: Request, what: access.Asked) -> Session | None:
         """Return the session that may do what is asked for; None for what is public.
@@ -113,7 +114,11 @@ class Gate:
         return error
 
     async def _serve(
-        self, session: Session, what: access.Asked, asgi: tuple[Scope, Receive, Send]
+        self,
+        session: Session,
+        what: access.Asked,
+        request: Request,
+        asgi: tuple[Scope, Receive, Send],
     ) -> None:
         scope, receive, send = asgi
         streams = False
@@ -121,6 +126,10 @@ class Gate:
         async def watched(message: Message) -> None:
             nonlocal streams
             streams = streams or _begins_stream(message)
+            problem = getattr(request.state, "problem", None)
+            if problem is not None and message.get("status") == HTTPStatus.FORBIDDEN:
+                # What a change takes is known behind the gate alone.
+                await self._tell(request, what, problem)
             await send(message)
 
         def allowed() -> bool:

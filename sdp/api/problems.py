@@ -108,8 +108,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _bug)
 
 
-async def _problem(_request: Request, error: Exception) -> JSONResponse:
+async def _problem(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ProblemError)  # noqa: S101 -- registered for it
+    request.state.problem = error  # for the gate, which records what is refused
     return response(error.document, error.headers)
 
 

@@ -15,6 +15,7 @@ from sdp.cli.intended import AllowDeletes, Excluded, Sandboxes, Services, chosen
 from sdp.cli.offer import Offer, held, offered, offered_again
 from sdp.cli.plan import Directory, refuse_errors, refuse_not_allowed, show
 from sdp.cli.publish import publish, record, refuse_elsewhere
+from sdp.cli.whose import tell_author
 from sdp.spec.trailers import allowing
 
 
@@ -65,7 +66,7 @@ def apply(
         refuse_elsewhere(
             offer.tree, offer.made.branch, "push it and open a pull request: git push"
         )
-        _show(offer, as_json=as_json)
+        _show(offer, client.user, as_json=as_json)
         if not offer.commits and not offer.affected and offer.tree.head == offer.made.revision:
             _tell(offer, as_json=as_json)
             return
@@ -98,12 +99,14 @@ def _tell(offer: Offer, commit: str = "", said: str = "", *, as_json: bool) -> N
         cli.print_json(made)
 
 
-def _show(offer: Offer, *, as_json: bool) -> None:
+def _show(offer: Offer, user: str, *, as_json: bool) -> None:
     """Show what would be applied; end with 1 where it can't be."""
     offer.wish.tell()
     if not as_json:
         show(offer.made)
     refuse_not_allowed(offer.made)
+    if offer.commits:
+        tell_author(user, offer.tree)
     # The files are committed already, and a word about deletions changes none.
     if not offer.deletes_only:
         refuse_errors(offer.made)

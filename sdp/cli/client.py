@@ -111,6 +111,7 @@ class Client:
             verify=find_trust(url),
             headers={"Authorization": f"Bearer {session.token}"} if session and lasts else {},
         )
+        self.user = session.user if session and lasts else ""
 
     def close(self) -> None:
         """Close the connections."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import typer
-from pydantic import JsonValue
 
 from sdp.api.views import ChangeView
 from sdp.cli import context as cli
 from sdp.cli import show, watch
-from sdp.cli.write import Options, let_count, revert, write, writing
+from sdp.cli.whose import owned
+from sdp.cli.write import Options, clone_at, let_count, revert, write, writing
 from sdp.spec.edits import AnyEdit, Clone, Create, Delete, Kind, Route, Set, Unset
 
 NewName = Annotated[str, typer.Argument(help="The new name.", show_default=False)]
@@ -39,7 +39,10 @@ def new(  # noqa: PLR0913 -- a command's options
     snapshot: Annotated[str | None, typer.Option(help="The snapshot to run what it pins.")] = None,
     values: Values = None,
     *,
-    owner: Annotated[str | None, typer.Option(help="User name of who answers for it.")] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(help="User name of who answers for it; else whoever is logged in."),
+    ] = None,
 ) -> None:
     """Create a sandbox: write its file, commit and push it.
 
@@ -47,9 +50,11 @@ def new(  # noqa: PLR0913 -- a command's options
     `sdp new QA-REFUND -t QA-DEFAULT --set services.account.branch=feature/refund --wait`;
     `sdp new QA-REFUND -t QA-DEFAULT --dry-run`; `sdp new QA-REFUND-2 --snapshot BEFORE-DEMO`.
     """
-    given: dict[str, JsonValue] = {} if owner is None else {"owner": owner}
-    made = Create(name=name, template=template, snapshot=snapshot, values=given)
-    write(context, options, [made, *settings("sandbox", name, values or ())])
+    given = settings("sandbox", name, values or ())
+    if owner is not None:
+        given = [Set(name=name, path=("owner",), value=owner), *given]
+    made = Create(name=name, template=template, snapshot=snapshot)
+    write(context, options, [made, *owned(cli.client(context).user, name, given), *given])
 
 
 @writing
@@ -83,8 +88,9 @@ def clone(
 
     Examples: `sdp clone QA-REFUND QA-REFUND-2`; `sdp clone QA-REFUND MINE --set owner=sari`.
     """
+    given = settings("sandbox", name, values or ())
     made = Clone(source=source, name=name)
-    write(context, options, [made, *settings("sandbox", name, values or ())])
+    write(context, options, [made, *owned(cli.client(context).user, name, given), *given])
 
 
 @writing
@@ -143,6 +149,11 @@ def undo(
 
     Examples: `sdp revert 9f3c1e7`; `sdp revert 9f3c1e7 --dry-run`.
     """
+    if clone_at(options.directory) is None and not re.fullmatch("[0-9a-f]{7,40}", commit.lower()):
+        raise typer.BadParameter(
+            "expected a commit, by 7 digits at least; other names are known in a clone alone",
+            param_hint="COMMIT",
+        )
     revert(context, options, commit)
 
 

@@ -221,6 +221,9 @@ def _told(made: Made) -> str:
             "Next:",
             f"  describe your VMs and services in {made.directory}/platform.yaml, and commit",
             f"  {made.serve}",
-            f"  {made.agent}        # on each VM; README.md says what is in it",
+            "  sdp nodes enroll NODE --data-dir /var/lib/sdp   # a token for each VM, made here",
+            f"  {made.agent}   # on the VM, with the token; then without --enroll",
+            "  sdp login                                       # an agent asks Bitbucket about you",
+            "README.md says it step by step.",
         )
     )

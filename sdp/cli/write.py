@@ -26,6 +26,7 @@ from sdp.cli.follower import Follower
 from sdp.cli.health import refuse_withheld
 from sdp.cli.plan import show
 from sdp.cli.publish import Checkout, checkout, refuse_elsewhere
+from sdp.cli.whose import tell_author
 from sdp.reconciler import objects, writer
 from sdp.reconciler.commit import Unchanged
 from sdp.reconciler.desired import desire, differing
@@ -178,6 +179,7 @@ def land(
         if options.wait:
             served = watch.moment(cli.client(context)).branch
             refuse_elsewhere(tree, served, "leave --wait out, and open a pull request")
+        tell_author(cli.client(context).user, tree)
         if ask is not None:
             ask(_previewed(place, edit)[0])
         made = _landed(writer.land(place, edit, tree.author, options.why, tree.head))
@@ -279,7 +281,11 @@ def _told(options: Options, made: ChangeView, tree: Checkout | None) -> None:
     elif not made.commit:
         cli.say("nothing to change: the specs say so already")
     else:
-        where = f"{tree.branch}, pushed to {tree.remote}" if tree and tree.remote else "the branch"
+        where = (
+            f"{tree.branch}, pushed to {tree.remote}"
+            if tree and tree.remote
+            else "the config repo"
+        )
         print_diff(made.diff)
         cli.say(f"committed {made.commit[:7]} to {where}: {made.subject}")
         cli.say(f"  {options.undo}: sdp revert {made.commit[:7]}")

@@ -16,7 +16,7 @@ def test_whom_bitbucket_knows_may_do_what_their_role_says_and_is_out_at_once(wor
     assert "budi is VIEWER" in budi.sdp("whoami").stdout
     refused = budi.sdp("logout", "--user", "sari")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "budi is VIEWER, which does not have the permission to administer" in refused.stderr
+    assert "budi may not do that: it takes 'administer', which ADMIN has" in refused.stderr
     with budi.open("/api/events") as stream:
         stream.readline()
         assert world.sdp("logout", "--user", "budi").stdout == "1 session of budi ended\n"

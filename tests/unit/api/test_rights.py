@@ -42,6 +42,7 @@ class Office:
 
     def client(self, user: str, role: Any) -> TestClient:
         fake = FakeControlPlane()
+        self.audit = fake.audit
         changes = ConfigRepo(self.source, self.plane.preview)
         ports = dataclasses.replace(fake.ports, plane=self.plane, changes=changes)
         return logged_in(create_app(ports), Caller(Person(user, role)))
@@ -93,6 +94,14 @@ def test_what_a_caller_may_not_change_is_refused_with_who_may(
     assert takes in refused.json()["detail"]
     assert "see roles in platform.yaml" in refused.json()["fix"]
     assert head(office.bare) == before
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_refused_change_is_told_to_the_audit_with_what_it_takes(office, dry_run):
+    assert office.post("sari", "QA", DELETE, dry_run=dry_run).status_code == 403
+    (act,) = office.audit.acts
+    assert (act.kind, act.status, act.action) == ("REFUSAL", "refused", "POST /api/changes")
+    assert "sandboxes/one.yaml takes 'delete sandboxes'" in act.message
 
 
 def test_an_owner_may_do_it_with_their_own(office):

@@ -207,7 +207,7 @@ def test_who_may_not_is_told_what_it_takes_and_who_could(control, run):
     control.plane.specs = tree({**FILES, "platform.yaml": FILES["platform.yaml"] + text})
     done = run("sync", "QA-ONE")
     assert done.exit_code == 1
-    assert "dewi is VIEWER, which does not have the permission to deploy" in done.stderr
+    assert "dewi may not do that: it takes 'deploy', which QA has" in done.stderr
     assert "fix: ask QA or BACKEND or ADMIN to do it, or achmad, who owns QA-ONE" in done.stderr
     assert control.plane.asked == []
     listed = run("env", "list").stdout

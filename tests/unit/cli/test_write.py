@@ -1,19 +1,24 @@
 """Writing commands: in a clone and without one; shown, refused, undone. Real git."""
 
+import datetime
 import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from sdp import clock
 from sdp.api.problems import ProblemError
 from sdp.api.views import CommitView, ConflictView
+from sdp.cli import keyring
+from sdp.cli.keyring import Kept
 from sdp.cli.main import app
 from tests.fakes.control_plane import NOW, FakeControlPlane, sandbox, served_in_thread
 from tests.unit.agent.repositories import git
 from tests.unit.config_repo import FILES, cloned, commit, head, others, serve
 
 NOBODY = "http://127.0.0.1:9"
+DAY = datetime.timedelta(days=1)
 
 
 @pytest.fixture
@@ -210,7 +215,7 @@ def test_without_a_clone_the_control_plane_commits(tmp_path):
     shown, made = control.changes.asked
     assert (shown.dry_run, made.dry_run) == (True, False)
     assert (made.message, made.edits[0].edit) == ("Why.", "set")
-    assert "committed 9f3c1e7 to the branch: Set owner of QA-ONE to sari" in done.stderr
+    assert "committed 9f3c1e7 to the config repo: Set owner of QA-ONE to sari" in done.stderr
 
 
 def test_a_repository_of_something_else_is_no_clone(tmp_path):
@@ -254,3 +259,35 @@ def test_routes_are_shown_without_to():
     head = ["ROUTE", "STATE", "WANTED", "ACTUAL", "READ", "BACK", "PROBLEM"]
     assert (done.exit_code, done.stdout.split()) == (0, head)
     assert "has no route of 'nobody'" in unknown.stderr
+
+
+def logged_in(monkeypatch: pytest.MonkeyPatch, folder: Path, user: str) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    keyring.keep(NOBODY, Kept(user=user, token="t", expires_at=clock.now() + DAY))
+
+
+@pytest.mark.parametrize("words", [["new", "QA-TWO"], ["clone", "QA-ONE", "QA-TWO"]])
+def test_a_new_sandbox_is_of_who_is_logged_in_unless_it_is_said_whose(
+    clone, tmp_path, monkeypatch, words
+):
+    logged_in(monkeypatch, tmp_path / "state", "budi")
+    assert "+owner: budi" in sdp(*words, "-C", clone, "--dry-run").stdout
+    said = sdp(*words, "-C", clone, "--dry-run", "--set", "owner=dewi").stdout
+    assert "+owner: dewi" in said
+    assert "budi" not in said
+
+
+@pytest.mark.parametrize(("user", "told"), [("budi", True), ("sari", False)])
+def test_whose_rights_count_is_told_where_git_commits_as_somebody_else(
+    clone, tmp_path, monkeypatch, user, told
+):
+    logged_in(monkeypatch, tmp_path / "state", user)
+    done = sdp("set", "QA-ONE", "heal=report", "-C", clone)
+    assert done.exit_code == 0, done.stderr
+    assert ("whose rights count" in done.stderr) is told
+
+
+def test_without_a_clone_a_commit_is_named_by_its_digits(tmp_path):
+    done = sdp("revert", "HEAD", "-C", tmp_path)
+    assert done.exit_code == 64
+    assert "7 digits at least" in done.stderr
