@@ -78,10 +78,10 @@ def lending(url: str, credentials: Credentials | None) -> Iterator[Way]:
 
     Args:
         url: the origin's address; of none that asks for passwords, nothing is answered.
-        credentials: None: nothing is lent.
+        credentials: None, or wiped since: nothing is lent.
     """
     site = site_of(url)
-    if site is None or credentials is None:
+    if site is None or credentials is None or not credentials.secret.reveal():
         yield NO_WAY
         return
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -1,11 +1,14 @@
 """Logins that a control plane wants proven: origins are asked whether they take the credentials.
 
-An origin that lets anybody read proves nothing, so it is first asked without any. All of it belongs
-to one connection and ends with it; credentials are opened here, and are gone with the answer.
+An origin that lets anybody read proves nothing, so it is first asked without any. One that looks at
+a token alone, whatever the name, proves nobody's name, so it is last asked under one that nobody
+has. All of it belongs to one connection and ends with it; credentials are opened here, and are gone
+with the answer.
 """
 
 import asyncio
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -110,7 +113,13 @@ async def _proof(clone: Clone, account: Credentials, seconds: float) -> Answer:
     if anybody.reason != "AuthenticationFailed":
         return _why(anybody)
     told = await clone.ls_remote(account, seconds)
-    return _why(told) if isinstance(told, GitProblem) else ("Proved", "")
+    if isinstance(told, GitProblem):
+        return _why(told)
+    stranger = Credentials(f"sdp-{secrets.token_hex(8)}", account.secret)
+    told = await clone.ls_remote(stranger, seconds)
+    if not isinstance(told, GitProblem):
+        return "Open", "its origin takes this secret from whoever shows it, under any name"
+    return ("Proved", "") if told.reason == "AuthenticationFailed" else _why(told)
 
 
 def _why(problem: GitProblem) -> Answer:

@@ -68,13 +68,14 @@ async def requested(
     await audit.record([act(asking, "REQUEST", "done", action, sandbox, service)])
 
 
-def act(
+def act(  # noqa: PLR0913, PLR0917 -- an act's fields
     asking: Caller,
     kind: ActKind,
     status: ActStatus,
     action: str,
     sandbox: str = "",
     service: str = "",
+    message: str = "",
 ) -> Act:
     """Return what somebody who calls did, or was kept from, now."""
     return Act(
@@ -86,6 +87,7 @@ def act(
         address=asking.address,
         sandbox=sandbox,
         service=service,
+        message=message,
     )
 
 

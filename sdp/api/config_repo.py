@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, assert_never
+from typing import assert_never
 
 from dulwich.errors import NotGitRepository
 from typing_extensions import override
@@ -12,7 +12,7 @@ from sdp.api import showing, views
 from sdp.api.people import Caller
 from sdp.api.problems import ProblemError
 from sdp.api.requests import ChangeRequest
-from sdp.api.rights import not_allowed
+from sdp.api.rights import does_not_count, not_allowed
 from sdp.protocol.secret import Credentials
 from sdp.reconciler import rights, writer
 from sdp.reconciler.commit import Sign, Unchanged
@@ -25,9 +25,6 @@ from sdp.spec import trailers
 from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
 from sdp.spec.edits import Write
 from sdp.spec.roles import Person, author
-
-NOBODY: Final = "nobody"
-"""Who changes something where nobody has logged in."""
 
 Preview = Callable[[dict[str, str]], Awaitable[views.PlanView]]
 
@@ -119,6 +116,9 @@ class ConfigRepo(Remover):
             made = edit(files, past)
             if lacks := rights.refused_of(self._source, made.files, who):
                 raise not_allowed(who.user, lacks)
+            if along := rights.beneath(self._source, files, made.files):
+                self._source.refresh()
+                raise does_not_count(along)
             return made
 
         return checked
@@ -137,9 +137,13 @@ class ConfigRepo(Remover):
         place = self._place(who.user)
         return writer.land(place, edit, self._author(who), request.message, request.base)
 
+    def _say(self, said: Changed, message: str, who: Person) -> writer.Outcome:
+        place = self._place(who.user)
+        return writer.land(place, lambda *_: said, self._author(who), message)
+
     def _author(self, who: Person) -> str:
         standing = self._source.newest()
-        return author(who.user or NOBODY, standing.roles, standing.instance)
+        return author(who.user, standing.roles, standing.instance)
 
     async def _approved(self, request: ChangeRequest, who: Person) -> views.ChangeView:
         async with self._one_at_a_time:
@@ -147,23 +151,22 @@ class ConfigRepo(Remover):
             made = _approval(found, request.approve, who)
             if request.dry_run:
                 return made
-            place, author = self._place(who.user), self._author(who)
             said = Changed({}, made.subject, (), trailers.approving(request.approve))
-            outcome = await asyncio.to_thread(
-                writer.land, place, lambda *_: said, author, request.message
-            )
+            outcome = await asyncio.to_thread(self._say, said, request.message, who)
         self._source.refresh()
         told = _told(outcome)
         return made.model_copy(update={"commit": told.commit, "base": told.base})
 
     async def _shown(self, request: ChangeRequest, who: Person) -> views.ChangeView:
         async with self._one_at_a_time:
-            edit = self._edit(request, who)
-            shown = await asyncio.to_thread(writer.preview, self._place(who.user), edit)
+            shown = await asyncio.to_thread(self._seen, request, who)
         if isinstance(shown, writer.Unwritable):
             return _told(shown)
         plan = await self._preview(dict(shown.files))
         return showing.change(shown).model_copy(update={"plan": plan})
+
+    def _seen(self, request: ChangeRequest, who: Person) -> writer.Shown | writer.Unwritable:
+        return writer.preview(self._place(who.user), self._edit(request, who))
 
     def _away(self, error: Exception) -> ProblemError:
         return ProblemError(

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sdp import clock
 from sdp.api import greeting, node_views
 from sdp.api.agents import Sessions
-from sdp.api.people import Asking, Caller
+from sdp.api.audit import act
+from sdp.api.people import Asking
 from sdp.api.ports import Plane, Ports, Trust
 from sdp.api.problems import missing
-from sdp.reconciler.audit import Act
 from sdp.spec import quantities
 
 VALID: Final = "1h"
@@ -51,22 +51,23 @@ def router(ports: Ports, sessions: Sessions) -> APIRouter:
         _check(ports.plane, name)
         now, user = clock.now(), asking.person.user
         made = trust.invite(name, user, quantities.duration(body.valid), now)
-        await ports.audit.record([_act("enrolment token made", name, asking, now)])
+        told = act(asking, "NODE", "done", "enrolment token made", message=name)
+        await ports.audit.record([told])
         response.headers["Cache-Control"] = "no-store"
         return node_views.EnrolmentView(
             node=name, token=made.token.reveal(), until=made.until, replaces=made.replaces
         )
 
     @routes.post("/nodes/{name}/revoke")
-    async def revoke(name: NodeName, asking: Asking) -> node_views.StandingView:
+    async def revoke(name: NodeName, asking: Asking) -> node_views.BeliefView:
         """Believe a node's agent no more: its session ends, and its key and tokens are void."""
-        if trust.standing(name).state == "never enrolled":  # it may have left platform.yaml
+        if trust.belief(name).state == "never enrolled":  # it may have left platform.yaml
             _check(ports.plane, name)
         now, user = clock.now(), asking.person.user
-        standing = trust.revoke(name, user, now)
+        belief = trust.revoke(name, user, now)
         sessions.end(name, f"{name} was revoked by {user or 'an administrator'}")
-        await ports.audit.record([_act("node revoked", name, asking, now)])
-        return node_views.StandingView(node=name, state=standing.state, since=standing.since)
+        await ports.audit.record([act(asking, "NODE", "done", "node revoked", message=name)])
+        return node_views.BeliefView(node=name, state=belief.state, since=belief.since)
 
     return routes
 
@@ -74,9 +75,9 @@ def router(ports: Ports, sessions: Sessions) -> APIRouter:
 def examine(plane: Plane, trust: Trust, sessions: Sessions) -> Iterator[node_views.Finding]:
     """Yield what is wrong with who is believed, and with their connections."""
     for node in plane.platform.nodes if plane.platform else ():
-        if why := greeting.distrust(node.id, standing := trust.standing(node.id)):
+        if why := greeting.distrust(node.id, belief := trust.belief(node.id)):
             message, _, fix = why.partition(": ")
-            revoked = standing.state == "revoked"
+            revoked = belief.state == "revoked"
             yield node_views.Finding(
                 severity="warning" if revoked else "error",
                 node=node.id,
@@ -91,7 +92,3 @@ def _check(plane: Plane, name: str) -> None:
     known = [each.id for each in plane.platform.nodes] if plane.platform else []
     if name not in known:
         raise missing("node", name, "sdp nodes", known)
-
-
-def _act(action: str, node: str, who: Caller, now: datetime.datetime) -> Act:
-    return Act(now, "NODE", "done", who.person.user, action, who.address, message=node)

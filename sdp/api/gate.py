@@ -16,12 +16,13 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sdp import clock
-from sdp.api import access
+from sdp.api import access, people
+from sdp.api.audit import act
 from sdp.api.people import NOBODY, Caller, known
 from sdp.api.ports import Ports
-from sdp.api.problems import ProblemError, response
+from sdp.api.problems import ProblemError, response, unavailable
 from sdp.api.sessions import Kind, Session, csrf
-from sdp.reconciler.audit import Act
+from sdp.reconciler.journal import StoreUnavailable
 from sdp.spec.roles import OWNERS, may
 
 COOKIE: Final = "sdp-session"
@@ -64,8 +65,8 @@ class Gate:
         try:
             session = self._admitted(request, what)
         except ProblemError as error:
-            await self._tell(request, what, error)
-            await response(error.document, error.headers)(scope, receive, send)
+            told = await self._told(request, what, error)
+            await response(told.document, told.headers)(scope, receive, send)
             return
         if session is None:
             await self._app(scope, receive, send)
@@ -97,21 +98,20 @@ class Gate:
         access.judge(who, what, owned.owner if owned else "")
         return session
 
-    async def _tell(self, request: Request, what: access.Asked, error: ProblemError) -> None:
-        """Record a refusal of somebody who is known."""
-        caller: Caller = request.state.caller
-        if caller.session:
-            act = Act(
-                clock.now(),
-                "REFUSAL",
-                "refused",
-                caller.person.user,
-                what.route,
-                address=caller.address,
-                sandbox=what.sandbox,
-                message=error.document.detail,
-            )
-            await self._audit.record([act])
+    async def _told(
+        self, request: Request, what: access.Asked, error: ProblemError
+    ) -> ProblemError:
+        """Return what to answer for a refusal; one of somebody who is known is recorded first."""
+        caller = people.caller(request)
+        if not caller.session:
+            return error
+        why = error.document.detail
+        made = act(caller, "REFUSAL", "refused", what.route, what.sandbox, message=why)
+        try:
+            await self._audit.record([made])
+        except StoreUnavailable as gone:
+            return unavailable(gone)
+        return error
 
     async def _serve(
         self,
@@ -129,7 +129,7 @@ class Gate:
             problem = getattr(request.state, "problem", None)
             if problem is not None and message.get("status") == HTTPStatus.FORBIDDEN:
                 # What a change takes is known behind the gate alone.
-                await self._tell(request, what, problem)
+                await self._told(request, what, problem)
             await send(message)
 
         def allowed() -> bool:

@@ -20,7 +20,7 @@ from sdp.protocol import frames, handshake
 from sdp.protocol.handshake import Transcript
 from sdp.reconciler.audit import Act, Auditor
 from sdp.spec.models import Platform
-from sdp.trust.standing import NotEnrolledError, Standing
+from sdp.trust.belief import Belief, NotEnrolledError
 
 PROOF_SECONDS = 10
 """From the connection to the proof."""
@@ -50,15 +50,15 @@ def refusal(hello: frames.Hello, platform: Platform) -> str:
     return ""
 
 
-def distrust(node: str, standing: Standing) -> str:
+def distrust(node: str, belief: Belief) -> str:
     """Return why a node's agent is not believed, before it proves anything; empty where it may."""
     fix = f"sdp nodes enroll {node}, then there: sdp agent --config FILE --enroll"
-    match standing.state:
+    match belief.state:
         case "enrolled":
             return ""
         case "revoked":
-            since = f"{standing.since:%Y-%m-%d %H:%M} UTC" if standing.since else "long ago"
-            return f"{node} was revoked by {standing.by} at {since}; enrol it again: {fix}"
+            since = f"{belief.since:%Y-%m-%d %H:%M} UTC" if belief.since else "long ago"
+            return f"{node} was revoked by {belief.by} at {since}; enrol it again: {fix}"
         case "never enrolled":
             return f"{node} is not enrolled: {fix}"
 
@@ -105,7 +105,7 @@ class Greeter:
             await self.book.refused("agent refused", node, address, refused.reason)
             raise
         if hello.enrol:
-            by = self._trust.standing(hello.node).by
+            by = self._trust.belief(hello.node).by
             await self.book.enrolled(hello.node, by, address)
             raise EnrolledError(hello.node)
         return hello
@@ -113,9 +113,9 @@ class Greeter:
     async def _answered(
         self, socket: WebSocket, text: str, hello: frames.Hello, platform: Platform
     ) -> None:
-        standing = self._trust.standing(hello.node)
+        belief = self._trust.belief(hello.node)
         if reason := refusal(hello, platform) or (
-            "" if hello.enrol else distrust(hello.node, standing)
+            "" if hello.enrol else distrust(hello.node, belief)
         ):
             raise RefusedError(reason)
         if not _well_formed(hello):
@@ -123,13 +123,13 @@ class Greeter:
         transcript = self._transcript(text, hello)
         proof = await self._challenged(socket, transcript)
         # Read afresh: it may have been revoked, or enrolled with another key, meanwhile.
-        key = hello.enrol or self._trust.standing(hello.node).key
+        key = hello.enrol or self._trust.belief(hello.node).key
         if not handshake.signed(proof.signature, key, transcript, "agent"):
             fix = f"enrol it again: sdp nodes enroll {hello.node}"
             raise RefusedError(f"that is not the key of {hello.node}, or not its any more; {fix}")
         if hello.enrol:
             await socket.send_text(self._enrolled(transcript, hello, proof).model_dump_json())
-        elif reason := distrust(hello.node, self._trust.standing(hello.node)):
+        elif reason := distrust(hello.node, self._trust.belief(hello.node)):
             raise RefusedError(reason)
 
     async def _challenged(self, socket: WebSocket, transcript: Transcript) -> frames.Proof:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from sdp import clock
 from sdp.api.attempts import Attempts
+from sdp.api.audit import act
 from sdp.api.gate import COOKIE, not_logged_in
 from sdp.api.people import Asking, Caller, NotProved, Proved, known
 from sdp.api.ports import Ports
@@ -115,12 +116,12 @@ class Desk:
         with contextlib.ExitStack() as unless_kept:
             unless_kept.callback(secret.wipe)
             by = await self._proved(user, secret, address)
+            said = f"the origin of {by.repository} took it, asked by {by.node}"
+            await self._record(_login("done", user, address, said))
             token, session = await self._people.sessions.open(
                 user, secret, asked.kind, clock.now()
             )
             unless_kept.pop_all()
-        said = f"the origin of {by.repository} took it, asked by {by.node}"
-        await self._record(_login("done", user, address, said))
         view = self.view(session, known(user, self._plane.platform))
         return token, LoginView.model_validate(view.model_dump())
 
@@ -129,8 +130,7 @@ class Desk:
             with self._attempts.made(user, address):
                 outcome = await self._people.prover.prove(user, secret)
         except ProblemError as error:
-            if self._attempts.worth_telling(user, address):
-                await self._record(_login("refused", user, address, error.document.detail))
+            await self._record(_login("refused", user, address, error.document.detail))
             raise
         if isinstance(outcome, NotProved):
             await self._record(_login("failed", user, address, outcome.message))
@@ -150,11 +150,7 @@ class Desk:
 
     async def _end(self, caller: Caller, ended: Sequence[str], action: str) -> Ended:
         await self._people.sessions.end(ended)
-        who, address = caller.person.user, caller.address
-        message = f"{len(ended)} ended"
-        await self._record(
-            Act(clock.now(), "LOGOUT", "done", who, action, address=address, message=message)
-        )
+        await self._record(act(caller, "LOGOUT", "done", action, message=f"{len(ended)} ended"))
         return Ended(sessions=len(ended))
 
     async def _record(self, act: Act) -> None:

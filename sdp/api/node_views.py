@@ -44,7 +44,7 @@ class EnrolmentView(View):
     replaces: bool
 
 
-class StandingView(View):
+class BeliefView(View):
     """Whether a node's agent is believed."""
 
     node: str

@@ -104,15 +104,15 @@ def _said(fact: Fact) -> str:
 
 
 def _node(node: models.Node, seen: ObservedNode | None, trust: Trust) -> node_views.NodeView:
-    standing = trust.standing(node.id)
+    belief = trust.belief(node.id)
     bare = node_views.NodeView(
         id=node.id,
         name=node.name,
         ip_address=node.ip_address,
         type=node.type,
         connected=False,
-        trust=standing.state,
-        trusted_since=standing.since,
+        trust=belief.state,
+        trusted_since=belief.since,
     )
     if seen is None:
         return bare

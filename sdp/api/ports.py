@@ -37,7 +37,7 @@ from sdp.spec.models import Platform
 from sdp.spec.roles import Person
 from sdp.spec.select import WHOLE, Selection
 from sdp.spec.tree import Tree
-from sdp.trust.standing import Invitation, Standing
+from sdp.trust.belief import Belief, Invitation
 
 Send: TypeAlias = Callable[[ToAgent], Awaitable[None]]
 """Queues a frame for an agent; never waits for it."""
@@ -308,8 +308,8 @@ class Trust(Protocol):
         """Return its signature."""
         ...
 
-    def standing(self, node: str) -> Standing:
-        """Return how a node stands."""
+    def belief(self, node: str) -> Belief:
+        """Return how far a node is believed."""
         ...
 
     def invite(
@@ -326,8 +326,8 @@ class Trust(Protocol):
         """
         ...
 
-    def revoke(self, node: str, by: str, now: datetime.datetime) -> Standing:
-        """Believe a node's agent no more, nor any token of it; return how it stands then."""
+    def revoke(self, node: str, by: str, now: datetime.datetime) -> Belief:
+        """Believe a node's agent no more, nor any token of it; return what it is then."""
         ...
 
 

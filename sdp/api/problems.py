@@ -12,6 +12,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from sdp.api.views import ConflictView, View
+from sdp.reconciler.journal import StoreUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 NOT_LOGGED_IN = "urn:sdp:problem:not-logged-in"
@@ -93,9 +94,15 @@ def response(document: ProblemDocument, headers: Mapping[str, str] | None = None
     )
 
 
+def unavailable(error: StoreUnavailable) -> ProblemError:
+    """Return the problem of a store that can't be read or written now."""
+    return ProblemError(503, "store", "Store unavailable", error.reason, error.fix)
+
+
 def install(app: FastAPI) -> None:
     """Make every failure of the app a problem document."""
     app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(StoreUnavailable, _unavailable)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _bug)
@@ -105,6 +112,11 @@ async def _problem(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ProblemError)  # noqa: S101 -- registered for it
     request.state.problem = error  # for the gate, which records what is refused
     return response(error.document, error.headers)
+
+
+async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, StoreUnavailable)  # noqa: S101 -- registered for it
+    return response(unavailable(error).document)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -46,7 +46,10 @@ def told(plan: views.PlanView) -> views.PlanView:
     """Return a plan with its text saying what is not allowed, and what does not count."""
     parts = [plan.text]
     if plan.refused:
-        lines = "".join(f"    {each.path}   {_takes(each)}\n" for each in plan.refused)
+        lines = "".join(
+            f"    {each.path}   takes {each.permission!r}, which {each.role} has\n"
+            for each in plan.refused
+        )
         parts.append(f"  Not allowed\n{lines}")
     if plan.withheld:
         lines = "".join(f"    {each.message}\n      fix: {each.fix}\n" for each in plan.withheld)
@@ -56,19 +59,25 @@ def told(plan: views.PlanView) -> views.PlanView:
 
 def not_allowed(user: str, lacks: Sequence[Need]) -> ProblemError:
     """Return the problem of a change that somebody has no right to."""
-    shown = needs(lacks)
-    roles = sorted({each.role for each in shown})
-    owners = sorted({each.owner for each in shown if each.owner})
+    roles = sorted({least(each.permission) for each in lacks})
+    owners = sorted({each.owner for each in lacks if each.owner})
     whom = f"; or {' or '.join(owners)}, who owns it" if owners else ""
     return ProblemError(
         403,
         "not-allowed",
         "Not allowed",
-        f"{user or 'nobody known'} may not do that: "
-        + "; ".join(f"{each.path} {_takes(each)}" for each in shown),
+        f"{user or 'nobody known'} may not do that: {'; '.join(map(str, lacks))}",
         f"ask somebody who is {' or '.join(roles)} to do it{whom}; see roles in platform.yaml",
     )
 
 
-def _takes(need: views.NeedView) -> str:
-    return f"takes {need.permission!r}, which {need.role} has"
+def does_not_count(paths: Sequence[str]) -> ProblemError:
+    """Return the problem of a change on top of what does not count."""
+    return ProblemError(
+        409,
+        "does-not-count",
+        "Does not count",
+        f"What {', '.join(paths)} holds now does not count, or was pushed this moment; to change "
+        "it would let all of it count.",
+        "see what waits: sdp plan; then sdp revert COMMIT or sdp approve COMMIT, and try again",
+    )

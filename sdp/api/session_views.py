@@ -1,6 +1,7 @@
 """What the API takes and says about logins and sessions. Nobody's password is ever answered."""
 
 import datetime
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -12,6 +13,8 @@ from sdp.spec.models import Role
 from sdp.spec.roles import ITSELF, Permission
 
 _LONGEST = 1000
+_TOKENS = re.compile(r"x-([a-z]+-)*token-auth|x-oauth-basic", re.IGNORECASE)
+"""What Bitbucket Cloud takes in place of a user name beside a token, whose-ever it is."""
 
 
 class LoginRequest(BaseModel):
@@ -30,6 +33,8 @@ class LoginRequest(BaseModel):
     def _a_person(cls, name: str) -> str:
         if name.lower() == ITSELF:
             raise ValueError(f"{ITSELF} is the platform's own name")
+        if _TOKENS.fullmatch(name):
+            raise ValueError("that is the name of all tokens, not yours: give your user name")
         return name
 
     @field_validator("password")

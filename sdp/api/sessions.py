@@ -17,6 +17,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from sdp import clock
 from sdp.api.people import Keeper
 from sdp.protocol.secret import Secret
+from sdp.reconciler.journal import StoreUnavailable
 
 LASTS: Final = datetime.timedelta(hours=12)
 MOST: Final = 20
@@ -80,12 +81,14 @@ class Sessions:
         self._store = store
         self._keeper = keeper
         self._live = {each.hash: each for each in live}
+        self._ended: set[str] = set()
         self._readers: set[_Reader] = set()
 
     @classmethod
     async def load(cls, store: SessionStore, keeper: Keeper, now: datetime.datetime) -> "Sessions":
         """Return them with what was there before a restart."""
-        await store.purge_sessions(now)
+        with contextlib.suppress(StoreUnavailable):  # what has expired counts for nothing anyway
+            await store.purge_sessions(now)
         return cls(store, keeper, await store.live_sessions(now))
 
     def known(self, token: str, kind: Kind, now: datetime.datetime) -> Session | None:
@@ -119,9 +122,15 @@ class Sessions:
         return tuple(each for each in self._live.values() if each.user.lower() == user.lower())
 
     async def end(self, hashes: Iterable[str]) -> None:
-        """End sessions: at once for requests, streams and credentials; then on disk."""
-        if ended := self._drop(hashes):
-            await self._store.end_sessions(ended)
+        """End sessions: at once for requests, streams and credentials; then on disk.
+
+        What is not ended on disk now is as soon as that goes, or a restart would bring it back.
+
+        Raises:
+            StoreUnavailable: they have ended here, and not on disk.
+        """
+        self._ended.update(self._drop(hashes))
+        await self._end_on_disk()
 
     @contextlib.contextmanager
     def reading(
@@ -144,14 +153,22 @@ class Sessions:
     async def sweep(self, now: datetime.datetime) -> None:
         """End what has expired, and the streams of those who may not read any more."""
         expired = [each.hash for each in self._live.values() if each.expires_at <= now]
-        if self._drop(expired):
-            await self._store.purge_sessions(now)
+        gone = self._drop(expired)
+        with contextlib.suppress(StoreUnavailable):  # the next sweep tries again
+            await self._end_on_disk()
+            if gone:
+                await self._store.purge_sessions(now)
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
             await self.sweep(clock.now())
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _end_on_disk(self) -> None:
+        if ended := frozenset(self._ended):
+            await self._store.end_sessions(ended)
+            self._ended -= ended
 
     def _drop(self, hashes: Iterable[str]) -> list[str]:
         ended = [each for each in hashes if self._live.pop(each, None)]

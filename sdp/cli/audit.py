@@ -148,7 +148,7 @@ def _row(act: ActView) -> tuple[str, ...]:
 def _words(act: ActView) -> tuple[str, str, str, str, str, str]:
     about = "/".join(each for each in (act.sandbox, act.service) if each) or act.environment
     version = f"{act.branch} @{act.commit[:7]}" if act.branch else act.commit[:7]
-    more = (version, act.message, f"from {act.address}" if act.address else "")
+    more = (version, act.message.rstrip("."), f"from {act.address}" if act.address else "")
     return (
         f"{act.at:%Y-%m-%d %H:%M:%S}",
         cli.inert(act.user) or "-",

@@ -20,7 +20,7 @@ from dulwich.repo import Repo, get_user_identity
 from pydantic import TypeAdapter, ValidationError
 
 from sdp.cli import context as cli
-from sdp.reconciler.commit import RemoteAt, RemoteFailed, push
+from sdp.reconciler.git import RemoteAt, RemoteFailed, push
 from sdp.spec.forms import Identifier
 
 BRANCH: Final = "main"
@@ -165,10 +165,13 @@ def _make(places: Places, platform: str, author: bytes) -> str:
 
 
 def _served(bare: Path) -> None:
-    """Make the repository that is served; nobody rewrites its past, from which rights follow."""
+    """Make the repository that is served; nobody rewrites its past, from which rights follow.
+
+    Nor does it take commits that can't be read: they would stop all that come after them.
+    """
     with Repo.init_bare(str(bare), default_branch=BRANCH.encode()) as repo:
         config = repo.get_config()
-        for key in (b"denyNonFastForwards", b"denyDeletes"):
+        for key in (b"denyNonFastForwards", b"denyDeletes", b"fsckObjects"):
             config.set((b"receive",), key, value=True)
         config.write_to_path()
 

@@ -20,7 +20,7 @@ from sdp.cli import context as cli
 from sdp.cli.client import ClientError
 from sdp.cli.edit import Yes, agreed
 from sdp.spec import quantities
-from sdp.trust.standing import TrustError
+from sdp.trust.belief import TrustError
 
 _HEAD = (
     "NODE",
@@ -161,7 +161,7 @@ def revoke(
         if not yes:
             cli.say(f"Nothing on {name} is seen or changed until it is enrolled again.")
             agreed("nodes revoke", f"Revoke {name}?", "not revoked")
-        gone = client.post(f"{_path(name)}/revoke", node_views.StandingView)
+        gone = client.post(f"{_path(name)}/revoke", node_views.BeliefView)
     if as_json:
         cli.print_json(gone)
     else:

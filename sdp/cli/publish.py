@@ -12,19 +12,8 @@ from dulwich.repo import Repo, get_user_identity
 
 from sdp.api import showing
 from sdp.cli import context as cli
-from sdp.reconciler.commit import (
-    Committed,
-    Moved,
-    Outcome,
-    Refused,
-    RemoteAt,
-    RemoteFailed,
-    Unchanged,
-    commit,
-    fetch,
-    mark,
-    push,
-)
+from sdp.reconciler.commit import Committed, Moved, Outcome, Refused, Unchanged, commit, mark
+from sdp.reconciler.git import RemoteAt, RemoteFailed, fetch, push
 from sdp.reconciler.revisions import contains, parted
 from sdp.reconciler.writer import conflict
 

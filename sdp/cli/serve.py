@@ -59,7 +59,7 @@ def serve(  # noqa: PLR0913, PLR0917 -- typer's options
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="File with username: and password: that read a config repo at an https address.",
+            help="File with username: and password: for a config repo at an https address.",
         ),
     ] = None,
 ) -> None:

@@ -216,7 +216,7 @@ class Time(Value):
 class LoginChecked(Value):
     """Whether an origin takes a user's credentials. Neither stored nor sent again.
 
-    ``Open``: the origin lets anybody read, so it proves nothing of anybody.
+    ``Open``: the origin lets anybody read, or takes a secret under any name: it proves nobody's.
     """
 
     frame: Literal["login-checked"] = "login-checked"

@@ -11,8 +11,17 @@ from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.steady import Moved
 
 
+class StoreUnavailable(Exception):  # noqa: N818 - a condition of the machine, named as such
+    """The store can't be used now; ``fix`` says what to do, in an imperative sentence."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{reason} {fix}")
+        self.reason = reason
+        self.fix = fix
+
+
 class Journal(Protocol):
-    """What the loop needs to have remembered."""
+    """What the loop needs to have remembered. Every method may raise StoreUnavailable."""
 
     async def append(
         self,
@@ -21,6 +30,8 @@ class Journal(Protocol):
         judged: str = "",
     ) -> None:
         """Append events with what they say to the audit, as one.
+
+        Where it can't be written now, it is owed: it goes before what is appended next.
 
         Args:
             happened: what happened.

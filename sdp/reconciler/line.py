@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Collection, Iterator
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from dulwich.object_store import BaseObjectStore
 from dulwich.objects import S_ISGITLINK, Commit, ObjectID, Tree
@@ -10,22 +10,24 @@ from dulwich.repo import Repo
 
 from sdp.reconciler.authority import Pushed
 from sdp.reconciler.objects import commit_of, moment_of
+from sdp.reconciler.turns import Turns
 from sdp.spec.load import FOLDERS, is_spec
-
-MOST_COMMITS: Final = 20_000
-"""Beyond them, the oldest is trusted as it is."""
 
 _Entry: TypeAlias = tuple[int, ObjectID]
 
 
-def line(repo: Repo, revision: str, known: Collection[str] = ()) -> tuple[str, list[Pushed]]:
+def line(
+    repo: Repo, revision: str, known: Collection[str], turns: Turns
+) -> tuple[str, list[Pushed]]:
     """Return the commits up to one, oldest first, and the known one that they come after.
 
     Args:
         repo: the config repo.
         revision: the newest commit.
         known: where to end; where none of them is met, "" is returned, and the oldest has all its
-            files as changes. A shallow clone ends where it ends.
+            files as changes. A shallow clone ends where it ends; no number of commits is too
+            many, or who pushes so many would have the oldest of their own trusted.
+        turns: which parents of merges to take.
 
     Raises:
         KeyError: the repository has no such commit.
@@ -34,8 +36,8 @@ def line(repo: Repo, revision: str, known: Collection[str] = ()) -> tuple[str, l
     start, at = "", commit_of(repo, revision)
     while at.id.decode() not in known:
         found.append(at)
-        before = _before(repo, at)
-        if before is None or len(found) == MOST_COMMITS:
+        before = _before(repo, at, turns)
+        if before is None:
             break
         at = before
     else:
@@ -48,8 +50,8 @@ def line(repo: Repo, revision: str, known: Collection[str] = ()) -> tuple[str, l
     return start, [_pushed(*each) for each in zip(reversed(found), made, strict=True)]
 
 
-def _before(repo: Repo, commit: Commit) -> Commit | None:
-    """Return the commit that one came after: its first parent.
+def _before(repo: Repo, commit: Commit, turns: Turns) -> Commit | None:
+    """Return the commit that one came after: its first parent, if the branch was ever there.
 
     Who pulls merges others' commits into their own: then it is the others' line that goes on.
     """
@@ -57,8 +59,11 @@ def _before(repo: Repo, commit: Commit) -> Commit | None:
     if not parents or parents[0] != commit.parents[0]:
         return None
     first, *others = (commit_of(repo, each.decode()) for each in parents)
+    if not others:
+        return first
     pulled = (each for each in others if first.author == commit.author)
-    return next((e for e in pulled if _own(repo, commit, first, e)), first)
+    usual = next((e for e in pulled if _own(repo, commit, first, e)), first)
+    return turns.taken(repo, commit, (first, *others), usual)
 
 
 def _own(repo: Repo, commit: Commit, first: Commit, other: Commit) -> bool:

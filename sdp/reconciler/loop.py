@@ -64,13 +64,14 @@ from sdp.reconciler.journal import Journal
 from sdp.reconciler.lifecycle import Lives, lives
 from sdp.reconciler.loans import Loans
 from sdp.reconciler.memory import Memory, causes
+from sdp.reconciler.mirror import Unavailable
 from sdp.reconciler.observed import Skew
 from sdp.reconciler.plan import Plan, Planned, World, plan_all
 from sdp.reconciler.refusal import Refusal
 from sdp.reconciler.removal import Removals, Remover, removal
 from sdp.reconciler.restart import Asked
 from sdp.reconciler.revisions import moments
-from sdp.reconciler.source import Head, Source, Unavailable
+from sdp.reconciler.source import Head, Source
 from sdp.reconciler.status import SandboxStatus
 from sdp.reconciler.sweep import Sweeper
 from sdp.reconciler.updates import Look, Update
@@ -128,6 +129,7 @@ class Reconciler:
         self._removals = Removals()
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
+        self._judged_until = ""
         self.trouble: Unavailable | None = None
         self.revision = ""
         """The config revision that statuses speak of."""
@@ -446,17 +448,21 @@ class Reconciler:
             return
         known = self._memory.lives
         trees, desired, told = await asyncio.to_thread(self._load, head.revision, known)
+        judged = await self._judged(head.revision)
         self._memory.lives = told
         happened, changed = self._memory.apply(trees, desired, self._now())
         self._memory.caused(changed, known)
-        happened += await self._judged(head.revision)
-        await self._journal.append(happened, judged=head.revision)
-        self._touch(None)
+        self._judged_until = head.revision
+        try:
+            await self._journal.append(happened + judged, judged=head.revision)
+        finally:  # also where it is only owed
+            self._touch(None)
         await self._refresh(changed)
 
     async def _judged(self, revision: str) -> list[Event]:
         """Return what came of the commits since those that were told."""
-        source, before, now = self._source, await self._journal.judged(), self._now()
+        before = self._judged_until or await self._journal.judged()
+        source, now = self._source, self._now()
         standing = await asyncio.to_thread(source.standing, revision)
         tell = functools.partial(changes.told, standing, before, source.text, source.branch, now)
         return await asyncio.to_thread(tell)

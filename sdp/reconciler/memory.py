@@ -421,6 +421,8 @@ class Memory:
         if made.empty:
             self._healing.discard(name)
             done += self._in_sync(name, meant)
+        else:
+            done += self._moving(name, meant)
         self._applied.update({(sandbox, each): version for sandbox, each, version in done})
         return done
 
@@ -442,6 +444,17 @@ class Memory:
             if self._applied.get(about) != meant.intent_digest
             else []
         )
+
+    def _moving(self, name: str, meant: DesiredSandbox) -> list[Key]:
+        """Return that a sandbox is in sync as nothing, once it is to be something else.
+
+        Else what was begun, and is wanted back as it was, would look like somebody's drift.
+        """
+        about = (meant.name, INTENT)
+        if not self._applied.get(about) or self._applied[about] == meant.intent_digest:
+            return []
+        self._synced_spec.pop(name, None)
+        return [(*about, "")]
 
     def end(self, name: str, whole: World) -> tuple[list[Deployment], list[Event]]:
         """Return the deployments of a sandbox that now run or are over, and what to tell."""

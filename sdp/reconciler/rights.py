@@ -60,6 +60,24 @@ def refused_of(source: Source, changes: Changes, who: Person) -> tuple[Need, ...
     return _lacking(_texts(source, source.newest()), changes, who)
 
 
+def beneath(source: Source, files: Files, changes: Changes) -> tuple[str, ...]:
+    """Return the files that changes stand in on top of what does not count, or not yet.
+
+    Who makes such a change would answer for all of the file, and may not have seen it.
+
+    Args:
+        source: of the branch.
+        files: those that the changes were made from.
+        changes: what is to be committed.
+    """
+    before = _texts(source, source.newest())
+    return tuple(
+        path
+        for path, text in changes.items()
+        if text is not None and path in files and before.get(path) not in {files[path], text}
+    )
+
+
 def approval(source: Source, commit: str, who: Person) -> Approval:
     """Return what a person's approval of a commit, by its first digits, comes to."""
     standing = source.newest()

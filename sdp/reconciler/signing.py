@@ -5,19 +5,18 @@ signed: it has checked who asked.
 """
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sdp import durable, private
 from sdp.spec import sshsig
 
 FOLDER: Final = "trust"
 FILE: Final = "commit.key"
 _PRIVATE: Final = 0o600
-_OTHERS: Final = 0o077
 
 
 class UnusableKeyError(Exception):
@@ -49,11 +48,13 @@ def signer(data: Path) -> Signer:
     path = data / FOLDER / FILE
     if not path.exists():
         _make(path)
-    if path.stat().st_mode & _OTHERS:
-        raise UnusableKeyError(f"others can read {path}", f"chmod 600 {path}")
+    text = private.read(path)
+    if isinstance(text, private.Refused):
+        fix = text.fix or "let its owner run this command"
+        raise UnusableKeyError(f"{path}, which signs commits: {text.message}", fix)
     try:
-        key = serialization.load_ssh_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
+        key = serialization.load_ssh_private_key(text.encode(), None)
+    except (ValueError, TypeError) as error:
         raise UnusableKeyError(
             f"{path} can't be read as an OpenSSH key without a passphrase",
             "bring it back, or move it away: then a new one is made, to be listed in platform.yaml",
@@ -66,18 +67,10 @@ def signer(data: Path) -> Signer:
 
 
 def _make(path: Path) -> None:
-    """Write a new key, whole or not at all."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.OpenSSH,
         serialization.NoEncryption(),
     )
-    half = path.with_name(f"{FILE}.new")
-    half.unlink(missing_ok=True)
-    handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
-    with os.fdopen(handle, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    half.rename(path)
+    durable.write(path, text, _PRIVATE)

@@ -9,52 +9,33 @@ import asyncio
 import dataclasses
 import itertools
 import random
-import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from dulwich.client import HTTPUnauthorized, get_transport_and_path
-from dulwich.config import ConfigDict
-from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
-from dulwich.gc import maybe_auto_gc
-from dulwich.objects import ObjectID
+from dulwich.errors import NotGitRepository
 from dulwich.refs import Ref
 from dulwich.repo import Repo
-from urllib3.exceptions import HTTPError
 from watchfiles._rust_notify import RustNotify
 
-from sdp.askpass import site_of
 from sdp.protocol.secret import Credentials
 from sdp.reconciler import authority
 from sdp.reconciler.authority import Blobs, Standing
 from sdp.reconciler.desired import Revision
+from sdp.reconciler.mirror import NO_CREDENTIAL, Mirror, Unavailable, is_remote, no_branch
 from sdp.reconciler.objects import commit_of, contents, text_of
 from sdp.reconciler.standings import Standings
 from sdp.service_credential import ServiceCredential, Unusable
 from sdp.spec.load import Cache, load, tree_of
 from sdp.spec.tree import Blob, Tree
 
-NO_CREDENTIAL: Final = ServiceCredential()
 LOCAL_RECHECK: Final = 5.0
 """Seconds after which a local branch is looked at even if no file event came."""
 REMOTE_POLL: Final = 30.0
 """Seconds between two fetches of a remote, give or take 10 %."""
 MOST_ANCESTORS: Final = 200
-_FETCH_TIMEOUT = b"30"
-_SCP_LIKE = re.compile(r"[\w.-]+@[\w.-]+:.+")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Unavailable:
-    """Why the branch can't be read now, and what to do about it."""
-
-    reason: str
-    message: str
-    fix: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,7 +61,7 @@ class Source:
         Args:
             location: path of a repository, bare or not, or the URL of one.
             branch: its name, without refs/heads/.
-            data: folder in which a remote's mirror is kept.
+            data: folder in which a remote's mirror is kept, and which way the branch came.
             credential: what a remote that asks for a password is read with.
 
         Raises:
@@ -88,18 +69,14 @@ class Source:
         """
         self.location = location
         self.branch = branch
-        self._credential = credential
-        self._remote = is_remote(location)
-        if self._remote and has_credentials(location):
-            raise ValueError(
-                "the config repo's URL contains credentials: take them out of it, and give them "
-                "with --config-credentials FILE"
-            )
-        self._path = data / "config.git" if self._remote else Path(location)
+        self._path = data / "config.git" if is_remote(location) else Path(location)
+        self._mirror: Mirror | None = None
+        if is_remote(location):
+            self._mirror = Mirror(location, branch, self._path, credential)
         self._ref = Ref(b"refs/heads/" + branch.encode())
         self._cache = Cache()
         self._past: dict[str, tuple[Blob, ...]] = {}
-        self._standings = Standings()
+        self._standings = Standings(data)
         self._reading = threading.Lock()
         self._look = threading.Event()
 
@@ -110,8 +87,7 @@ class Source:
 
     def account(self) -> Credentials | Unusable | None:
         """Return what a remote is read with where nobody's own credentials are at hand."""
-        site = site_of(self.location)
-        return self._credential.of(site) if site else None
+        return self._mirror.account() if self._mirror else None
 
     def refresh(self) -> None:
         """Look at the branch now."""
@@ -142,14 +118,14 @@ class Source:
 
     def head(self) -> Head:
         """Look at the branch; of a remote, fetch it first. Blocks."""
-        trouble = self._fetch() if self._remote else None
+        trouble = self._mirror.fetch() if self._mirror else None
         try:
             with Repo(str(self._path)) as repo:
                 revision = repo.refs[self._ref].decode()
         except NotGitRepository:
             return Head("", trouble or self._no_repository())
         except KeyError:
-            return Head("", trouble or self._no_branch())
+            return Head("", trouble or no_branch(self.location, self.branch))
         except OSError as error:
             return Head("", trouble or self._unreadable(error))
         return Head(revision, trouble)
@@ -194,7 +170,7 @@ class Source:
         except (NotGitRepository, OSError):
             return tree_of(files)
         with self._reading, repo:
-            return tree_of(files, past=lambda each: self._environments(repo, each))
+            return tree_of(files, past=lambda each: self._known(repo, each))
 
     def history(self, revision: str) -> Iterator[Revision]:
         """Yield a commit and its ancestors, newest first. Blocks.
@@ -230,14 +206,17 @@ class Source:
 
         Those that the last tree wants are held.
         """
-        found = self._past.get(revision) or self._standings.environments(repo, revision)
-        if found is not None:
+        if (found := self._known(repo, revision)) is not None:
             self._past[revision] = found
         return found
 
+    def _known(self, repo: Repo, revision: str) -> tuple[Blob, ...] | None:
+        """Return the same, and hold nothing: maybe nothing was judged yet."""
+        return self._past.get(revision) or self._standings.environments(repo, revision)
+
     def _pause(self, watcher: RustNotify | None) -> Callable[[], object]:
         """Return what to do in a thread until it is time to look again."""
-        if self._remote:
+        if self._mirror:
             spread = 1 + random.uniform(-0.1, 0.1)  # noqa: S311 -- spreads polls, keeps no secret
             return lambda: self._look.wait(REMOTE_POLL * spread)
         if watcher is None:
@@ -245,7 +224,7 @@ class Source:
         return lambda: watcher.watch(50, 10, int(LOCAL_RECHECK * 1000), self._look)
 
     def _watcher(self) -> RustNotify | None:
-        if self._remote:
+        if self._mirror:
             return None
         try:
             with Repo(str(self._path)) as repo:
@@ -261,73 +240,11 @@ class Source:
         except (NotGitRepository, OSError):
             return None
 
-    def _fetch(self) -> Unavailable | None:
-        """Bring the mirror to where the remote's branch is; return why that failed."""
-        account = self.account()
-        if isinstance(account, Unusable):
-            return Unavailable("ConfigCredentialsUnusable", account.message, account.fix)
-        try:
-            with self._mirror() as mirror:
-                return self._fetch_into(mirror, account)
-        except HTTPUnauthorized:
-            return self._refused(account)
-        except (GitProtocolError, HangupException, NotGitRepository, HTTPError, OSError) as error:
-            return Unavailable(
-                "ConfigRepoUnavailable",
-                f"can't fetch {self.location}: {str(error) or type(error).__name__}",
-                f"check that this machine reaches {self.location} and may read it",
-            )
-
-    def _refused(self, account: Credentials | None) -> Unavailable:
-        whose = f"does not take the credentials of {account.user}" if account else "asks for some"
-        return Unavailable(
-            "ConfigRepoRefused",
-            f"can't fetch {self.location}: it {whose}",
-            "give an account that may read it: sdp serve --config-credentials FILE",
-        )
-
-    def _fetch_into(self, mirror: Repo, account: Credentials | None) -> Unavailable | None:
-        config = ConfigDict()
-        config.set((b"http",), b"timeout", _FETCH_TIMEOUT)
-        client, path = get_transport_and_path(
-            self.location,
-            config=config,
-            quiet=True,
-            username=account.user if account else None,
-            password=account.secret.reveal() if account else None,
-        )
-
-        def wanted(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
-            _ = depth
-            tip = refs.get(self._ref)
-            return [] if tip is None or tip in mirror.object_store else [tip]
-
-        found = client.fetch(path, mirror, determine_wants=wanted)
-        tip = found.refs.get(self._ref)
-        if tip is None:
-            return self._no_branch()
-        if mirror.refs.read_ref(self._ref) != tip:
-            mirror.refs[self._ref] = tip
-            maybe_auto_gc(mirror)
-        return None
-
-    def _mirror(self) -> Repo:
-        if not (self._path / "objects").is_dir():
-            return Repo.init_bare(str(self._path), mkdir=not self._path.is_dir())
-        return Repo(str(self._path))
-
     def _no_repository(self) -> Unavailable:
         return Unavailable(
             "ConfigRepoMissing",
             f"{self.location} is no git repository",
             f"make one: git init --bare {self.location}",
-        )
-
-    def _no_branch(self) -> Unavailable:
-        return Unavailable(
-            "ConfigBranchMissing",
-            f"{self.location} has no branch {self.branch}",
-            f"push a commit to {self.branch}, or serve another branch with --branch",
         )
 
     def _unreadable(self, error: OSError) -> Unavailable:
@@ -336,14 +253,3 @@ class Source:
             f"can't read {self.location}: {error}",
             "let the control plane's user read the repository",
         )
-
-
-def is_remote(location: str) -> bool:
-    """Tell whether a config repo's location is a URL rather than a path."""
-    return "://" in location or _SCP_LIKE.fullmatch(location) is not None
-
-
-def has_credentials(url: str) -> bool:
-    """Tell whether a URL carries a secret; ssh's user name alone is none."""
-    parts = urlsplit(url)
-    return bool(parts.password or (parts.username and parts.scheme in {"http", "https"}))

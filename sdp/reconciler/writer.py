@@ -14,21 +14,8 @@ from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
 from sdp.protocol.secret import Credentials
-from sdp.reconciler.commit import (
-    MOVED,
-    Committed,
-    Moved,
-    Refused,
-    RemoteFailed,
-    Sign,
-    Unchanged,
-    fetch,
-    forward,
-    make,
-    push,
-    say,
-    swap,
-)
+from sdp.reconciler.commit import Committed, Moved, Refused, Sign, Unchanged, make, say, swap
+from sdp.reconciler.git import MOVED, RemoteFailed, fetch, forward, push
 from sdp.reconciler.revisions import CommitSummary, between, contains, diff, files_at, named, past
 from sdp.spec.change import CannotChangeError, Changed, Files, Past, change
 from sdp.spec.edits import Write

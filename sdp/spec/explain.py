@@ -43,7 +43,7 @@ def message(error: ErrorDetails, model: type[Model]) -> str:
     kind, loc, found = error["type"], error["loc"], error["input"]
     match kind:
         case "extra_forbidden":
-            text = unknown(f"key '{loc[-1]}'", str(loc[-1]), _keys_at(model, loc[:-1]))
+            text = unknown(f"key {shown(str(loc[-1]))}", str(loc[-1]), _keys_at(model, loc[:-1]))
         case "missing":
             text = f"missing key '{loc[-1]}': {_described(model, loc)}"
         case "value_error":

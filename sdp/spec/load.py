@@ -152,8 +152,8 @@ def _sound(tree: Tree, revision: str) -> Mapping[str, File[Environment]]:
 
 def _kind(path: str) -> Kind | None:
     *folders, name = path.split("/")
-    if name.startswith(".") or not name.endswith(_ENDINGS):
-        return None
+    if name.startswith(".") or not name.endswith(_ENDINGS) or not path.isprintable():
+        return None  # what can't be shown as it is can't be judged by who looks at it
     if not folders:
         return Platform if name.rpartition(".")[0] == "platform" else None
     return FOLDERS.get(folders[0])

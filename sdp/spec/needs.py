@@ -99,7 +99,7 @@ def _sandbox(
     old = before.get(path)
     name, said = _name(old), _name(new)
     if origin := moved.get(name.lower() if new is None else said.lower() if old is None else ""):
-        yield Need(path, "deploy", name or said, _owner(before.get(origin), before))
+        yield from _kept(path, before, before.get(origin), new)
     elif old is None:
         yield Need(path, "deploy", said)
     elif new is None:
@@ -108,8 +108,21 @@ def _sandbox(
         yield Need(path, "delete sandboxes", name, _owner(old, before))
         yield Need(path, "deploy", said)
     else:
-        routes = _only_routes(_value(old), _value(new))
-        yield Need(path, "manage routes" if routes else "deploy", name, _owner(old, before))
+        yield from _kept(path, before, old, new)
+
+
+def _kept(
+    path: str, before: Mapping[str, str], old: str | None, new: str | None
+) -> Iterator[Need]:
+    """Yield what it takes to change a sandbox that stays.
+
+    Who owns it may delete it, so to give it an owner takes what deleting does.
+    """
+    name, owner = _name(old), _owner(old, before)
+    was, will = _value(old or ""), _value(new or "")
+    yield Need(path, "manage routes" if _only_routes(was, will) else "deploy", name, owner)
+    if will and _owner(new, before).lower() != owner.lower():
+        yield Need(path, "delete sandboxes", name, owner)
 
 
 def _moved(before: Mapping[str, str], after: Changes) -> dict[str, str]:

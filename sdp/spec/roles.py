@@ -117,10 +117,14 @@ def may(who: Person, permission: Permission, owner: str = "") -> bool:
 
 
 def has_admin(roles: Roles) -> bool:
-    """Whether anybody is bound to ADMIN; somebody has to be able to bind the first one."""
-    users = any(each.role == "ADMIN" for each in roles.users.values())
-    groups = any(each.role == "ADMIN" and each.members for each in roles.groups.values())
-    return users or groups or roles.default == "ADMIN"
+    """Whether anybody is bound to ADMIN; somebody has to be able to bind the first one.
+
+    The platform itself is nobody: whatever role it is given, it administers nothing.
+    """
+    named = {user.lower() for user in roles.users}
+    named.update(*(_lowered(each.members) for each in roles.groups.values()))
+    bound = any(_role(user, roles) == "ADMIN" for user in named - {ITSELF})
+    return bound or roles.default == "ADMIN"
 
 
 def _role(user: str, roles: Roles) -> Role:

@@ -18,8 +18,8 @@ import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, DBAPIError
 
+from sdp.reconciler.journal import StoreUnavailable
 from sdp.store.migrate import migrate
-from sdp.store.values import StoreUnavailable
 
 _READERS = 3
 _BUSY_MILLISECONDS = 5_000

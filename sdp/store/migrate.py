@@ -6,7 +6,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from sdp.store.values import StoreUnavailable
+from sdp.reconciler.journal import StoreUnavailable
 
 
 def migrate(connection: Connection) -> None:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import structlog
 
 from sdp import clock
-from sdp.store.values import StoreUnavailable
+from sdp.reconciler.journal import StoreUnavailable
 
 HOUR: Final = 3600.0
 SOON: Final = 5.0

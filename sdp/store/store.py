@@ -6,7 +6,9 @@ A cache of history: deleted, what matters is rebuilt from git, labels and report
 import contextlib
 import dataclasses
 import datetime
+import functools
 import types
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     Callable,
@@ -26,6 +28,7 @@ from sdp.protocol.frames import LogLines, StageEvent
 from sdp.reconciler.audit import Act
 from sdp.reconciler.chain import Head
 from sdp.reconciler.history import Failure, History
+from sdp.reconciler.journal import StoreUnavailable
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.steady import Moved
@@ -46,12 +49,13 @@ from sdp.store.values import (
     Event,
     NewEvent,
     Resync,
-    StoreUnavailable,
 )
 
 _PAGE = 500
 _BATCH = 500
 _NO_META: Final[Mapping[str, str]] = types.MappingProxyType({})
+MOST_OWED: Final = 10_000
+"""Appends that are remembered while the disk takes nothing; beyond them, the oldest are lost."""
 
 T = TypeVar("T")
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -75,11 +79,22 @@ class _Write:
             self.heads.append(audit.append(self.connection, acts))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Told:
+    """What was to be appended at once."""
+
+    events: Sequence[NewEvent]
+    acts: Sequence[Act]
+    kept: Sequence[Deployment | Failure]
+    meta: Mapping[str, str]
+
+
 class Store:
     """Everything the control plane remembers, for asyncio callers.
 
     Every method may raise StoreUnavailable: the disk is full, the folder read-only. A write is
-    one transaction; when it returned, it is there, also after a kill.
+    one transaction; when it returned, it is there, also after a kill. What is appended and could
+    not be written is owed.
 
     Attributes:
         identity: this journal's; another one after the database was lost.
@@ -93,6 +108,7 @@ class Store:
         self._database = database
         self._feed = feed
         self._anchor = anchor
+        self._owed: deque[_Told] = deque(maxlen=MOST_OWED)
         self.logs = logs
         self.audit = Audit(database, anchor, self.record)
         self.identity = identity
@@ -130,27 +146,35 @@ class Store:
     ) -> tuple[Event, ...]:
         """Append to the journal, and return the events with their numbers.
 
+        What happened did, also where it can't be written now: it is owed then, and goes before
+        what is appended next.
+
         Args:
             events: what happened.
             acts: what of it the audit is told.
             kept: what changed so.
             meta: values to keep, by their keys.
         """
+        told = _Told(events, acts, kept, meta)
 
-        def work(write: _Write) -> tuple[Event, ...]:
-            for each in kept:
-                _keep(write, each)
-            for key, value in meta.items():
-                records.set_meta(write.connection, key, value)
-            write.record(acts)
-            return write.append(events)
+        def work() -> tuple[Event, ...]:  # one after the other: there is one writer
+            self._owed.append(told)
+            appended: tuple[Event, ...] = ()
+            while self._owed:
+                first = self._owed.popleft()
+                try:
+                    appended = self._commit(functools.partial(_append, told=first))
+                except StoreUnavailable:
+                    self._owed.appendleft(first)
+                    raise
+            return appended
 
-        return await self._write(work)
+        return await self._database.on_writer(work)
 
     async def record(self, acts: Sequence[Act]) -> None:
-        """Add to the audit, for good."""
+        """Add to the audit, for good; what can't be written now is owed."""
         if acts:
-            await self._write(lambda write: write.record(acts))
+            await self.append((), acts)
 
     async def events(
         self,
@@ -347,20 +371,21 @@ class Store:
         await self._write(lambda write: records.set_meta(write.connection, key, value))
 
     async def _write(self, work: Callable[[_Write], T]) -> T:
-        def run() -> T:
-            appended: list[Event] = []
-            heads: list[Head] = []
-            with self._database.transaction() as connection:
-                result = work(_Write(connection, appended, heads))
-            if appended:
-                # From the one writer's thread, so they go out in the order of their numbers,
-                # also when the caller was cancelled meanwhile.
-                self._feed.publish(appended)
-            if heads:
-                self._anchored(heads[-1])
-            return result
+        return await self._database.on_writer(lambda: self._commit(work))
 
-        return await self._database.on_writer(run)
+    def _commit(self, work: Callable[[_Write], T]) -> T:
+        """Work in a transaction; on the writer's thread."""
+        appended: list[Event] = []
+        heads: list[Head] = []
+        with self._database.transaction() as connection:
+            result = work(_Write(connection, appended, heads))
+        if appended:
+            # From the one writer's thread, so they go out in the order of their numbers,
+            # also when the caller was cancelled meanwhile.
+            self._feed.publish(appended)
+        if heads:
+            self._anchored(heads[-1])
+        return result
 
     def _anchored(self, head: Head) -> None:
         """Put the audit's head down outside; what was committed is no less so where that fails."""
@@ -387,6 +412,15 @@ class Store:
                 records.set_applied(write.connection, effect)
             case _:
                 assert_never(effect)
+
+
+def _append(write: _Write, told: _Told) -> tuple[Event, ...]:
+    for each in told.kept:
+        _keep(write, each)
+    for key, value in told.meta.items():
+        records.set_meta(write.connection, key, value)
+    write.record(told.acts)
+    return write.append(told.events)
 
 
 def _keep(write: _Write, record: Deployment | Failure) -> None:

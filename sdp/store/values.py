@@ -9,15 +9,6 @@ from sdp.protocol.frames import LogLines, StageEvent
 from sdp.reconciler.history import Failure
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - a condition of the machine, named as such
-    """The store can't be used now; ``fix`` says what to do, in an imperative sentence."""
-
-    def __init__(self, reason: str, fix: str) -> None:
-        super().__init__(f"{reason} {fix}")
-        self.reason = reason
-        self.fix = fix
-
-
 def _utc(at: datetime.datetime) -> datetime.datetime:
     return at.astimezone(datetime.UTC)
 

@@ -17,7 +17,7 @@ from sdp import durable, private
 from sdp.protocol import handshake
 from sdp.protocol.handshake import Token, Transcript
 from sdp.protocol.secret import Secret
-from sdp.trust.standing import Invitation, NotEnrolledError, Standing, TrustError
+from sdp.trust.belief import Belief, Invitation, NotEnrolledError, TrustError
 
 ATTEMPTS: Final = 5
 """So often a token may be proven wrongly; then it is void."""
@@ -89,14 +89,14 @@ class Trust:
         """Return the control plane's signature."""
         return handshake.sign(self._private, transcript, "control plane")
 
-    def standing(self, node: str) -> Standing:
-        """Return how a node stands."""
+    def belief(self, node: str) -> Belief:
+        """Return how far a node is believed."""
         found = self._node(node)
         if found is None:
-            return Standing()
+            return Belief()
         if found.revoked_at is not None:
-            return Standing("revoked", found.key, found.revoked_at, found.revoked_by)
-        return Standing("enrolled", found.key, found.enrolled_at, found.by)
+            return Belief("revoked", found.key, found.revoked_at, found.revoked_by)
+        return Belief("enrolled", found.key, found.enrolled_at, found.by)
 
     def invite(
         self, node: str, by: str, valid: datetime.timedelta, now: datetime.datetime
@@ -106,7 +106,7 @@ class Trust:
         until = now + valid
         record = _Enrolment(digest=handshake.digest(token.secret), until=until, by=by)
         self._write("enrolments", node, record)
-        return Invitation(token, until, replaces=self.standing(node).state == "enrolled")
+        return Invitation(token, until, replaces=self.belief(node).state == "enrolled")
 
     def enrol(self, transcript: Transcript, key: str, shown: str, now: datetime.datetime) -> str:
         """Take a node's key, and use its token up; return the proof that it was known here, too.
@@ -138,14 +138,14 @@ class Trust:
         self._write("nodes", node, _Node(key=key, enrolled_at=now, by=known.by))
         return handshake.proof(known.digest, transcript, "control plane")
 
-    def revoke(self, node: str, by: str, now: datetime.datetime) -> Standing:
-        """Believe a node's agent no more, nor any token of it; return how it stands then."""
+    def revoke(self, node: str, by: str, now: datetime.datetime) -> Belief:
+        """Believe a node's agent no more, nor any token of it; return what it is then."""
         self._path("enrolments", node).unlink(missing_ok=True)
         found = self._node(node)
         if found is not None and found.revoked_at is None:
             gone = found.model_copy(update={"revoked_at": now, "revoked_by": by})
             self._write("nodes", node, gone)
-        return self.standing(node)
+        return self.belief(node)
 
     def _failed(self, node: str, known: _Enrolment) -> None:
         attempts = known.attempts + 1

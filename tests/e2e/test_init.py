@@ -206,10 +206,14 @@ def test_the_pipeline_posts_the_plan_of_a_pull_request(repo):
             BITBUCKET_PR_DESTINATION_BRANCH="main",
             BITBUCKET_REPO_FULL_NAME="acme/config",
             SDP_COMMENT_TOKEN=TOKEN,
+            SDP_USER="sari",
+            SDP_PASSWORD=repo.person.password,
+            XDG_STATE_HOME=str(repo.folder / "state of the runner"),
         )
     assert done.returncode == 0, done.stdout + done.stderr
     ((path, authorization, said),) = comments.posted
     assert path == "/repositories/acme/config/pullrequests/7/comments"
     assert authorization == f"Bearer {TOKEN}"
     assert "MORE" in said
-    assert TOKEN not in done.stdout + done.stderr + said
+    for secret in (TOKEN, repo.person.password):
+        assert secret not in done.stdout + done.stderr + said

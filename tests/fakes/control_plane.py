@@ -26,6 +26,7 @@ from sdp.reconciler import chain
 from sdp.reconciler import observed as observation
 from sdp.reconciler.audit import Act, Wanted
 from sdp.reconciler.chain import Entry, Page, Verdict
+from sdp.reconciler.journal import StoreUnavailable
 from sdp.reconciler.observed import Observed, Skew
 from sdp.spec.load import load
 from sdp.spec.models import Pins, Platform
@@ -413,12 +414,15 @@ class FakeAudit:
         self.kept: list[Entry] = []
         self.asked: list[Wanted] = []
         self.anchor: chain.Head | None = None
+        self.is_full = False
 
     @property
     def acts(self) -> list[Act]:
         return [each.act for each in self.kept]
 
     async def record(self, acts: Sequence[Act]) -> None:
+        if self.is_full:
+            raise StoreUnavailable("planted: the disk is full", "free space")
         last = self.kept[-1].head if self.kept else chain.ORIGIN
         self.kept.extend(chain.enchain(last, acts))
 

@@ -10,7 +10,7 @@ from sdp.reconciler.audit import Act
 from sdp.reconciler.deployments import Deployment
 from sdp.reconciler.events import Event
 from sdp.reconciler.history import Choice, Failure, History
-from sdp.reconciler.journal import Journal
+from sdp.reconciler.journal import Journal, StoreUnavailable
 from sdp.reconciler.ports import Lease
 from sdp.reconciler.snapshots import Snapshot
 from sdp.reconciler.steady import Moved
@@ -29,12 +29,18 @@ class FakeJournal(Journal):
         self.failures: dict[tuple[str, str, str], Failure] = {}
         self.choices: dict[tuple[str, str], Choice | None] = {}
         self.last_judged = ""
+        self.is_full = False
+        self._owed: list[tuple[Sequence[Event], Sequence[Deployment | Failure], str]] = []
         self._news = asyncio.Condition()
 
     async def until(self, holds: Callable[[], bool], seconds: float = 4) -> None:
         """Wait until something holds; it is asked whenever anything is written."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(holds)
+
+    @property
+    def is_owing(self) -> bool:
+        return bool(self._owed)
 
     def kinds(self) -> list[str]:
         return [each.kind for each in self.events]
@@ -48,6 +54,18 @@ class FakeJournal(Journal):
         happened: Sequence[Event],
         records: Sequence[Deployment | Failure] = (),
         judged: str = "",
+    ) -> None:
+        self._owed.append((happened, records, judged))
+        async with self._news:
+            self._news.notify_all()
+        if self.is_full:
+            raise StoreUnavailable("planted: the disk is full", "free space")
+        owed, self._owed = self._owed, []
+        for each in owed:
+            await self._take(*each)
+
+    async def _take(
+        self, happened: Sequence[Event], records: Sequence[Deployment | Failure], judged: str
     ) -> None:
         self.last_judged = judged or self.last_judged
         for each in records:

@@ -9,6 +9,7 @@ from sdp.api.people import NotProved, Proved
 from sdp.api.ports import People
 from sdp.api.sessions import Session, Sessions, hashed
 from sdp.protocol.secret import Secret
+from sdp.reconciler.journal import StoreUnavailable
 
 WRONG = NotProved(
     401, "login-failed", "LOGIN FAILED", "LOGIN FAILED: Bitbucket does not take them.", "try again"
@@ -22,22 +23,27 @@ ANYBODY = Session(hashed(""), "achmad", "bearer", BEGAN, FOR_EVER)
 class FakeSessionStore:
     def __init__(self) -> None:
         self.rows: dict[str, Session] = {}
-        self.full = False
+        self.is_full = False
 
     async def live_sessions(self, now: datetime.datetime) -> Sequence[Session]:
         return [each for each in self.rows.values() if each.expires_at > now]
 
     async def put_session(self, session: Session) -> None:
-        if self.full:
-            raise OSError("planted: the disk is full")
+        self._check()
         self.rows[session.hash] = session
 
     async def end_sessions(self, hashes: Collection[str]) -> None:
+        self._check()
         for each in hashes:
             self.rows.pop(each, None)
 
     async def purge_sessions(self, now: datetime.datetime) -> None:
+        self._check()
         self.rows = {each.hash: each for each in await self.live_sessions(now)}
+
+    def _check(self) -> None:
+        if self.is_full:
+            raise StoreUnavailable("planted: the disk is full", "free space")
 
 
 @dataclasses.dataclass

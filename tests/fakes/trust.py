@@ -14,7 +14,7 @@ from sdp.agent.trust import Trust as AgentTrust
 from sdp.protocol import frames, handshake
 from sdp.protocol.handshake import Token, Transcript
 from sdp.protocol.secret import Secret
-from sdp.trust.standing import Invitation, NotEnrolledError, Standing
+from sdp.trust.belief import Belief, Invitation, NotEnrolledError
 
 SINCE = datetime.datetime(2026, 3, 4, 11, 0, tzinfo=datetime.UTC)
 AGENT = Ed25519PrivateKey.generate()
@@ -32,16 +32,16 @@ class FakeTrust:
         self.private = Ed25519PrivateKey.generate()
         self.key = handshake.public(self.private)
         self.epoch = 1
-        known = Standing("enrolled", handshake.public(AGENT), SINCE, "achmad")
-        self.standings = dict.fromkeys(("micro-92", "gateway-91"), known)
+        known = Belief("enrolled", handshake.public(AGENT), SINCE, "achmad")
+        self.beliefs = dict.fromkeys(("micro-92", "gateway-91"), known)
         self.tokens: dict[str, tuple[str, datetime.datetime, str]] = {}
         self.attempts: dict[str, int] = {}
 
     def sign(self, transcript: Transcript) -> str:
         return handshake.sign(self.private, transcript, "control plane")
 
-    def standing(self, node: str) -> Standing:
-        return self.standings.get(node, Standing())
+    def belief(self, node: str) -> Belief:
+        return self.beliefs.get(node, Belief())
 
     def invite(
         self, node: str, by: str, valid: datetime.timedelta, now: datetime.datetime
@@ -49,7 +49,7 @@ class FakeTrust:
         token = Token(node, Secret(nonce()), self.key)
         self.tokens[node] = (handshake.digest(token.secret), now + valid, by)
         self.attempts[node] = 0
-        return Invitation(token, now + valid, self.standing(node).state == "enrolled")
+        return Invitation(token, now + valid, self.belief(node).state == "enrolled")
 
     def enrol(self, transcript: Transcript, key: str, shown: str, now: datetime.datetime) -> str:
         node = transcript.node
@@ -64,15 +64,15 @@ class FakeTrust:
                 del self.tokens[node]
             raise NotEnrolledError("that is not the token")
         del self.tokens[node]
-        self.standings[node] = Standing("enrolled", key, now, by)
+        self.beliefs[node] = Belief("enrolled", key, now, by)
         return handshake.proof(known, transcript, "control plane")
 
-    def revoke(self, node: str, by: str, now: datetime.datetime) -> Standing:
+    def revoke(self, node: str, by: str, now: datetime.datetime) -> Belief:
         self.tokens.pop(node, None)
-        found = self.standing(node)
+        found = self.belief(node)
         if found.state == "enrolled":
-            self.standings[node] = Standing("revoked", found.key, now, by)
-        return self.standing(node)
+            self.beliefs[node] = Belief("revoked", found.key, now, by)
+        return self.belief(node)
 
 
 async def prove(

@@ -717,3 +717,16 @@ def _reversed(whole: World) -> World:
 @pytest.mark.timeout(SECONDS)
 def test_the_planner_converges_and_never_harms():
     run_state_machine_as_test(Planner, settings=SETTINGS)
+
+
+def test_what_was_begun_and_is_wanted_back_as_it_was_is_nobodys_drift():
+    planner = Planner()
+    planner.somebody_describes_the_platform()
+    pins = {"one": "QB", "other": "QA", "service": "account"}
+    planner.someone_exchanges_the_pins_of_two_sandboxes(**pins, steps=0)
+    planner.someone_commits_how_it_lives(
+        name="QA", heal="report", suspended=False, protect=False, update="auto"
+    )
+    planner.the_loop_runs_until_nothing_is_ready()
+    planner.someone_exchanges_the_pins_of_two_sandboxes(**pins, steps=4)
+    planner.teardown()

@@ -14,7 +14,7 @@ FILES = sorted(path for root in ROOTS for path in root.rglob("*.py"))
 STARTS = {
     "sdp/agent/runner.py",
     "sdp/cli/editor.py",
-    "sdp/reconciler/commit.py",
+    "sdp/reconciler/git.py",
 }
 """Where the product's processes start; the demo sets up a machine."""
 STARTERS = {

@@ -115,6 +115,8 @@ class Watched(FakeEngine):
         return await super().create(draft)
 
 
+NOBODYS_PORT = 65535
+"""None that this machine's own listeners are likely to have."""
 GOOD = ("s", COMMIT, "account", "/var/www", "/var/log/apache2", "sandbox-s-account", "/etc/x")
 NASTY = st.sampled_from(
     ["", "/", "..", "../..", "../../etc", "/etc", "/var/run/docker.sock", ".", "a/b", "a",
@@ -149,7 +151,9 @@ async def test_only_folders_of_the_agents_own_are_ever_mounted(desk, values):
     sandbox, commit, repository, mount, log, name, file = values
     root, journal = desk
     engine = Watched()
-    service = spec(sandbox=sandbox, commit=commit, name=name, files={file: "x"})
+    service = spec(
+        sandbox=sandbox, commit=commit, name=name, files={file: "x"}, host_port=NOBODYS_PORT
+    )
     web = service.model_copy(update={"name": f"{name}-gateway"})
     for action in (
         actions.StartService(container=service, repository=repository, recipe=RECIPE),

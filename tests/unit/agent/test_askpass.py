@@ -13,7 +13,7 @@ from sdp.agent.git import Clone
 from sdp.agent.git_problem import GitProblem
 from sdp.agent.lent import NOTHING, Lent, Opener
 from sdp.agent.repositories import Repositories
-from sdp.askpass import reply, site_of
+from sdp.askpass import NO_WAY, lending, reply, site_of
 from sdp.protocol import sealed
 from sdp.protocol.actions import Fetch
 from sdp.protocol.frames import Failed
@@ -129,6 +129,13 @@ async def test_nothing_is_answered_where_nothing_is_lent(hosts, tmp_path):
 def test_only_the_origin_itself_is_answered(question, answer):
     assert SITE is not None
     assert reply(question, SITE, SARI) == answer
+
+
+def test_what_was_wiped_since_is_not_lent_and_hides_no_empty_text():
+    secret = Secret(PASSWORD)
+    secret.wipe()
+    with lending("https://git.company.com/a.git", Credentials("sari", secret)) as way:
+        assert way == NO_WAY
 
 
 @pytest.mark.parametrize("url", ["ssh://git@host/x", "git@host:x", "/srv/x", "file:///x", "http:"])

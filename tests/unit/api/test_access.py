@@ -5,6 +5,7 @@ import itertools
 import pytest
 from fastapi import APIRouter
 from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 from starlette.types import Message, Scope
 
 from sdp.api import access
@@ -142,6 +143,13 @@ async def test_a_refusal_is_told_to_the_audit_with_who_and_what(control):
     assert (act.kind, act.status, act.user) == ("REFUSAL", "refused", "dewi")
     assert (act.action, act.sandbox) == ("POST /api/sandboxes/{name}/restart", "QA-ONE")
     assert (act.address, "deploy" in act.message) == ("10.0.0.7", True)
+
+
+def test_where_a_refusal_cannot_be_recorded_the_store_is_named_and_nothing_done(control):
+    control.audit.is_full = True
+    client = TestClient(create_app(control.ports))
+    refused = client.post("/api/gc", headers={"Authorization": "Bearer dewi"})
+    assert (refused.status_code, refused.json()["fix"]) == (503, "free space")
 
 
 async def test_who_is_nobody_does_not_fill_the_audit(control):

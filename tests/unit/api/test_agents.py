@@ -12,13 +12,8 @@ from sdp.api.agents import measured
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, NodeReport
 from sdp.reconciler.observed import Skew
-from tests.fakes.control_plane import NOW, FakeControlPlane, served
+from tests.fakes.control_plane import NOW, served
 from tests.fakes.trust import nonce, prove
-
-
-@pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
 
 
 def hello(**changes: object) -> str:

@@ -1,10 +1,9 @@
 """What changes something without a commit: a cancel, a restart; and what is asked of nodes."""
 
 import pytest
-from starlette.testclient import TestClient
 
 from sdp.api import node_views, views
-from sdp.api.app import VERSION, create_app
+from sdp.api.app import VERSION
 from sdp.api.problems import ProblemError
 from sdp.protocol.report import EngineFacts, Listener, NodeReport, Tool
 from tests.fakes.control_plane import FakeControlPlane, sandbox
@@ -16,11 +15,6 @@ def control() -> FakeControlPlane:
     made = FakeControlPlane()
     made.plane.known = {"qa-one": shown("a")}
     return made
-
-
-@pytest.fixture
-def client(control: FakeControlPlane) -> TestClient:
-    return TestClient(create_app(control.ports), raise_server_exceptions=False)
 
 
 def test_a_cancel_is_of_a_sandbox_or_of_one_service(control, client):

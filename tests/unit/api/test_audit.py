@@ -5,23 +5,11 @@ import datetime
 import json
 
 import pytest
-from starlette.testclient import TestClient
 
-from sdp.api.app import create_app
 from sdp.api.audit_views import ActView
 from sdp.reconciler import chain
 from sdp.reconciler.audit import Act
 from tests.fakes.control_plane import NOW, FakeControlPlane
-
-
-@pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
-
-
-@pytest.fixture
-def client(control: FakeControlPlane) -> TestClient:
-    return TestClient(create_app(control.ports), raise_server_exceptions=False)
 
 
 async def filled(control: FakeControlPlane, count: int = 3) -> None:

@@ -16,20 +16,10 @@ from sdp.api import app, bounds, changes, patience, sandboxes
 from sdp.api.app import create_app
 from sdp.api.problems import MEDIA_TYPE
 from sdp.protocol import frames
-from tests.fakes.control_plane import FakeControlPlane, served
+from tests.fakes.control_plane import served
 from tests.unit.api.test_agents import agent, answer
 
 BODIES = ["/api/validate", "/api/plan", "/api/changes", "/api/sandboxes/qa-one/cancel"]
-
-
-@pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
-
-
-@pytest.fixture
-def client(control: FakeControlPlane) -> TestClient:
-    return TestClient(create_app(control.ports), raise_server_exceptions=False)
 
 
 @pytest.mark.parametrize("path", BODIES)

@@ -29,11 +29,6 @@ def bare(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
-
-
-@pytest.fixture
 def changes(control: FakeControlPlane, bare: Path, tmp_path: Path) -> ConfigRepo:
     return ConfigRepo(Source(str(bare), "main", tmp_path / "data"), control.plane.preview)
 

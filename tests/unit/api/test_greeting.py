@@ -35,11 +35,6 @@ HOUR = datetime.timedelta(hours=1)
 MICRO = "micro-92"
 
 
-@pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
-
-
 @contextlib.asynccontextmanager
 async def running(port: int, trust: Trust, folder: Path) -> AsyncIterator[None]:
     """Run a real agent."""
@@ -80,7 +75,7 @@ async def greet(port: int, trust: Trust) -> frames.Welcome:
 
 
 async def test_an_agent_is_enrolled_once_and_served_from_then_on(control, tmp_path):
-    control.trust.standings.clear()
+    control.trust.beliefs.clear()
     async with served(control.ports) as port:
         trust = await enrol(port, tmp_path, invited(control))
         for _ in range(2):
@@ -106,10 +101,10 @@ async def test_a_token_that_is_not_good_enrols_nobody(control, tmp_path, bad):
             await enrol(port, tmp_path / "first", token)
         if bad == "wrong":
             token = Token(MICRO, Secret(nonce()), control.trust.key)
-        before = control.trust.standing(MICRO)
+        before = control.trust.belief(MICRO)
         with pytest.raises(CannotEnrolError, match="token"):
             await enrol(port, tmp_path, token)
-        assert control.trust.standing(MICRO) == before
+        assert control.trust.belief(MICRO) == before
         with pytest.raises(UntrustedError):
             Trust(tmp_path, MICRO).identity()
 
@@ -351,7 +346,7 @@ async def test_the_same_refusal_is_written_down_once_in_a_while(control):
 
 
 async def test_what_is_wrong_with_trust_is_examined(control):
-    control.trust.standings.pop("gateway-91")
+    control.trust.beliefs.pop("gateway-91")
     url = "/api/doctor"
     async with served(control.ports) as port, called(port) as connection:
         await prove(connection, hello(plain=True))

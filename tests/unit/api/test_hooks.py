@@ -70,11 +70,6 @@ def control() -> FakeControlPlane:
     return FakeControlPlane(hook_secret=SECRET)
 
 
-@pytest.fixture
-def client(control: FakeControlPlane) -> TestClient:
-    return TestClient(create_app(control.ports), raise_server_exceptions=False)
-
-
 def signed(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
     digest = hmac.new(secret, body, hashlib.sha256).hexdigest()
     return {"X-Hub-Signature": f"sha256={digest}", "Content-Type": "application/json"}

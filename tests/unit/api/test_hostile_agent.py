@@ -7,7 +7,7 @@ import pytest
 from sdp.api import agents
 from sdp.protocol import frames
 from sdp.protocol.report import Delta, Listener, NodeReport
-from tests.fakes.control_plane import FakeControlPlane, served
+from tests.fakes.control_plane import served
 from tests.unit.api.test_agents import agent, answer, closed
 
 CONTAINER = {
@@ -21,11 +21,6 @@ CONTAINER = {
 def report(**container: object) -> str:
     told = {"containers": {"c": {**CONTAINER, **container}}}
     return json.dumps({"frame": "report", "generation": 1, "report": told})
-
-
-@pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,6 @@ def control() -> FakeControlPlane:
     return FakeControlPlane(people=FakePeople(live=()))
 
 
-@pytest.fixture
-def client(control: FakeControlPlane) -> TestClient:
-    return TestClient(create_app(control.ports), raise_server_exceptions=False)
-
-
 def login(client: TestClient, **more: str) -> httpx2.Response:
     return client.post("/api/login", json={**RIGHT, **more})
 
@@ -93,6 +88,8 @@ def test_why_nobody_can_tell_is_answered_as_the_agent_says_it(control, client):
         {},
         {**RIGHT, "username": "-x"},
         {**RIGHT, "username": "SDP"},
+        {**RIGHT, "username": "x-token-auth"},
+        {**RIGHT, "username": "X-Bitbucket-API-token-auth"},
         {**RIGHT, "username": "a\nb"},
         {**RIGHT, "password": ""},
         {**RIGHT, "password": "canary\nquit=1"},
@@ -111,9 +108,17 @@ def test_what_is_no_login_asks_no_agent_and_is_not_echoed(control, client, body)
 def test_a_password_that_is_not_kept_is_wiped(control, client):
     login(client, password="wrong")
     control.people.prover.outcome = None
-    control.people.store.full = True
-    assert login(client).status_code == 500
+    control.people.store.is_full = True
+    assert login(client).status_code == 503
     assert [each.reveal() for each in control.people.prover.shown] == ["", ""]
+
+
+def test_a_login_that_cannot_be_recorded_leaves_no_session_and_no_credentials(control, client):
+    control.audit.is_full = True
+    assert login(client).status_code == 503
+    assert not control.people.keeper.held
+    assert not control.people.store.rows
+    assert all(each.reveal() == "" for each in control.people.prover.shown)
 
 
 def test_below_a_proxys_path_the_cookie_goes_to_that_path_alone(control):
@@ -308,3 +313,19 @@ def test_every_answer_has_the_security_headers_also_of_what_fails(control, clien
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_no_page_loads_scripts_from_the_internet(client, path):
     assert client.get(path, headers=bearer(client)).status_code == 404
+
+
+def test_nobody_keeps_a_user_out_who_has_logged_in_from_elsewhere():
+    attempts = Attempts()
+    with attempts.made("Achmad", "10.0.0.1"):
+        attempts.succeeded("Achmad", "10.0.0.1")
+    for _ in range(PER_USER):
+        with attempts.made("achmad", "10.6.6.6"):
+            pass
+    with pytest.raises(ProblemError), attempts.made("achmad", "10.6.6.6"):
+        pass
+    for _ in range(PER_USER):
+        with attempts.made("achmad", "10.0.0.1"):
+            pass
+    with pytest.raises(ProblemError), attempts.made("achmad", "10.0.0.1"):
+        pass

@@ -1,25 +1,13 @@
 """Every reading endpoint over a fake control plane."""
 
 import pytest
-from starlette.testclient import TestClient
 
-from sdp.api.app import create_app
 from sdp.api.problems import MEDIA_TYPE
 from sdp.api.views import Condition
 from sdp.protocol.actions import Limits
 from sdp.protocol.report import Container, Engine, NodeReport, Repository
 from sdp.spec.select import Selection
-from tests.fakes.control_plane import FILES, NOW, FakeControlPlane, change, plan, sandbox
-
-
-@pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
-
-
-@pytest.fixture
-def client(control: FakeControlPlane) -> TestClient:
-    return TestClient(create_app(control.ports), raise_server_exceptions=False)
+from tests.fakes.control_plane import FILES, NOW, change, plan, sandbox
 
 
 def test_sandboxes_are_paged_by_name_and_none_is_left_out(control, client):

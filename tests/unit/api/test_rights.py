@@ -11,13 +11,15 @@ from sdp.api.config_repo import ConfigRepo
 from sdp.api.people import Caller
 from sdp.api.plane import ReconcilerPlane
 from sdp.reconciler.loop import Reconciler
+from sdp.reconciler.removal import Removal
+from sdp.reconciler.signing import signer
 from sdp.reconciler.source import Source
 from sdp.spec.roles import Person
 from tests.fakes.control_plane import FakeControlPlane
 from tests.fakes.journal import FakeJournal
 from tests.unit.agent.repositories import git
 from tests.unit.api.test_changes import logged_in
-from tests.unit.config_repo import FILES, PLATFORM, cloned, commit, head, serve
+from tests.unit.config_repo import FILES, PLATFORM, SANDBOX, cloned, commit, head, serve
 
 ROLES = "roles: {default: VIEWER, users: {budi: {role: BACKEND}, sari: {role: QA}, dewi: {emails: [d@e.f]}}, groups: {admins: {role: ADMIN, members: [achmad]}}}\n"
 HEAL = {"edit": "set", "name": "QA-ONE", "path": ["heal"], "value": "report"}
@@ -184,3 +186,43 @@ async def test_a_plan_blames_nobody_for_what_others_pushed_in_vain(office):
     for user, role in (("dewi", "VIEWER"), ("budi", "BACKEND")):
         made = office.client(user, role).post("/api/plan", json={"files": files}).json()
         assert made["refused"] == []
+
+
+def does_not_count(told: Any) -> bool:
+    kind: str = told.json()["type"]
+    return (told.status_code, kind) == (409, "urn:sdp:problem:does-not-count")
+
+
+def test_nobody_has_count_along_what_somebody_else_had_no_right_to(office):
+    evil = SANDBOX.replace("{branch: feature/a, port: 9001}", '{url: "http://evil.example"}')
+    sha = office.pushed("dewi", "sandboxes/one.yaml", evil)
+    assert does_not_count(office.post("achmad", "VIEWER", HEAL))
+    suspend = office.client("sari", "QA").post("/api/sandboxes/QA-ONE/suspend", json={})
+    assert does_not_count(suspend)
+    assert office.post("achmad", "VIEWER", revert=sha).status_code == 200
+    assert office.post("achmad", "VIEWER", HEAL).status_code == 200
+
+
+def test_an_admin_has_no_roles_count_along(office):
+    office.pushed("dewi", "platform.yaml", PLATFORM + ROLES.replace("sari: {role: QA}", "x: {}"))
+    write = {"edit": "write", "path": "platform.yaml", "text": PLATFORM}
+    assert does_not_count(office.post("admin", "ADMIN", write))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_where_signatures_are_required_the_platforms_own_removals_count_by_its_key(
+    office, tmp_path, listed
+):
+    ours = signer(tmp_path / "data")
+    whose = "sdp" if listed else "achmad"
+    roles = f"roles: {{require_signed_commits: true, users: {{{whose}: {{keys: ['{ours.public}']}}}}}}\n"
+    office.pushed("achmad", "platform.yaml", PLATFORM + roles)
+    changes = ConfigRepo(office.source, office.plane.preview, ours.sign)
+    path = "sandboxes/one.yaml"
+    due = Removal(head(office.bare), "SDP <sdp@acme>", (path,), "Remove QA-ONE", "- not used")
+    assert await changes.remove(due) == ""
+    standing = office.source.newest()
+    assert (path in standing.accepted) == (not listed)
+    assert [each.reason for each in standing.withheld.values()] == (
+        [] if listed else ["NotSigned"]
+    )

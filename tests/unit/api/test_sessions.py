@@ -6,8 +6,9 @@ import httpx2
 import pytest
 
 from sdp import clock
-from sdp.api.sessions import LASTS, MOST, Sessions
+from sdp.api.sessions import LASTS, MOST, Sessions, hashed
 from sdp.protocol.secret import Secret
+from sdp.reconciler.journal import StoreUnavailable
 from tests.fakes.control_plane import NOW, FakeControlPlane, served
 from tests.fakes.people import FakePeople
 
@@ -46,6 +47,19 @@ async def test_sessions_outlive_a_restart_and_their_credentials_do_not(people):
     assert known
     assert known.user == "achmad"
     assert not restarted.keeper.held
+
+
+async def test_a_session_that_ended_on_a_full_disk_does_not_come_back_with_a_restart(people):
+    token = await opened(people)
+    people.store.is_full = True
+    with pytest.raises(StoreUnavailable):
+        await people.sessions.end([hashed(token)])
+    assert people.sessions.known(token, "bearer", NOW) is None
+    assert not people.keeper.held
+    await people.sessions.sweep(NOW)
+    people.store.is_full = False
+    await people.sessions.sweep(NOW)
+    assert not people.store.rows
 
 
 async def test_one_session_more_than_a_user_may_have_ends_the_oldest(people):

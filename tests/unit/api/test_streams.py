@@ -6,12 +6,7 @@ import httpx2
 import pytest
 
 from sdp.api.views import LogLineView
-from tests.fakes.control_plane import NOW, FakeControlPlane, served
-
-
-@pytest.fixture
-def control() -> FakeControlPlane:
-    return FakeControlPlane()
+from tests.fakes.control_plane import NOW, served
 
 
 async def read(port: int, path: str, count: int, cursor: str = "") -> list[httpx2.ServerSentEvent]:

@@ -192,3 +192,18 @@ def test_what_is_served_refuses_to_be_rewritten(config):
     refused = git(config, "push", "-q", "--force", "origin", "HEAD:main")
     assert refused.returncode != 0
     assert "non-fast-forward" in refused.stderr
+
+
+@pytest.mark.parametrize("who", ["Sari", "Sari <s@x> then", "Sari <s@x> 1 zz"])
+def test_what_is_served_takes_no_commit_that_cannot_be_read(config, who):
+    tree, head = (
+        git(config, "rev-parse", each).stdout.strip() for each in ("HEAD^{tree}", "HEAD")
+    )
+    text = f"tree {tree}\nparent {head}\nauthor {who}\ncommitter {who}\n\nChange\n"
+    (config / "commit").write_text(text)
+    words = ("hash-object", "-t", "commit", "-w", "--literally", "commit")
+    made = git(config, *words).stdout.strip()
+    refused = git(config, "push", "origin", f"{made}:refs/heads/main")
+    assert made
+    assert refused.returncode == 1
+    assert "fsck" in refused.stderr or "object" in refused.stderr

@@ -58,7 +58,7 @@ def test_a_revoked_node_is_said_to_be_and_shown_so(control, sdp):
     done = sdp("nodes", "revoke", MICRO, "--yes")
     assert (done.exit_code, done.stdout) == (0, "")
     assert f"{MICRO} is revoked" in done.stderr
-    assert control.trust.standing(MICRO).state == "revoked"
+    assert control.trust.belief(MICRO).state == "revoked"
     assert "revoked" in sdp("nodes", MICRO).stdout
     assert "enrolled 2026-03-04" in sdp("nodes").stdout
 

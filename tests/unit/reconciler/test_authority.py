@@ -359,19 +359,21 @@ def test_an_environment_that_never_counted_is_not_to_be_had_by_its_commit(reposi
     sha = repository.put(
         "sari", **{"environments/qa.yaml": "environment: qa\nvariables: {A: b}\n"}
     )
-    pinned = sandbox("QA-TWO", more=f"environment: qa\nenvironment_revision: {sha}")
+    pinned = sandbox("QA-TWO", more=f"owner: dewi\nenvironment: qa\nenvironment_revision: {sha}")
     repository.put("sari", **{"sandboxes/two.yaml": pinned})
+    # Also if somebody asked for a plan with it before anything was judged.
+    repository.source.read({**BASE, "sandboxes/two.yaml": pinned})
     tree = repository.source.tree(repository.tip)
     found = tree.environments_at(sha)
     assert found is not None
     assert found["qa"].spec.variables == {}
 
 
-def test_a_standing_is_judged_on_from_where_the_last_one_ended(repository):
+def test_a_standing_is_judged_on_from_where_the_last_one_ended(repository, tmp_path):
     first = repository.standing()
     repository.put("sari", **{"templates/base.yaml": None})
     assert repository.standing().line[:-1] == first.line
-    cold = Source(str(repository.path), "main", Path()).standing(repository.tip)
+    cold = Source(str(repository.path), "main", tmp_path / "cold").standing(repository.tip)
     assert cold == repository.standing()
 
 

@@ -9,19 +9,8 @@ from dulwich.porcelain import clone
 from dulwich.refs import HEADREF, Ref
 from dulwich.repo import Repo
 
-from sdp.reconciler.commit import (
-    Committed,
-    Moved,
-    Refused,
-    RemoteAt,
-    RemoteFailed,
-    Unchanged,
-    commit,
-    fetch,
-    mark,
-    push,
-    write,
-)
+from sdp.reconciler.commit import Committed, Moved, Refused, Unchanged, commit, mark, write
+from sdp.reconciler.git import RemoteAt, RemoteFailed, fetch, push
 
 MAIN = Ref(b"refs/heads/main")
 SARI = "Sari <sari@company.example>"

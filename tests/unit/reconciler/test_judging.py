@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from sdp.reconciler.commit import write
 from tests.builders import PLATFORM, sandbox
 from tests.unit.reconciler.test_authority import ROLES
@@ -36,6 +38,21 @@ async def test_a_deletion_without_the_right_stops_nothing_before_and_after_a_res
     async with restarted(made, tmp_path / "again", made.journal) as again:
         await again.journal.until(lambda: "NotPermitted" in conditions(again))
         assert len(made.journal.of("CHANGE_REFUSED")) == 1
+
+
+@pytest.mark.timeout(30)
+async def test_a_full_disk_stops_no_loop_and_loses_no_act_of_a_commit(tmp_path: Path) -> None:
+    async with platform(tmp_path, a=A) as made:
+        await made.synced("qa-a")
+        made.journal.is_full = True
+        made.config.put("Another", **{"sandboxes/b.yaml": sandbox("QA-B")})
+        await made.journal.until(lambda: made.journal.is_owing, 20)
+        sha = made.config.tip
+        made.journal.is_full = False
+        await made.journal.until(lambda: made.is_synced("qa-b"), 20)
+        told = [each.sandbox for each in made.journal.acts if each.commit == sha]
+        assert told.count("QA-B") == 1
+        assert made.journal.last_judged == sha
 
 
 def conditions(made: Platform) -> list[str]:

@@ -28,6 +28,20 @@ def test_so_many_are_written_in_a_minute_and_the_number_of_the_others_later():
     assert told[MOST + 1 :] == [later]
 
 
+def test_the_number_is_told_also_where_the_address_never_comes_back():
+    someone = dataclasses.replace(REFUSED, at=NOW + MINUTE, status="done", address="10.0.0.8")
+    *_, left_out, last = written(*[REFUSED] * (MOST + 7), someone)
+    assert left_out.message.startswith("7 more in the minute from 2026")
+    assert (left_out.address, left_out.user, last) == (REFUSED.address, "", someone)
+
+
+def test_who_is_forgotten_for_others_is_told_before():
+    flood = [REFUSED] * (MOST + 1)
+    others = [dataclasses.replace(REFUSED, address=str(n)) for n in range(ADDRESSES)]
+    told = written(*flood, *others)
+    assert [each.message[:6] for each in told if each.action == "too many refusals"] == ["1 more"]
+
+
 def test_other_addresses_and_what_was_done_are_written_meanwhile():
     other = dataclasses.replace(REFUSED, address="10.0.0.8")
     done = dataclasses.replace(REFUSED, status="done")

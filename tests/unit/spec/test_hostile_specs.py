@@ -1,5 +1,6 @@
 """What somebody could write into a spec to reach beyond it: refused, with its place."""
 
+import json
 import subprocess  # noqa: TID251 -- git itself says which names it takes
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sdp.spec import names
-from sdp.spec.load import tree_of
+from sdp.spec.load import is_spec, tree_of
 from tests.property.profiles import UNTIMED
 
 LONG = "x" * 200_000
@@ -110,3 +111,11 @@ def test_git_takes_every_branch_that_is_taken_here(name):
         return
     said = subprocess.run(["git", "check-ref-format", "--branch", name], check=False)
     assert said.returncode == 0, name
+
+
+@pytest.mark.parametrize("name", ["\x1b[2Jx", "a\nNo changes.", "\u202eb", "a\udcff"])
+def test_nothing_that_is_pushed_steers_a_terminal_by_its_name(name):
+    assert not is_spec(f"sandboxes/{name}.yaml")
+    text = f"sandbox: ONE\n{json.dumps(name)}: 1\n"
+    (problem,) = tree_of({"sandboxes/one.yaml": text}).errors(["sandboxes/one.yaml"])
+    assert problem.message.isprintable()

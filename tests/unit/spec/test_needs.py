@@ -51,12 +51,19 @@ def test_a_new_sandbox_takes_the_role_whoever_it_says_owns_it():
     assert taken(sandboxes__x="sandbox: NEW\nowner: eve\n") == [("deploy", "NEW", "")]
 
 
-def test_who_makes_themselves_owner_needs_the_right_before():
-    assert taken(sandboxes__one=ONE.replace("sari", "eve")) == [("deploy", "QA-ONE", "sari")]
+@pytest.mark.parametrize("name", ["QA-ONE", "[QA-ONE]", "qa-one"])
+def test_who_makes_themselves_owner_needs_the_right_to_delete_before(name):
+    mine = ONE.replace("sari", "eve").replace("QA-ONE", name)
+    both = [("deploy", "QA-ONE", "sari"), ("delete sandboxes", "QA-ONE", "sari")]
+    assert taken(sandboxes__one=mine) == both
+    assert taken(sandboxes__one=None, sandboxes__better=ONE.replace("sari", "eve"))[:2] == both
 
 
 def test_the_owner_may_be_the_templates_or_the_defaults():
-    assert taken(sandboxes__two="sandbox: QA-TWO\n") == [("deploy", "QA-TWO", "achmad")]
+    assert taken(sandboxes__two="sandbox: QA-TWO\n") == [
+        ("deploy", "QA-TWO", "achmad"),
+        ("delete sandboxes", "QA-TWO", "achmad"),  # it would be the defaults'
+    ]
     assert taken(sandboxes__three=None) == [("delete sandboxes", "QA-THREE", "budi")]
 
 

@@ -37,6 +37,13 @@ def test_a_role_is_ones_own_else_the_highest_of_ones_groups_else_the_default(use
     "roles",
     [
         Roles(),
+        Roles.model_validate({"users": {"SDP": {"role": "ADMIN"}}}),
+        Roles.model_validate(
+            {
+                "users": {"Sari": {"role": "QA"}},
+                "groups": {"admins": {"role": "ADMIN", "members": ("sari", "sdp")}},
+            }
+        ),
         Roles.model_validate({"users": {"sari": {"role": "QA"}}}),
         Roles.model_validate({"groups": {"admins": {"role": "ADMIN", "members": ()}}}),
     ],

@@ -6,9 +6,10 @@ import os
 from typing import Any
 
 from sdp.reconciler.deployments import REMOVED
+from sdp.reconciler.journal import StoreUnavailable
 from sdp.store import retention
 from sdp.store.store import Store
-from sdp.store.values import NewEvent, Resync, StoreUnavailable
+from sdp.store.values import NewEvent, Resync
 from tests.unit.store.test_store import DAY, NOW, deployment, event, failure
 
 OLD: dict[str, Any] = {"status": "STOPPED", "finished_at": NOW}

@@ -1,6 +1,7 @@
 """The store's obligations: numbers, exactly once, cursors, and what a lost disk means."""
 
 import asyncio
+import dataclasses
 import datetime
 import resource
 import signal
@@ -16,16 +17,19 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from sdp.protocol.frames import LogLines, StageEvent
+from sdp.reconciler.audit import Act
 from sdp.reconciler.history import Attempt, Choice, Failure
+from sdp.reconciler.journal import StoreUnavailable
 from sdp.reconciler.ports import Lease
 from sdp.store.follow import Batch
 from sdp.store.migrate import migrate
 from sdp.store.store import Store
 from sdp.store.tables import metadata
-from sdp.store.values import Applied, Deployment, Effect, Event, NewEvent, Resync, StoreUnavailable
+from sdp.store.values import Applied, Deployment, Effect, Event, NewEvent, Resync
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
+ACT = Act(NOW, "CHANGE", "done", "achmad", "first")
 
 
 def event(message: str = "", sandbox: str = "QA", kind: str = "NOTED") -> NewEvent:
@@ -299,6 +303,22 @@ async def test_a_full_disk_is_told_and_heals(tmp_path):
                 await store.accept("n", "o", 2, [lines("y" * 1_000)])
         assert await store.accept("n", "o", 2, [lines("z")])
         assert await texts(store) == ["x", "z"]
+
+
+async def test_what_happened_on_a_full_disk_is_owed_and_goes_before_what_comes_next(tmp_path):
+    async with Store.open(tmp_path) as store:
+        with full_disk():
+            with pytest.raises(StoreUnavailable):
+                await store.append([event("first")], [ACT], meta={"judged": "abc"})
+            with pytest.raises(StoreUnavailable):
+                await store.record([dataclasses.replace(ACT, action="second")])
+        (third,) = await store.append([event("third")])
+        assert [each.message for each in await listed(store, 0, 10)] == ["first", "third"]
+        assert third.message == "third"
+        assert await store.meta("judged") == "abc"
+        acts = await store.audit.after(0, 10)
+        assert [each.act.action for each in acts] == ["first", "second"]
+        assert not (await store.audit.verify()).findings
 
 
 WRITER = """

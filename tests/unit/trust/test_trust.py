@@ -11,8 +11,8 @@ from sdp.api import ports
 from sdp.protocol import handshake
 from sdp.protocol.handshake import Token, Transcript
 from sdp.protocol.secret import Secret
+from sdp.trust.belief import Belief, NotEnrolledError, TrustError
 from sdp.trust.folder import ATTEMPTS, Trust
-from sdp.trust.standing import NotEnrolledError, Standing, TrustError
 from tests.fakes.trust import FakeTrust, nonce
 
 NOW = datetime.datetime(2026, 3, 4, 12, 0, tzinfo=datetime.UTC)
@@ -41,14 +41,14 @@ def enrol(
 
 
 def test_a_token_enrols_its_node_and_both_know_it(trust):
-    assert trust.standing(NODE) == Standing()
+    assert trust.belief(NODE) == Belief()
     invited = trust.invite(NODE, "achmad", HOUR, NOW)
     assert (invited.token.node, invited.token.server_key) == (NODE, trust.key)
     assert not invited.replaces
     proof, transcript = enrol(trust, invited.token)
     known = handshake.digest(invited.token.secret)
     assert handshake.proves(proof, known, transcript, "control plane")
-    assert trust.standing(NODE) == Standing("enrolled", KEY, NOW, "achmad")
+    assert trust.belief(NODE) == Belief("enrolled", KEY, NOW, "achmad")
 
 
 def test_a_token_is_good_once(trust):
@@ -56,14 +56,14 @@ def test_a_token_is_good_once(trust):
     enrol(trust, token)
     with pytest.raises(NotEnrolledError, match="used already"):
         enrol(trust, token, key=nonce())
-    assert trust.standing(NODE).key == KEY
+    assert trust.belief(NODE).key == KEY
 
 
 def test_a_token_is_good_until_its_time_is_over(trust):
     token = trust.invite(NODE, "achmad", HOUR, NOW).token
     with pytest.raises(NotEnrolledError, match="was good until"):
         enrol(trust, token, NOW + HOUR)
-    assert trust.standing(NODE).state == "never enrolled"
+    assert trust.belief(NODE).state == "never enrolled"
 
 
 def test_a_wrong_token_enrols_nobody_and_voids_the_right_one_in_the_end(trust):
@@ -87,21 +87,21 @@ def test_to_enrol_again_replaces_the_key_when_the_token_is_used(trust):
     enrol(trust, trust.invite(NODE, "achmad", HOUR, NOW).token)
     again = trust.invite(NODE, "sari", HOUR, NOW)
     assert again.replaces
-    assert trust.standing(NODE).key == KEY
+    assert trust.belief(NODE).key == KEY
     other = nonce()
     enrol(trust, again.token, key=other)
-    assert trust.standing(NODE) == Standing("enrolled", other, NOW, "sari")
+    assert trust.belief(NODE) == Belief("enrolled", other, NOW, "sari")
 
 
 def test_who_is_revoked_stays_so_and_open_tokens_go_with_it(trust):
     enrol(trust, trust.invite(NODE, "achmad", HOUR, NOW).token)
     token = trust.invite(NODE, "achmad", HOUR, NOW).token
-    assert trust.revoke(NODE, "sari", NOW) == Standing("revoked", KEY, NOW, "sari")
+    assert trust.revoke(NODE, "sari", NOW) == Belief("revoked", KEY, NOW, "sari")
     assert trust.revoke(NODE, "budi", NOW + HOUR).by == "sari"
     with pytest.raises(NotEnrolledError):
         enrol(trust, token)
     enrol(trust, trust.invite(NODE, "achmad", HOUR, NOW).token)
-    assert trust.standing(NODE).state == "enrolled"
+    assert trust.belief(NODE).state == "enrolled"
 
 
 def test_keys_and_standings_are_there_after_a_restart_and_starts_are_counted(tmp_path):
@@ -112,14 +112,14 @@ def test_keys_and_standings_are_there_after_a_restart_and_starts_are_counted(tmp
     assert (second.epoch, second.key) == (0, first.key)
     second.begin()
     assert (first.epoch, second.epoch) == (1, 2)
-    assert second.standing(NODE) == first.standing(NODE)
+    assert second.belief(NODE) == first.belief(NODE)
 
 
 def test_a_token_made_beside_a_running_control_plane_is_taken_by_it(tmp_path):
     running = Trust.open(tmp_path)
     token = Trust.open(tmp_path).invite(NODE, "root", HOUR, NOW).token
     enrol(running, token)
-    assert running.standing(NODE).by == "root"
+    assert running.belief(NODE).by == "root"
 
 
 def test_the_secret_of_a_token_is_on_no_disk(tmp_path):
@@ -161,6 +161,6 @@ def test_a_damaged_file_is_told_and_not_replaced(tmp_path, damaged):
 def test_a_name_that_is_none_reaches_no_file(tmp_path, node):
     trust = Trust.open(tmp_path)
     with pytest.raises(TrustError):
-        trust.standing(node)
+        trust.belief(node)
     with pytest.raises(TrustError):
         trust.invite(node, "achmad", HOUR, NOW)

@@ -1,4 +1,4 @@
-"""How a node stands with the control plane. Values; pure."""
+"""How far a node's agent is believed. Values; pure."""
 
 import dataclasses
 import datetime
@@ -10,7 +10,7 @@ State: TypeAlias = Literal["never enrolled", "enrolled", "revoked"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Standing:
+class Belief:
     """A node's agent, as it was enrolled or revoked last.
 
     Attributes:
