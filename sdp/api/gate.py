@@ -129,7 +129,7 @@ class Gate:
             problem = getattr(request.state, "problem", None)
             if problem is not None and message.get("status") == HTTPStatus.FORBIDDEN:
                 # What a change takes is known behind the gate alone.
-                await self._tell(request, what, problem)
+                await self._told(request, what, problem)
             await send(message)
 
         def allowed() -> bool:
