@@ -167,7 +167,7 @@ def _engine(path: Path, begin: str, pool_size: int) -> Engine:
 def _locked(folder: Path) -> Generator[None, None, None]:
     """Hold a folder alone: logs and sequences have one writer. The kernel frees it on a kill."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o700, parents=True, exist_ok=True)
         lock = (folder / "sdp.lock").open("wb")
     except OSError as error:
         raise unwritable(error, folder) from error

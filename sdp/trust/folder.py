@@ -19,8 +19,6 @@ from sdp.protocol.handshake import Token, Transcript
 from sdp.protocol.secret import Secret
 from sdp.trust.belief import Belief, Invitation, NotEnrolledError, TrustError
 
-ATTEMPTS: Final = 5
-"""So often a token may be proven wrongly; then it is void."""
 _PRIVATE: Final = 0o600
 
 
@@ -40,7 +38,6 @@ class _Enrolment(_Record):
     digest: str
     until: datetime.datetime
     by: str
-    attempts: int = 0
 
 
 R = TypeVar("R", bound=_Record)
@@ -65,6 +62,7 @@ class Trust:
         root = data_dir / "trust"
         try:
             _check_owner(data_dir)
+            data_dir.mkdir(0o700, parents=True, exist_ok=True)
             for folder in (root, root / "nodes", root / "enrolments"):
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o700)
@@ -131,7 +129,7 @@ class Trust:
                 f"the token of {node} was good until {known.until:%Y-%m-%d %H:%M} UTC; {again}"
             )
         if not handshake.proves(shown, known.digest, transcript, "agent"):
-            self._failed(node, known)
+            # The token stays: its secret can't be guessed, and nobody is to void it from outside.
             raise NotEnrolledError(f"that is not the token of {node}; {again}")
         self._path("enrolments", node).unlink()
         durable.sync_folder(self._root / "enrolments")  # used up, whatever comes
@@ -146,13 +144,6 @@ class Trust:
             gone = found.model_copy(update={"revoked_at": now, "revoked_by": by})
             self._write("nodes", node, gone)
         return self.belief(node)
-
-    def _failed(self, node: str, known: _Enrolment) -> None:
-        attempts = known.attempts + 1
-        if attempts >= ATTEMPTS:
-            self._path("enrolments", node).unlink(missing_ok=True)
-        else:
-            self._write("enrolments", node, known.model_copy(update={"attempts": attempts}))
 
     def _node(self, node: str) -> _Node | None:
         return _read(self._path("nodes", node), _Node)

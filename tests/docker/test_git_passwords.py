@@ -1,5 +1,6 @@
 """Real git, a real server that asks for a password: what is lent serves, and stays nowhere."""
 
+import secrets
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +22,11 @@ from tests.unit.agent.repositories import Origin, git
 from tests.unit.agent.test_releases import Told
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(60)]
-PASSWORD = "canary-7f3a'@:% "
+CANARY = f"canary-{secrets.token_hex(8)}"
+"""Others' processes on this machine have none."""
+PASSWORD = f"{CANARY}'@:% "
 SARI = Credentials("sari", Secret(PASSWORD))
-WRONG = Credentials("sari", Secret("canary-wrong"))
+WRONG = Credentials("sari", Secret(f"{CANARY}-wrong"))
 
 
 class World:
@@ -52,7 +55,7 @@ class World:
             request="r-1", repository="account", credentials=text, timeout_seconds=seconds
         )
         told = await self.checker.check(asked)
-        assert "canary" not in told.message
+        assert CANARY not in told.message
         return told.outcome
 
     def pushed(self) -> str:
@@ -79,7 +82,7 @@ async def test_a_users_own_serve_a_look_and_a_fetch(world):
     fetch = Fetch(repository="account", branch="feature/login", commit=tip)
     assert await world.repositories.fetch(fetch, "d-1", world.lend(SARI)) == Succeeded()
     assert "sari POST /account.git/git-upload-pack" in world.server.access_log
-    assert "canary" not in "".join(
+    assert CANARY not in "".join(
         file.read_text(errors="replace") for file in world.clone.rglob("*") if file.is_file()
     )
 
@@ -101,7 +104,7 @@ async def test_wrong_credentials_are_terminal_and_show_in_no_answer(world):
     failed = await world.repositories.fetch(fetch, "d-1", world.lend(WRONG))
     assert isinstance(failed, Failed)
     assert (failed.reason, failed.terminal) == ("AuthenticationFailed", True)
-    assert "canary" not in repr(failed)
+    assert CANARY not in repr(failed)
 
 
 async def test_a_login_is_proven_by_an_origin_that_takes_it_and_refuses_others(world):
@@ -137,4 +140,4 @@ async def test_no_process_shows_what_is_lent(world):
     watching.join()
     shown = b"\n".join(seen)
     assert b"SDP_ASKPASS" in shown
-    assert b"canary" not in shown
+    assert CANARY.encode() not in shown
