@@ -1,9 +1,13 @@
 """People: they are who Bitbucket says, may do what their role says, and are out at once."""
 
 import json
+from http.client import HTTPResponse
 from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
+
+from demo.world import World
 
 pytestmark = pytest.mark.e2e
 
@@ -44,3 +48,47 @@ def test_a_restart_keeps_people_logged_in_and_forgets_what_they_logged_in_with(w
     assert not at_hand()
     world.achmad.log_in()
     assert at_hand()
+
+
+def asked(world: World, path: str, body: object = None, **headers: str) -> HTTPResponse:
+    """Ask as a browser does."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", **headers}
+    answer: HTTPResponse = urlopen(Request(f"{world.url}{path}", data, headers), timeout=10)
+    return answer
+
+
+def test_a_browser_carries_a_cookie_that_changes_nothing_for_other_pages(world, scenario):
+    scenario.commit("account: {use_ocp: true}")
+    scenario.synced()
+
+    who = {"username": "achmad", "password": world.achmad.password, "kind": "cookie"}
+    with asked(world, "/api/login", who) as answer:
+        told = json.load(answer)
+        cookie, _, rest = answer.headers["Set-Cookie"].partition("; ")
+        policy = answer.headers["Content-Security-Policy"]
+    assert told["token"] == ""
+    assert {"HttpOnly", "SameSite=strict"} <= set(rest.split("; "))
+    assert "default-src 'self'" in policy
+    sync = f"/api/sandboxes/{scenario.name}/sync"
+    for page in ({}, {"X-CSRF-Token": "a guess"}, {"Sec-Fetch-Site": "cross-site"}):
+        with pytest.raises(HTTPError, match="403"):
+            asked(world, sync, {}, Cookie=cookie, **page)
+    assert asked(world, sync, {}, Cookie=cookie, **{"X-CSRF-Token": told["csrf"]}).status == 202
+    with pytest.raises(HTTPError, match="401"):
+        asked(world, "/api/session", Cookie="sdp-session=a-guess")
+
+
+def test_a_viewer_may_do_with_their_own_sandbox_what_they_may_not_with_others(world, scenario):
+    budi = world.as_user("budi")
+    budi.log_in()
+    own = "owner: {}\nsandbox: {}\ngateway: {{branch: develop}}\n"
+    world.commit({scenario.path: own.format("sari", scenario.name)}, "Give sari a sandbox")
+    scenario.synced()
+    sync = f"/api/sandboxes/{scenario.name}/sync"
+    with pytest.raises(HTTPError, match="403"):
+        budi.api(sync, {})
+    world.commit({scenario.path: own.format("Budi", scenario.name)}, "Give it to budi")
+    world.until(lambda: scenario.status()["owner"] == "Budi", "budi owns it")
+    with budi.open(sync, {}) as answer:
+        assert answer.status == 202

@@ -130,3 +130,19 @@ def test_an_old_copy_of_the_control_plane_is_not_obeyed(world, tmp_path):
         world.kill(name)
         world.start_agent(name)
     world.until(world.heard, "both agents are heard again", 30)
+
+
+def test_an_agent_runs_no_image_that_its_own_file_does_not_allow(world, scenario):
+    file = world.agent_file(GATEWAY)
+    before = file.read_text()
+    try:
+        file.write_text(before + "allow: {images: ['acme/*']}\n")
+        restart_agent(world)
+        scenario.commit("account: {use_ocp: true}")
+        world.until(lambda: "NotAllowed" in scenario.conditions(), "its file refuses the image")
+        assert scenario.container("gateway") == ""
+    finally:
+        file.write_text(before)
+        restart_agent(world)
+    scenario.sync()
+    scenario.synced()
