@@ -75,10 +75,12 @@ def _places(platform: Platform | None) -> Iterator[tuple[str, str]]:
     """Yield nodes and repositories in the order in which they are asked, each once."""
     if platform is None:
         return
+    believed = platform.roles.login_nodes
     seen: set[tuple[str, str]] = set()
     specs: list[Service | Gateway] = [platform.gateway, *platform.services.values()]
     for each in specs:
-        if (place := (each.node, each.repository)) not in seen:
+        place = each.node, each.repository
+        if place not in seen and (not believed or each.node in believed):
             seen.add(place)
             yield place
 

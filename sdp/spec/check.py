@@ -76,6 +76,10 @@ def _platform(file: File[Platform]) -> Iterator[Problem]:
     for name, service in platform.services.items():
         yield from _node(file, ("services", name, "node"), service.node, "MICRO")
     yield from _node(file, ("gateway", "node"), platform.gateway.node, "GATEWAY")
+    for index, name in enumerate(platform.roles.login_nodes):
+        if name not in first:
+            loc = ("roles", "login_nodes", index)
+            yield file.problem(loc, explain.unknown(f"node '{name}'", name, first))
     yield from check_roles.roles(file)
 
 

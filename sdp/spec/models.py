@@ -398,6 +398,9 @@ class Roles(Model):
     groups: dict[Identifier, Group] = Field(
         default_factory=dict, description="The highest role of a person's groups counts."
     )
+    login_nodes: tuple[Identifier, ...] = Field(
+        (), description="Nodes whose agents prove logins; none: all that have a repository."
+    )
     require_signed_commits: bool = Field(
         default=False, description="Commits count only with a signature by a key listed here."
     )

@@ -9,7 +9,7 @@ from sdp.api.people import NotProved, Proved
 from sdp.api.prover import AgentProver
 from sdp.protocol.frames import LoginChecked
 from sdp.protocol.secret import Credentials, Secret
-from tests.fakes.control_plane import FakePlane
+from tests.fakes.control_plane import FILES, FakePlane, tree
 
 
 class Agents:
@@ -51,6 +51,19 @@ async def test_the_gateways_repository_is_asked_first():
 async def test_an_origin_that_proves_nothing_is_passed_over(outcome):
     agents = Agents(gateway=outcome, account="Proved")
     assert await proved(agents) == Proved("account", "micro-92")
+
+
+async def test_no_node_is_asked_but_those_that_are_named():
+    agents = Agents(gateway="Proved", account="Proved")
+    plane = FakePlane()
+    roles = "roles: {login_nodes: [micro-92]}\n"
+    plane.specs = tree({**FILES, "platform.yaml": FILES["platform.yaml"] + roles})
+    prover = AgentProver(plane, agents)
+    assert await prover.prove("sari", Secret("hunter2")) == Proved("account", "micro-92")
+    agents.nodes.discard("micro-92")
+    told = await prover.prove("sari", Secret("hunter2"))
+    assert isinstance(told, NotProved)
+    assert told.message == "No agent is connected that could ask an origin: none of micro-92."
 
 
 async def test_where_an_agent_is_away_another_is_asked():

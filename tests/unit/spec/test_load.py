@@ -334,3 +334,10 @@ roles:
         "found 'BUDI' after 'budi'",
         "signatures are required, and no user has keys",
     ]
+
+
+def test_a_node_that_proves_logins_is_one_of_the_platforms():
+    said = "roles: {login_nodes: [micro, mirco]}\n"
+    (problem,) = tree_of({"platform.yaml": PLATFORM + said}).problems
+    assert problem.severity == "error"
+    assert problem.message == "unknown node 'mirco'; did you mean 'micro'?"
