@@ -360,7 +360,7 @@ class Reconciler:
             case Result():
                 await self._result(body)
             case StageEvent():
-                await self._stage(body)
+                await self._stage(node, body)
             case Noticed():
                 await self._journal.append([events.of_notice(body)])
                 self._touch([body.sandbox.lower()])
@@ -679,10 +679,12 @@ class Reconciler:
             told = events.of_failure(kind, failure, about, whose)
             await self._journal.append([told], records)
 
-    async def _stage(self, stage: StageEvent) -> None:
+    async def _stage(self, node: str, stage: StageEvent) -> None:
         found = next(
             (e for e in self._memory.deployments.values() if e.id == stage.deployment), None
         )
+        if found is not None and found.node != node:
+            return
         about = (found.sandbox, found.service) if found else ("", "")
         told = events.of_stage(stage, *about)
         await self._journal.append([told] if told else [])

@@ -357,6 +357,11 @@ class Store:
                 return False
             records.set_stored(write.connection, node, outbox, seq)
             for position, effect in enumerate(effects):
+                if isinstance(effect, StageEvent | LogLines):
+                    # A node speaks of its own deployments; of those that nobody knows, too.
+                    known = deployments.get(write.connection, effect.deployment)
+                    if known is not None and known.node != node:
+                        continue
                 self._perform(write, effect, logfile.Mark(f"{node}/{outbox}", seq, position))
             return True
 

@@ -158,20 +158,32 @@ async def test_followers_see_the_past_then_the_new_without_gap_or_double(tmp_pat
 
 async def test_an_entry_is_taken_once_with_everything_it_changes(tmp_path):
     stage = StageEvent(deployment="d-1", stage="go build", state="started", at=NOW)
+    node = deployment().node
     effects: list[Effect] = [event(), deployment(), stage, lines("x", "y"), failure()]
     async with Store.open(tmp_path) as store:
-        assert await store.accept("n", "o", 1, effects)
-        assert not await store.accept("n", "o", 1, effects)
+        assert await store.accept(node, "o", 1, effects)
+        assert not await store.accept(node, "o", 1, effects)
     async with Store.open(tmp_path) as store:
-        assert not await store.accept("n", "o", 1, effects)
-        assert await store.stored("n", "o") == 1
+        assert not await store.accept(node, "o", 1, effects)
+        assert await store.stored(node, "o") == 1
         assert await store.latest() == 1
         assert await texts(store) == ["x", "y"]
         found = await known(store)
         assert [s.name for s in found.stages] == ["go build"]
         assert await store.failures() == (failure(),)
-        assert await store.accept("n", "o", 2, [Applied(sandbox="QA", service="a", hash="h")])
+        assert await store.accept(node, "o", 2, [Applied(sandbox="QA", service="a", hash="h")])
         assert await store.applied() == {("QA", "a"): "h"}
+
+
+async def test_a_node_adds_nothing_to_the_deployments_of_another(tmp_path):
+    stage = StageEvent(deployment="d-1", stage="go build", state="failed", at=NOW)
+    async with Store.open(tmp_path) as store:
+        await store.upsert(deployment())
+        assert await store.accept("another", "o", 1, [lines("x"), stage])
+        assert await texts(store) == []
+        assert (await known(store)).stages == ()
+        assert await store.accept(deployment().node, "o", 1, [lines("y")])
+        assert await texts(store) == ["y"]
 
 
 async def test_lines_written_before_a_failed_commit_are_not_doubled(tmp_path):
