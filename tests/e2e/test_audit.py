@@ -1,7 +1,10 @@
 """The audit of a running company: what was done to a sandbox, each thing once, and by whom."""
 
+import json
+
 import pytest
 
+from demo.world import World
 from tests.e2e.scenarios import Scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -16,6 +19,14 @@ def acts(scenario: Scenario, kind: str, about: str = "sandbox") -> list[tuple[st
     found = scenario.world.api(path)["acts"]
     keys = ("user", "action", "status", "service", "branch", "message")
     return [tuple(each[key] for key in keys) for each in reversed(found)]
+
+
+def faults(world: World, *words: str) -> list[str]:
+    """Return what is wrong with the audit, but that another scenario lost the database."""
+    told = json.loads(world.sdp("audit", "verify", "--json", *words).stdout)
+    assert told["rows"] > 0
+    found = [each["message"] for each in told["findings"]]
+    return [each for each in found if "the database was lost" not in each]
 
 
 @pytest.fixture
@@ -51,9 +62,10 @@ def test_each_deploy_route_and_request_is_one_act_of_who_caused_it(scenario, wor
     assert [each[1] for each in acts(scenario, "REQUEST")] == ["sync"]
 
     file = tmp_path / "audit.jsonl"
-    for words in (("verify",), ("export", "-o", str(file)), ("verify", "--file", str(file))):
-        done = world.sdp("audit", *words)
-        assert done.returncode == 0, done.stdout + done.stderr
+    assert faults(world) == []
+    done = world.sdp("audit", "export", "-o", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert faults(world, "--file", str(file)) == []
     assert "main.go" not in file.read_text()
 
 

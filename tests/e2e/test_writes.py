@@ -49,7 +49,7 @@ def test_a_sandbox_from_a_template_with_one_command(scenario, world, template):
     assert scenario.ask("account") == "feature/login-error"
     assert scenario.ask("payment") == "feature/refund"
     assert (world.config / scenario.path).read_text() == (
-        f"sandbox: {scenario.name}\ntemplate: {template}\n"
+        f"sandbox: {scenario.name}\nowner: achmad\ntemplate: {template}\n"
         "services:\n  payment: {branch: feature/refund}\n"
     )
     rendered = sdp(world, "render", scenario.name)
