@@ -1,7 +1,6 @@
 """Passwords pass through: proven by Bitbucket, lent to who caused the work, gone with the session."""
 
 import contextlib
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -93,13 +92,12 @@ def refused(person: Person, password: str = "") -> str:
 
 def test_each_end_of_a_login_has_its_own_words_and_no_session(world):
     budi = world.as_user("budi")
+    budi.sdp("logout")  # another scenario's session
     assert "LOGIN FAILED" in refused(budi, "not-the-password")
     with origins(world, world.bitbucket.failing):
         assert "gave no answer to go by" in refused(budi)
     with origins(world, world.bitbucket.hanging):
-        began = time.monotonic()
         assert "did not answer in 10 s" in refused(budi)
-        assert time.monotonic() - began < 60
     with origins(world, f"file://{world.company.origins}"):
         assert "No repository's origin tells users from strangers" in refused(budi)
     world.bitbucket.stop()
