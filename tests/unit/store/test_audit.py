@@ -2,10 +2,7 @@
 
 import datetime
 import json
-import signal
 import sqlite3
-import subprocess  # noqa: TID251 - a kill needs a process
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ import pytest
 from sdp.reconciler.audit import Act, Wanted
 from sdp.reconciler.chain import Verdict
 from sdp.store.store import Store
+from tests.unit.store.killed import told_until_killed
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=datetime.UTC)
 
@@ -237,13 +235,7 @@ asyncio.run(main())
 async def test_a_kill_at_any_moment_is_no_finding_and_loses_nothing_that_was_told(tmp_path):
     told = 0
     for enough in (10, 24, 40):
-        command = [sys.executable, "-c", WRITER, str(tmp_path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:  # noqa: ASYNC220 - it is waited for by its lines
-            assert writer.stdout is not None
-            while told < enough:
-                told = int(writer.stdout.readline())
-            writer.send_signal(signal.SIGKILL)
-            told = max([told, *map(int, writer.stdout.read().split())])
+        told = told_until_killed(WRITER, tmp_path, told, enough)
         seen = await verdict(tmp_path)
         assert not seen.findings
         assert seen.rows >= told

@@ -4,10 +4,7 @@ import asyncio
 import dataclasses
 import datetime
 import resource
-import signal
 import sqlite3
-import subprocess  # noqa: TID251 - a kill needs a process
-import sys
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +23,7 @@ from sdp.store.migrate import migrate
 from sdp.store.store import Store
 from sdp.store.tables import metadata
 from sdp.store.values import Applied, Deployment, Effect, Event, NewEvent, Resync
+from tests.unit.store.killed import told_until_killed
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -355,13 +353,7 @@ asyncio.run(main())
 async def test_a_kill_tears_nothing(tmp_path):
     acknowledged = 0
     for enough in (20, 45, 70):
-        command = [sys.executable, "-c", WRITER, str(tmp_path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:  # noqa: ASYNC220 - it is waited for by its lines
-            assert writer.stdout is not None
-            while acknowledged < enough:
-                acknowledged = int(writer.stdout.readline())
-            writer.send_signal(signal.SIGKILL)
-            acknowledged = max([acknowledged, *map(int, writer.stdout.read().split())])
+        acknowledged = told_until_killed(WRITER, tmp_path, acknowledged, enough)
         async with Store.open(tmp_path) as store:
             last = await store.stored("n", "o")
             assert last >= acknowledged
